@@ -1,0 +1,151 @@
+"""latentbench trains generative autoencoders under one protocol and writes leaderboards.
+
+Exit codes: 0 all runs done; 1 some run failed or diverged, its row says why; 2 a mistake in what was asked, or a machine that
+cannot do it; 130 interrupted. Nothing finished is ever lost: the same command goes on where the last one stopped.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench import suite_file
+from bench.errors import UserError, unknown
+from bench.spec import Suite
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
+data = typer.Typer(help="Datasets: what is here, what is missing, fetching, checking, packing.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A suite's name, or the path of a suite file of your own.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a key: methods.vcae.weight=0.5, budget.steps=1000. May be repeated.")
+]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda; cuda where there is one, if not said.")]
+DataRoot = Annotated[Path, typer.Option("--data-root", envvar="LATENTBENCH_DATA", help="Where datasets lie.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that gets runs/ and leaderboards/.")]
+DATA, HERE = Path("data"), Path()
+
+
+@app.command()
+def run(
+    suite: SuiteName = "digits",
+    overrides: Set = None,
+    methods: Annotated[str, typer.Option(help="Only these rows of the suite: vae_bernoulli,vcae.")] = "",
+    seeds: Annotated[int | None, typer.Option(help="How many seeds instead of the suite's.")] = None,
+    device: Device = None,
+    data_root: DataRoot = DATA,
+    out: Out = HERE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs, their steps and parameter counts; start nothing.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps of every run; never on a leaderboard.")] = False,
+    jobs: Annotated[int | None, typer.Option(help="Runs at a time; one a core on the CPU, one on a GPU, if not said.")] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads of each run; weights repeat bit for bit at the same number.")] = 1,
+    save_every: Annotated[float, typer.Option(help="Seconds between checkpoints.")] = 30.0,
+    profiles: Annotated[bool, typer.Option("--profile/--no-profile", help="Profile each method once for the hot spots section.")] = True,
+) -> None:
+    """Train and measure every run of a suite that is not finished yet, then write its leaderboard."""
+    from bench import command  # here, so that --help needs no torch
+
+    for name, value in (("seeds", seeds), ("jobs", jobs), ("threads", threads)):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} must be at least 1, not {value}")
+    chosen = suite_file.read(suite, tuple(overrides or ()), tuple(filter(None, methods.split(","))), seeds)
+    whole = suite_file.read(suite, tuple(overrides or ()))
+    request = command.Request(chosen, whole, device, data_root, out, smoke, jobs, threads, save_every, profiles)
+    if dry_run:
+        command.dry_run(request)
+    else:
+        raise typer.Exit(command.run(request))
+
+
+@app.command(name="list")
+def list_(what: Annotated[str, typer.Argument(help="methods, networks, datasets, metrics or suites.")]) -> None:
+    """What a suite file may name."""
+    from bench import command
+
+    kinds = ("methods", "networks", "datasets", "metrics", "suites")
+    if what not in kinds:
+        raise UserError(unknown("list", what, kinds))
+    command.list_all(what)
+
+
+@app.command()
+def profile(
+    suite: SuiteName,
+    method: Annotated[str, typer.Option("--method", "-m", help="A row of the suite.")],
+    overrides: Set = None,
+    device: Device = None,
+    data_root: DataRoot = DATA,
+    out: Out = HERE,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+) -> None:
+    """Time a method's training step by phases and kernels; kept for the hot spots section of its leaderboard."""
+    from bench import command
+
+    chosen = suite_file.read(suite, tuple(overrides or ()), (method,))
+    whole = suite_file.read(suite, tuple(overrides or ()))
+    command.profile(command.Request(chosen, whole, device, data_root, out, threads=threads))
+
+
+@app.command()
+def leaderboard(
+    suite: SuiteName,
+    overrides: Set = None,
+    out: Out = HERE,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if the file on disk is another.")] = False,
+) -> None:
+    """Write a suite's leaderboard anew from its records."""
+    from bench import boards
+
+    whole: Suite = suite_file.read(suite, tuple(overrides or ()))
+    if check and not boards.current(out, whole):
+        print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: latentbench leaderboard -s {suite}")
+        raise typer.Exit(1)
+    if not check:
+        print(boards.publish(out, whole))
+
+
+@data.command(name="list")
+def data_list(data_root: DataRoot = DATA) -> None:
+    """Every dataset: kind, shape, counts, licence, whether it is here."""
+    from bench import command
+
+    command.data_list(data_root)
+
+
+def data_action(action: str, help_text: str) -> None:
+    """`data ACTION NAME` for one of the functions of bench/datasets/data.py."""
+
+    @data.command(name=action, help=help_text)
+    def act(name: Annotated[str, typer.Argument(help="A dataset's name.")], data_root: DataRoot = DATA) -> None:
+        from bench import command
+
+        command.data_action(action, name, data_root)
+
+
+data_action("fetch", "Download a dataset into the data root, verified; only this command downloads anything.")
+data_action("verify", "Check a dataset's files against their checksums.")
+data_action("pack", "Decode a dataset once into uint8 arrays.")
+
+
+def main() -> None:
+    """The command line: a user's mistake is one line and exit code 2."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        app(prog_name="latentbench")
+    except UserError as error:
+        print(f"latentbench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except KeyboardInterrupt:
+        print("latentbench: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Leaderboards on disk: written from records alone, and indexed. No torch here."""
+
+import json
+from pathlib import Path
+
+from bench import suite_file
+from bench.leaderboard import index, render
+from bench.spec import Suite
+from bench.store import Store, write
+
+PROFILE = ".profile"
+
+
+def publish(out: Path, suite: Suite) -> Path:
+    """Write leaderboards/<suite>.md and the index; -> the leaderboard's path."""
+    store = Store(out, suite.name)
+    if suite.name not in suite_file.names():
+        keep(store, suite)
+    path = store.boards / f"{suite.name}.md"
+    write(path, board(store, suite).encode())
+    write(store.boards / "README.md", index(everything(out)).encode())
+    return path
+
+
+def current(out: Path, suite: Suite) -> bool:
+    """Whether the leaderboard on disk is what its records make."""
+    store = Store(out, suite.name)
+    path = store.boards / f"{suite.name}.md"
+    return path.exists() and path.read_text(encoding="utf-8") == board(store, suite)
+
+
+def board(store: Store, suite: Suite) -> str:
+    """The text of a leaderboard."""
+    return render(suite, store.kept(), store.kept(PROFILE))
+
+
+def keep(store: Store, suite: Suite) -> None:
+    """Keep the text of a suite that does not come with latentbench beside its records, for the index."""
+    content = {"toml": suite.text, "set": list(suite.overrides), "file": Path(suite.source).name}
+    write(store.boards / "runs" / f"{suite.name}.suite.json", (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def everything(out: Path) -> dict[str, tuple[Suite, list[dict]]]:
+    """Every suite that has records, by the name of its board."""
+    folder = out / "leaderboards" / "runs"
+    suites = {name: suite_file.read(name) for name in suite_file.names()}
+    for path in folder.glob("*.suite.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        suite = suite_file.from_text(content["toml"], Path(content["file"]), tuple(content["set"]))
+        suites[suite.name] = suite
+    return {name: (suite, records) for name, suite in suites.items() if (records := Store(out, name).kept())}

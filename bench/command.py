@@ -1,0 +1,176 @@
+"""What the commands do, once their options are read."""
+
+import inspect
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import boards, console, suite_file
+from bench.datasets import data
+from bench.environment import default_device, set_up
+from bench.profile import profile_run
+from bench.registry import Catalogue, catalogue
+from bench.run import Context, Prepared, check_writable, prepare
+from bench.spec import Run, Suite
+from bench.store import Store
+from bench.sweep import Options, sweep
+
+COLUMNS = ("rec_sse_test", "rec_sse_train", "overfit_gap", "frechet_pixels_pz")  # of the table on the console
+
+
+@dataclass(frozen=True)
+class Request:
+    """A suite and how to run it."""
+
+    suite: Suite  # the rows and seeds asked for
+    whole: Suite  # all of them, for the leaderboard
+    device: str | None
+    data_root: Path
+    out: Path
+    smoke: bool = False
+    jobs: int | None = None
+    threads: int = 1
+    save_every: float = 30.0
+    profiles: bool = True
+
+    @property
+    def device_kind(self) -> str:
+        """cpu or cuda."""
+        return self.device or default_device()
+
+    def runs(self) -> list[Run]:
+        """The runs asked for."""
+        return self.suite.runs(self.device_kind, smoke=self.smoke)
+
+    def options(self) -> Options:
+        """How the runs are run."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        jobs = self.jobs or (1 if self.device_kind == "cuda" else max(1, cores // self.threads))
+        return Options(self.out, self.data_root, self.device_kind, self.threads, min(jobs, len(self.runs())), self.save_every)
+
+
+def checked(request: Request) -> tuple[Catalogue, list[Prepared]]:
+    """Build every row once: whatever is wrong with the suite is said before anything starts."""
+    set_up(request.device_kind, request.threads)
+    found = catalogue(request.suite.plugins)
+    return found, [prepare(run, found) for run in request.runs() if run.seed == 0]
+
+
+def dry_run(request: Request) -> None:
+    """Print every run with its steps and parameters."""
+    rows = []
+    for prepared in checked(request)[1]:
+        steps = prepared.plan.total
+        shown = f"{steps:,}" if steps is not None else f"as many as {prepared.plan.budget} allow"
+        for run in (run for run in request.runs() if run.label == prepared.run.label):
+            values = ", ".join(f"{name}={value}" for name, value in prepared.hyperparameters.items())
+            rows.append([run.label, str(run.seed), run.method, values, f"{shown}", f"{prepared.parameter_count:,}", run.key()])
+    rows.sort(key=lambda row: int(row[1]))
+    suite = request.suite
+    words = f"{suite.name}: {suite.dataset}, {suite.network}, {suite.latent_dim} latents; {len(rows)} runs on {request.device_kind}"
+    console.table(["run", "seed", "method", "values", "steps", "parameters", "key"], rows, words)
+
+
+def run(request: Request) -> int:
+    """Run what is not finished, write the leaderboard; -> exit code."""
+    found, prepared = checked(request)
+    runs, options = request.runs(), request.options()
+    store = Store(request.out, request.suite.name)
+    context = Context(found, store, set_up(request.device_kind, request.threads), request.data_root, options.jobs)
+    context.data(runs[0])  # missing or damaged data is said before anything starts
+    check_writable(store)
+    try:
+        with console.progress(len(runs)) as tell:
+            sweep(runs, options, tell)
+    finally:
+        records = [record for item in runs if (record := store.record(item))]
+        if records and not request.smoke:
+            store.merge(records)
+    if not request.smoke:
+        if request.profiles:
+            profile_missing(prepared, context)
+        path = boards.publish(request.out, request.whole)
+    summary(records, request)
+    print("\nsmoke runs: not on any leaderboard" if request.smoke else f"\nleaderboard: {path}")
+    return 0 if all(record["status"] == "done" for record in records) and len(records) == len(runs) else 1
+
+
+def profile_missing(prepared: list[Prepared], context: Context) -> None:
+    """Profile each row that has none for its present values and device."""
+    known = {(profile["row_key"], profile["device"]) for profile in context.store.kept(boards.PROFILE)}
+    missing = [item for item in prepared if (item.run.row_key(), context.device.type) not in known]
+    with console.counted("profiling", len(missing)) as bar:
+        for item in missing:
+            context.store.merge([profile_run(item, context)], boards.PROFILE)
+            bar.advance(bar.task_ids[0])
+
+
+def summary(records: list[dict[str, Any]], request: Request) -> None:
+    """The rows' main numbers on the console, means over the seeds that were asked for."""
+    shown = [name for name in COLUMNS if any(name in record["metrics"] for record in records)]
+    rows = []
+    for label in dict.fromkeys(record["label"] for record in records):
+        own = [record for record in records if record["label"] == label]
+        done = [record for record in own if record["status"] == "done"]
+        rows.append([label, f"{len(done)}/{len(own)} done", *(mean([record["metrics"].get(name) for record in done]) for name in shown)])
+    console.table(["method", "status", *shown], rows, request.suite.question)
+
+
+def mean(entries: list[dict[str, Any] | None]) -> str:
+    """The mean of a metric's values as the console has it."""
+    values = [entry["value"] for entry in entries if entry and entry["value"] is not None]
+    return f"{sum(values) / len(values):.4g}" if values else "-"
+
+
+def profile(request: Request) -> None:
+    """Profile one row, print and keep it."""
+    found, prepared = checked(request)
+    store = Store(request.out, request.suite.name)
+    check_writable(store)
+    context = Context(found, store, set_up(request.device_kind, request.threads), request.data_root)
+    result = profile_run(prepared[0], context)
+    store.merge([result], boards.PROFILE)
+    shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in result["phases"].items())
+    print(f"{result['label']}: {result['step_ms']:.3g} ms a step: {shares}\n")
+    rows = [
+        [k["name"], f"{k['calls']:g}", f"{k['self_us']:.1f}", f"{100 * k['share']:.1f} %", f"{k['flops']:,}" if k["flops"] else "-"]
+        for k in result["kernels"]
+    ]
+    console.table(["kernel", "calls/step", "self µs/step", "share", "FLOPs/step"], rows)
+
+
+def list_all(what: str) -> None:
+    """Names with one line on each."""
+    if what == "suites":
+        suites = [suite_file.read(name) for name in suite_file.names()]
+        console.table(["suite", "question", "hardware", "time"], [[s.name, s.question, s.hardware, s.expected_time] for s in suites])
+        return
+    found = getattr(catalogue(), what)
+    if what in ("methods", "networks"):
+        rows = [[name, first_line(fn), str(inspect.signature(fn)).split(" ->")[0]] for name, fn in sorted(found.items())]
+        console.table([what[:-1], "what it is", "values"], rows)
+    elif what == "datasets":
+        console.table([*data.HEADERS[:-2]], [list(row[:-2]) for row in data.rows(found.values(), Path("data"))])
+    else:
+        arrows = {"lower": "↓", "higher": "↑", "target": "→", None: ""}
+        console.table(
+            ["metric", "unit", "better", "protocol", "source"],
+            [[m.name, m.unit, arrows[m.better], m.protocol, m.source] for m in found.values()],
+        )
+
+
+def first_line(fn: Any) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(fn) or "").split("\n")[0]
+
+
+def data_list(root: Path) -> None:
+    """Every dataset and whether it is there."""
+    console.table(list(data.HEADERS), [list(row) for row in data.rows(catalogue().datasets.values(), root)])
+
+
+def data_action(action: str, name: str, root: Path) -> None:
+    """fetch, verify or pack one dataset."""
+    source = catalogue().get("dataset", name)
+    print({"fetch": data.fetch, "verify": data.verify, "pack": data.pack}[action](source, root))

@@ -1,0 +1,47 @@
+"""What a person sees: progress bars on a terminal, nothing but results elsewhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from tabulate import tabulate
+
+from bench.sweep import Event, Tell
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Tell]:
+    """A bar for the suite and one for each run under way; -> what to call with news."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+        whole = bars.add_task(f"{total} runs", total=total)
+        tasks = {}
+
+        def tell(event: Event) -> None:
+            if event.run not in tasks:
+                tasks[event.run] = bars.add_task(event.run, total=1.0)
+            bars.update(tasks[event.run], completed=event.share)
+            if event.status:
+                bars.remove_task(tasks.pop(event.run))
+                bars.advance(whole)
+                if event.error:
+                    err.print(f"{event.run}: {event.status}: {event.error}", markup=False)
+
+        yield tell
+
+
+@contextmanager
+def counted(words: str, total: int) -> Iterator[Progress]:
+    """A bar for `total` equal pieces of work."""
+    with Progress(TextColumn(words), BarColumn(), MofNCompleteColumn(), console=err, transient=True, disable=not err.is_terminal) as bars:
+        bars.add_task(words, total=total)
+        yield bars
+
+
+def table(head: list[str], rows: list[list[str]], title: str | None = None) -> None:
+    """A table on standard output."""
+    lines = [title, ""] if title else []
+    print("\n".join([*lines, tabulate(rows, head, tablefmt="simple", disable_numparse=True)]))

@@ -1,0 +1,96 @@
+"""Where a run ran: code, versions, device; and the memory it took."""
+
+import contextlib
+import hashlib
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("bench", "models", "metrics")
+
+
+def set_up(device: str, threads: int) -> torch.device:
+    """The device of that name, in full float32 precision; UserError where there is none."""
+    if device not in ("cpu", "cuda"):
+        raise UserError(f"--device must be cpu or cuda, not {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: this machine has no CUDA device that torch can use; try --device cpu")
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    return torch.device(device)
+
+
+def default_device() -> str:
+    """cuda where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def describe(device: torch.device, jobs: int) -> dict[str, Any]:
+    """What a record says of its machine and code."""
+    commit = git("rev-parse", "HEAD")
+    changed = git("status", "--porcelain", "--", *PACKAGES, "pyproject.toml")
+    return {
+        "commit": commit,
+        "dirty": None if commit is None else bool(changed),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+        "driver": torch.version.cuda if device.type == "cuda" else None,
+        "threads": torch.get_num_threads(),
+        "jobs": jobs,
+        "precision": "float32",
+        **{name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")},
+    }
+
+
+def git(*arguments: str) -> str | None:
+    """What git says of the source tree; None outside a checkout."""
+    try:
+        return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def processor() -> str:
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    )
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def code_hash(plugins: tuple[str, ...]) -> str:
+    """Hash of every source file that can change a number."""
+    digest = hashlib.sha256()
+    files = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    for path in [*files, *(Path(plugin) for plugin in plugins)]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start a new peak."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with contextlib.suppress(OSError):  # elsewhere the peak is that of the whole process, or unknown
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_mib(device: torch.device) -> float | None:
+    """MiB allocated at most on the device, or resident at most in this process; None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), None)

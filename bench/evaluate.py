@@ -1,0 +1,144 @@
+"""Method + dataset -> views, each computed once -> metrics. Batch norm in evaluation mode; a view has a random stream of its own."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bench.train import generator
+from metrics.frechet import pixel_features
+from metrics.latent import Codes
+from metrics.metric import Metric, Unavailable, Views, measure
+from metrics.reconstruction import Baselines, Errors, errors, pca_sse
+
+BATCH = 1000
+SAMPLES = 10_000  # images on each side of a distance between sets (SPEC 5.6)
+PCA_VALUES = 4096  # larger images have no PCA baseline: its covariance would take longer than the run
+
+
+class Pass(NamedTuple):
+    """All that one pass over a split leaves: images are decoded once from the noise draw and once from the mean code."""
+
+    codes: Codes
+    draw: Errors
+    mean: Errors
+    features: Tensor  # of the first SAMPLES reconstructions from the noise draw, (n, F)
+
+
+class Evaluation:
+    """Views of one trained method on one dataset."""
+
+    def __init__(
+        self,
+        method: nn.Module,
+        train: Tensor,
+        test: Tensor,
+        levels: int,
+        seed: int,
+        baselines: Callable[[int], Baselines],
+    ):
+        self.method, self.images, self.levels, self.seed = method, {"train": train, "test": test}, levels, seed
+        self.baselines = baselines
+        self.device = train.device
+
+    def noise(self, view: str) -> torch.Generator:
+        """The random stream of a view."""
+        return generator(self.device, self.seed, "evaluate", view)
+
+    def batches(self, split: str, limit: int | None = None) -> Iterator[Tensor]:
+        """A split in order.   -> (B, C, H, W) float32 in [0, 1]"""
+        for part in self.images[split][:limit].split(BATCH):
+            yield part.float().div_(self.levels)
+
+    def views(self) -> Views:
+        """Every view a metric may need, by name."""
+        makers: dict[str, Callable[[Views], Any]] = {}
+        for split in ("train", "test"):
+            makers[f"{split}.pass"] = lambda views, split=split: self.run_through(split)
+            makers[f"{split}.errors.draw"] = lambda views, split=split: views[f"{split}.pass"].draw
+            makers[f"{split}.errors.mean"] = lambda views, split=split: views[f"{split}.pass"].mean
+            makers[f"{split}.codes"] = lambda views, split=split: views[f"{split}.pass"].codes
+            makers[f"{split}.features.pixels"] = lambda views, split=split: stack(map(pixel_features, self.batches(split, SAMPLES)))
+        makers["reconstructions.features.pixels"] = lambda views: views["test.pass"].features
+        makers["samples.features.pixels"] = lambda views: self.sample_features()
+        makers["prior.codes"] = lambda views: self.prior_codes()
+        makers["channel"] = lambda views: self.method.channel
+        makers["baselines"] = lambda views: self.baseline()
+        return Views(makers)
+
+    def run_through(self, split: str) -> Pass:
+        """Encode and reconstruct every image of a split."""
+        noise = self.noise(f"{split}.pass")
+        codes, draws, means, features = [], [], [], []
+        for x in self.batches(split):
+            draw = self.method.draw(x, noise)
+            x_hat = self.method.decode(draw.z)
+            codes.append((draw.z, draw.mean, draw.log_variance))
+            draws.append(errors(x, x_hat))
+            means.append(draws[-1] if draw.z is draw.mean else errors(x, self.method.decode(draw.mean)))
+            if len(features) * BATCH < SAMPLES:
+                features.append(pixel_features(x_hat))
+        z, mean, log_variance = zip(*codes, strict=True)
+        spread = None if log_variance[0] is None else stack(log_variance)
+        joined = Codes(stack(z), stack(mean), spread)
+        return Pass(joined, join(draws), join(means), stack(features)[:SAMPLES])
+
+    def sample_features(self) -> Tensor:
+        """Pixels of as many decoded prior draws as there are test images, up to SAMPLES.   -> (n, F)"""
+        noise, parts = self.noise("samples"), []
+        n = min(SAMPLES, len(self.images["test"]))
+        for start in range(0, n, BATCH):
+            images = self.method.sample(min(BATCH, n - start), noise)
+            if images is None:
+                raise Unavailable("no prior: it samples only from a density fitted to its codes")
+            parts.append(pixel_features(images))
+        return stack(parts)
+
+    def prior_codes(self) -> Tensor:
+        """As many prior draws as there are test images, up to SAMPLES.   -> (n, D)"""
+        if self.method.prior is None:
+            raise Unavailable("no prior")
+        return self.method.prior.sample(min(SAMPLES, len(self.images["test"])), self.noise("prior"))
+
+    def baseline(self) -> Baselines:
+        """The untrained references at the method's latent size."""
+        if self.images["train"][0].numel() > PCA_VALUES:
+            raise Unavailable(f"not computed for images of more than {PCA_VALUES} values")
+        return self.baselines(self.method.dim)
+
+
+def stack(parts: Iterable[Tensor]) -> Tensor:
+    """Batches as one tensor."""
+    return torch.cat(tuple(parts))
+
+
+def join(parts: list[Errors]) -> Errors:
+    """Errors of batches as those of the split."""
+    return Errors(*(torch.cat(field) for field in zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def evaluate(evaluation: Evaluation, metrics: Iterable[Metric], held_out: str) -> dict[str, dict[str, Any]]:
+    """Every metric's entry in a record; with validation images held out, names say validation where they said test."""
+    evaluation.method.eval()
+    views = evaluation.views()
+    entries = {metric.name: measure(metric, views) for metric in metrics}
+    if held_out == "test":
+        return entries
+    for entry in entries.values():
+        entry["protocol"] = entry["protocol"].replace("test", held_out)
+    return {name.replace("test", held_out): entry for name, entry in entries.items()}
+
+
+def baselines_of(train: Tensor, test: Tensor, levels: int) -> Callable[[int], Baselines]:
+    """PCA baselines of a dataset by latent size, each computed when first asked for."""
+    known: dict[int, Baselines] = {}
+
+    def baseline(components: int) -> Baselines:
+        if components not in known:
+            pixels = [split.flatten(1).float().div_(levels) for split in (train, test)]
+            known[components] = pca_sse(*pixels, components)
+        return known[components]
+
+    return baseline

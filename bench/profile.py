@@ -1,0 +1,83 @@
+"""Where a method's time goes: a training step split into its phases, and the kernels that take most of it."""
+
+import statistics
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from bench.environment import describe
+from bench.run import Context, Prepared
+from bench.train import Batches, Clock, Training, generator
+
+PHASES = ("data", "forward", "regulariser", "backward", "optimiser")
+WARM_UP, TIMED, PROFILED = 10, 30, 10
+TOP = 15
+
+
+def profile_run(prepared: Prepared, context: Context) -> dict[str, Any]:
+    """Step time (median, unprofiled), its split and its top kernels, on the run's data and device.
+
+    Shares are of time inside the step's ranges as torch.profiler sees them; the regulariser's backward counts as backward.
+    """
+    run, device = prepared.run, context.device
+    data = context.data(run)
+    training = Training(prepared.method.to(device), prepared.plan, generator(device, run.seed, "profile"))
+    batches = Batches(data.train, data.levels, run.batch_size, run.seed)
+    training.method.train()
+    step_ms = timed(training, batches)
+    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
+    with profile(activities=activities, with_flops=True) as profiler:
+        for _ in range(PROFILED):
+            training.take_step(batches)
+        Clock(device).wait()
+    events = profiler.key_averages()
+    return {
+        **{name: getattr(run, name) for name in ("suite", "label")},
+        "row_key": run.row_key(),
+        "device": device.type,
+        "environment": describe(device, context.jobs),
+        "steps": PROFILED,
+        "step_ms": step_ms,
+        "phases": phases(events, device),
+        "kernels": kernels(events, device),
+    }
+
+
+def timed(training: Training, batches: Batches) -> float:
+    """Median milliseconds of a step without the profiler."""
+    clock, times = Clock(batches.images.device), []
+    for _ in range(WARM_UP + TIMED):
+        start = clock.wait()
+        training.take_step(batches)
+        times.append(1000 * (clock.wait() - start))
+    return statistics.median(times[WARM_UP:])
+
+
+def phases(events: Any, device: torch.device) -> dict[str, float]:
+    """Shares of a step by phase; `forward` is without the regulariser inside it. They sum to 1."""
+    total = dict.fromkeys(PHASES, 0.0)
+    for event in events:
+        if event.key in total:
+            total[event.key] = event.device_time_total if device.type == "cuda" else event.cpu_time_total
+    total["forward"] -= total["regulariser"]
+    whole = sum(total.values())
+    return {name: value / whole for name, value in total.items()}
+
+
+def kernels(events: Any, device: torch.device) -> list[dict[str, Any]]:
+    """The kernels with most time of their own: name, calls per step, microseconds per step, share, FLOPs per step."""
+    cuda = device.type == "cuda"
+    own = {event.key: event.self_device_time_total if cuda else event.self_cpu_time_total for event in events if event.key not in PHASES}
+    by_name = {event.key: event for event in events}
+    whole = sum(own.values())
+    return [
+        {
+            "name": name,
+            "calls": by_name[name].count / PROFILED,
+            "self_us": own[name] / PROFILED,
+            "share": own[name] / whole,
+            "flops": int(by_name[name].flops / PROFILED),
+        }
+        for name in sorted(own, key=lambda name: (-own[name], name))[:TOP]
+    ]

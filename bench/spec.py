@@ -1,0 +1,198 @@
+"""What a suite file says, as frozen values. Reading one needs neither torch nor data."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from bench.errors import UserError
+
+SCHEMA = 1  # of records and of run keys; a change makes every earlier run another run
+
+
+def canonical(value: Any) -> str:
+    """JSON with one spelling for one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """16 hexadecimal digits that name a value."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a run trains: exactly one of the four. Seconds count training only, never evaluation or checkpoints."""
+
+    steps: int | None = None
+    epochs: float | None = None
+    images: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name, value in asdict(self).items() if value is not None]
+        if len(given) != 1:
+            said = "none of them" if not given else " and ".join(given)
+            raise UserError(f"budget: exactly one of steps, epochs, images, seconds; got {said}")
+        if not 0 < getattr(self, given[0]) < math.inf:
+            raise UserError(f"budget.{given[0]} must be positive and finite, not {getattr(self, given[0])}")
+
+    def total_steps(self, train_count: int, batch_size: int) -> int | None:
+        """Optimiser steps (the last partial batch of an epoch is dropped, SPEC T42); None for a budget in seconds."""
+        if self.seconds is not None:
+            return None
+        if self.steps is not None:
+            return self.steps
+        if self.images is not None:
+            return math.ceil(self.images / batch_size)
+        return max(1, round((self.epochs or 0) * (train_count // batch_size)))
+
+    def __str__(self) -> str:
+        return next(f"{value:g} {name}" if value < 1e5 else f"{value:,.0f} {name}" for name, value in asdict(self).items() if value)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Adam and its schedule: from epoch e on, the initial rate times `factor`, times decay**e."""
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    milestones: tuple[tuple[float, float], ...] = ()  # (epoch, factor), cumulative factors: ((30, 0.5), (50, 0.1))
+    decay: float = 1.0  # per finished epoch
+
+    def __post_init__(self) -> None:
+        checks = {
+            "lr": 0 < self.lr < math.inf,
+            "betas": all(0 <= b < 1 for b in self.betas),
+            "decay": 0 < self.decay < math.inf,
+        }
+        checks["milestones"] = all(e >= 0 and f > 0 for e, f in self.milestones) and list(self.milestones) == sorted(self.milestones)
+        allowed = {
+            "lr": "> 0",
+            "betas": "two numbers in [0, 1)",
+            "decay": "> 0",
+            "milestones": "pairs [epoch, factor > 0], by rising epoch",
+        }
+        for name, good in checks.items():
+            if not good:
+                raise UserError(f"optimizer.{name} must be {allowed[name]}, not {getattr(self, name)}")
+
+    def factor(self, epoch: float) -> float:
+        """What the initial rate is multiplied by once `epoch` epochs have been trained (SPEC 4)."""
+        passed = [factor for start, factor in self.milestones if epoch >= start]
+        return (passed[-1] if passed else 1.0) * self.decay ** math.floor(epoch)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a suite: a method with its values, and what it overrides of the suite's training settings."""
+
+    label: str
+    method: str
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    network: str | None = None
+    latent_dim: int | None = None
+    batch_size: int | None = None
+    budget: Budget | None = None
+    optimizer: Optimizer | None = None
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A question, the dataset, networks, methods, budget and seeds that answer it."""
+
+    name: str
+    question: str
+    hardware: str
+    expected_time: str
+    dataset: str
+    network: str
+    latent_dim: int
+    batch_size: int
+    budget: Budget
+    methods: tuple[Entry, ...]
+    seeds: int = 1  # 0, 1, ..., seeds - 1
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    held_out: Literal["test", "validation"] = "test"
+    metrics: tuple[str, ...] = ()  # () is every metric
+    plugins: tuple[str, ...] = ()  # python files with methods, datasets, metrics, networks of the user's
+    source: str = ""  # the file it was read from
+    text: str = ""  # what the file said
+    overrides: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("latent_dim", "batch_size", "seeds"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not self.methods:
+            raise UserError("methods: a suite needs at least one [methods.NAME]")
+
+    def runs(self, device: str, *, smoke: bool = False) -> list["Run"]:
+        """Every row for every seed, seed by seed, so that an interrupted suite has whole columns."""
+        return [self._run(entry, seed, device, smoke) for seed in range(self.seeds) for entry in self.methods]
+
+    def _run(self, entry: Entry, seed: int, device: str, smoke: bool) -> "Run":
+        return Run(
+            suite=self.name,
+            label=entry.label,
+            seed=seed,
+            method=entry.method,
+            hyperparameters=entry.hyperparameters,
+            dataset=self.dataset,
+            network=entry.network or self.network,
+            latent_dim=entry.latent_dim or self.latent_dim,
+            batch_size=entry.batch_size or self.batch_size,
+            budget=entry.budget or self.budget,
+            optimizer=entry.optimizer or self.optimizer,
+            held_out=self.held_out,
+            metrics=self.metrics,
+            plugins=self.plugins,
+            device=device,
+            smoke=smoke,
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One cell: everything that decides a trained model and its numbers, apart from the machine and the code."""
+
+    suite: str
+    label: str
+    seed: int
+    method: str
+    hyperparameters: Mapping[str, Any]
+    dataset: str
+    network: str
+    latent_dim: int
+    batch_size: int
+    budget: Budget
+    optimizer: Optimizer
+    held_out: Literal["test", "validation"]
+    metrics: tuple[str, ...]
+    plugins: tuple[str, ...]
+    device: str  # its kind: cpu, cuda
+    smoke: bool
+
+    def config(self) -> dict[str, Any]:
+        """What the row of a leaderboard stands for: the run without its seed and its place."""
+        place = ("suite", "label", "seed", "plugins", "metrics")
+        return {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name not in place}
+
+    def row_key(self) -> str:
+        """The same for all seeds of a row; it changes when the suite file's meaning for that row changes."""
+        return digest([SCHEMA, self.suite, self.label, self.config()])
+
+    def key(self) -> str:
+        """Names the run on disk: same key, same cell."""
+        return digest([self.row_key(), self.seed])
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, tuples and mappings as JSON has them."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(item) for name, item in asdict(value).items() if item is not None}
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,165 @@
+"""Files of runs: who works on one, its checkpoint, its record; all written to a temporary name, then renamed.
+
+<out>/runs/<suite>/<label>/<seed>-<key>/    checkpoint.pt (while it trains), weights.safetensors, curve.jsonl, record.json
+<out>/leaderboards/runs/<suite>.jsonl       the suite's records, one line each, sorted
+<out>/leaderboards/runs/<suite>.profile.jsonl
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from bench.errors import RunError, UserError
+from bench.spec import Run, canonical
+
+FINAL = ("done", "diverged")  # statuses that another start does not try again
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what a disk can refuse (full, read-only, no permission) into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}; what was written before is intact, start the same command again to go on"
+        ) from None
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file whole: a reader, or a crash, sees the old content or the new."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+class Store:
+    """Where the results of one suite live."""
+
+    def __init__(self, out: Path, suite: str):
+        self.out, self.suite = out, suite
+        self.runs = out / "runs" / suite
+        self.boards = out / "leaderboards"
+
+    def folder(self, run: Run) -> Path:
+        """The folder of a run; its name holds the key, so another configuration has another folder."""
+        return self.runs / run.label / f"{run.seed}-{run.key()}"
+
+    @contextmanager
+    def claim(self, run: Run, wait: bool = False) -> Iterator[bool]:
+        """Whether this process has the run to itself; the operating system frees the claim of a process that dies."""
+        path = self.folder(run) / "lock"
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path, timeout=-1 if wait else 0)
+            try:
+                lock.acquire()
+            except Timeout:
+                yield False
+                return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def record(self, run: Run) -> dict[str, Any] | None:
+        """The run's record, if it has one."""
+        path = self.folder(run) / "record.json"
+        if not path.exists():
+            return None
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, OSError) as error:
+            raise UserError(f"{path}: not a record ({error}); delete it to train this run again") from None
+
+    def finished(self, run: Run) -> bool:
+        """Whether another start would skip the run."""
+        record = self.record(run)
+        return record is not None and record["status"] in FINAL
+
+    def save_record(self, run: Run, record: dict[str, Any]) -> None:
+        """The last thing written of a run."""
+        write(
+            self.folder(run) / "record.json",
+            (json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode(),
+        )
+
+    def save_curve(self, run: Run, curve: list[dict[str, float]]) -> None:
+        """Loss terms by step, a line a block."""
+        write(self.folder(run) / "curve.jsonl", "".join(canonical(row) + "\n" for row in curve).encode())
+
+    def save_checkpoint(self, run: Run, payload: bytes) -> None:
+        """A state as bytes, behind its checksum."""
+        write(self.folder(run) / "checkpoint.pt", hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+
+    def checkpoint(self, run: Run) -> bytes | None:
+        """The bytes saved last; RunError where they are not what was written."""
+        path = self.folder(run) / "checkpoint.pt"
+        if not path.exists():
+            return None
+        checksum, _, payload = path.read_bytes().partition(b"\n")
+        if hashlib.sha256(payload).hexdigest().encode() != checksum:
+            raise RunError(f"{path}: damaged, its checksum does not match; delete it to train this run from the start")
+        return payload
+
+    def drop_checkpoint(self, run: Run) -> None:
+        """A finished run keeps its weights only."""
+        (self.folder(run) / "checkpoint.pt").unlink(missing_ok=True)
+
+    def merge(self, records: Iterable[dict[str, Any]], kind: str = "") -> list[dict[str, Any]]:
+        """Put records among those of the suite's file, a new one in place of the old one of its cell; -> all of them."""
+        path = self.boards / "runs" / f"{self.suite}{kind}.jsonl"
+        lock_path = self.runs / "merge.lock"
+        with writing(lock_path):
+            self.runs.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(lock_path)
+            lock.acquire()
+        try:
+            cells = {cell(record): record for record in read_lines(path)}
+            cells.update({cell(record): record for record in records})
+            ordered = [cells[name] for name in sorted(cells)]
+            if ordered:
+                write(path, "".join(canonical(record) + "\n" for record in ordered).encode())
+        finally:
+            lock.release()
+        return ordered
+
+    def kept(self, kind: str = "") -> list[dict[str, Any]]:
+        """The records in the suite's file."""
+        return read_lines(self.boards / "runs" / f"{self.suite}{kind}.jsonl")
+
+
+def cell(record: dict[str, Any]) -> tuple[str, str, int]:
+    """What a record is the result of: its row, kind of device, seed."""
+    return record["label"], record.get("device") or record["config"]["device"], record.get("seed", 0)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a file, one a line; UserError names a bad line."""
+    if not path.exists():
+        return []
+    records = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            records.append(json.loads(line))
+            cell(records[-1])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}:{number}: not a record ({error}); mend or delete that line") from None
+    return records

@@ -1,0 +1,192 @@
+"""Reading suite files: TOML in, a frozen `Suite` out, and one clear line for whatever is wrong."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from bench.errors import UserError, unknown
+from bench.spec import Budget, Entry, Optimizer, Suite
+
+SUITES = Path(__file__).parent / "suites"
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+OWN = (
+    "method",
+    "network",
+    "latent_dim",
+    "batch_size",
+    "budget",
+    "optimizer",
+)  # what a row may override; the rest are hyper-parameters
+
+
+def names() -> list[str]:
+    """The suites that come with latentbench."""
+    return sorted(path.stem for path in SUITES.glob("*.toml"))
+
+
+def read(suite: str, overrides: tuple[str, ...] = (), methods: tuple[str, ...] = (), seeds: int | None = None) -> Suite:
+    """The suite of that name, or in that file, with `key=value` overrides and a choice of its rows.
+
+    Overrides make a variant with a name of its own, so that its numbers never mix with the suite's.
+    """
+    path = locate(suite)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    return choose(from_text(text, path, overrides, seeds), methods)
+
+
+def from_text(text: str, path: Path, overrides: tuple[str, ...] = (), seeds: int | None = None) -> Suite:
+    """The suite that a TOML text, read from `path`, and overrides make together."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not a TOML file: {error}") from None
+    where = f"{path} with --set {' --set '.join(overrides)}" if overrides else str(path)
+    try:
+        for override in overrides:
+            apply(table, override)
+        if seeds is not None:
+            table["seeds"] = seeds
+        return parse(table, path, name=variant(path.stem, overrides), source=str(path), text=text, overrides=overrides)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def locate(suite: str) -> Path:
+    """A name or a path to the file it means."""
+    if suite.endswith(".toml") or "/" in suite:
+        path = Path(suite)
+        if not path.is_file():
+            raise UserError(f"{suite}: no such suite file; known suites: {', '.join(names())}")
+        return path
+    if suite not in names():
+        raise UserError(unknown("suite", suite, names()) + "; or give the path of a .toml file")
+    return SUITES / f"{suite}.toml"
+
+
+def apply(table: dict[str, Any], override: str) -> None:
+    """Set `a.b.c=value` in a nested table; the value is read as TOML, or as a plain word."""
+    key, equals, text = override.partition("=")
+    *parents, last = key.strip().split(".")
+    if not equals or not last:
+        raise UserError(f"--set {override}: write it as key=value, for instance methods.vcae.weight=0.5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    for depth, name in enumerate(parents):
+        if depth == 1 and parents[0] == "methods" and name not in table:
+            raise UserError(unknown("method", name, table))
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise UserError(f"{'.'.join(parents[: depth + 1])} is a value, it has no key {last!r}")
+    if parents[-1:] == ["budget"]:
+        table.clear()  # a budget is one key: the new one takes the old one's place
+    table[last] = value
+
+
+def variant(stem: str, overrides: tuple[str, ...]) -> str:
+    """The name under which a suite's results are kept: `digits`, or `digits+methods.vcae.weight=0.5`."""
+    said = ["+" + re.sub(r"[^A-Za-z0-9_.=-]+", "_", override.replace(" ", "")) for override in sorted(overrides)]
+    return stem + "".join(said)
+
+
+def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
+    """A `Suite` from the table of a file; UserError names the key."""
+    table = dict(table)
+    rows = table.pop("methods", {})
+    if not isinstance(rows, dict):
+        raise UserError("methods must be tables, [methods.NAME]")
+    entries = tuple(entry(label, row) for label, row in rows.items())
+    if not isinstance(table.get("plugins", []), list):
+        raise UserError(f"plugins must be a list of file names, not {table['plugins']!r}")
+    table["plugins"] = [str(path.parent / plugin) for plugin in table.get("plugins", [])]
+    return build(Suite, table, "", methods=entries, **given)
+
+
+def entry(label: str, row: Any) -> Entry:
+    """One [methods.LABEL] table."""
+    if not LABEL.fullmatch(label):
+        raise UserError(f"methods.{label!r}: a name has letters, digits and _ . + - only")
+    if not isinstance(row, dict):
+        raise UserError(f"methods.{label} must be a table, not {row!r}")
+    own = {key: value for key, value in row.items() if key in OWN}
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key not in OWN}
+    return build(Entry, {"method": label, **own}, f"methods.{label}", label=label, hyperparameters=values)
+
+
+def build(cls: type, table: Mapping[str, Any], where: str, **given: Any) -> Any:
+    """An instance of dataclass `cls` from a table whose keys are its fields but for those `given`."""
+    hints = get_type_hints(cls)
+    allowed = {f.name: f for f in fields(cls) if f.name not in given}
+    for key in table:
+        if key not in allowed:
+            raise UserError(unknown("key", f"{where}.{key}".strip("."), [f"{where}.{name}".strip(".") for name in allowed]))
+    for name, f in allowed.items():
+        if name not in table and f.default is MISSING and f.default_factory is MISSING:
+            raise UserError(f"missing key {f'{where}.{name}'.strip('.')!r} ({words(hints[name])})")
+    values = {key: convert(value, hints[key], f"{where}.{key}".strip(".")) for key, value in table.items()}
+    try:
+        return cls(**values, **given)
+    except UserError as error:
+        raise UserError(f"{where}.{error}" if where and "." not in where[len("methods.") :] and cls is Entry else str(error)) from None
+
+
+def convert(value: Any, hint: Any, where: str) -> Any:
+    """`value` as type `hint`, or UserError with the key, the value and what is allowed."""
+    wrong = UserError(f"{where} must be {words(hint)}, not {value!r}")
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return convert(value, next(arg for arg in args if arg is not type(None)), where)
+    if origin is Literal:
+        if value not in args:
+            raise wrong
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)) or (args[-1] is not Ellipsis and len(value) != len(args)):
+            raise wrong
+        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
+        return tuple(convert(item, kind, f"{where}[{i}]") for i, (item, kind) in enumerate(zip(value, kinds, strict=True)))
+    if hint in (Budget, Optimizer):
+        if not isinstance(value, dict):
+            raise wrong
+        return build(hint, value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise wrong
+    return value
+
+
+def words(hint: Any) -> str:
+    """A type as a sentence has it."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return words(next(arg for arg in args if arg is not type(None)))
+    if origin is Literal:
+        return "one of " + ", ".join(repr(arg) for arg in args)
+    if origin is tuple:
+        return f"a list of {words(args[0])}" if args[-1] is Ellipsis else f"a list [{', '.join(words(arg) for arg in args)}]"
+    return {
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        bool: "true or false",
+        Budget: "a table with one of steps, epochs, images, seconds",
+    }.get(hint, "a table")
+
+
+def choose(suite: Suite, methods: tuple[str, ...]) -> Suite:
+    """The suite with only those rows, in the suite's order."""
+    labels = [entry.label for entry in suite.methods]
+    for label in methods:
+        if label not in labels:
+            raise UserError(f"{suite.source}: {unknown('method', label, labels)}")
+    kept = tuple(entry for entry in suite.methods if not methods or entry.label in methods)
+    return Suite(**{f.name: getattr(suite, f.name) for f in fields(suite)} | {"methods": kept})

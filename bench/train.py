@@ -1,0 +1,208 @@
+"""The only training loop: players take turns, a budget ends it, a state resumes it bit for bit (on the CPU)."""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import record_function
+
+from bench.spec import Budget, Optimizer
+
+BLOCK = 50  # steps between two looks at the losses
+CLOCK_SECONDS = 0.5  # a budget in seconds is looked at about this often
+
+
+class Player(Protocol):
+    """What the trainer knows of a player (models/method.py)."""
+
+    name: str
+    parameters: tuple[nn.Parameter, ...]
+    terms: Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]
+    lr: float | None
+    betas: tuple[float, float] | None
+
+
+def derive(seed: int, *words: object) -> int:
+    """An independent seed for each use of a run's seed."""
+    return int.from_bytes(hashlib.sha256(repr((seed, *words)).encode()).digest()[:7], "big")
+
+
+def generator(device: torch.device, seed: int, *words: object) -> torch.Generator:
+    """A random stream of its own."""
+    return torch.Generator(device).manual_seed(derive(seed, *words))
+
+
+class Clock:
+    """Seconds of training only: the device is idle whenever the clock is read, started or stopped."""
+
+    def __init__(self, device: torch.device, spent: float = 0.0):
+        self.device, self.spent, self.started = device, spent, 0.0
+
+    def wait(self) -> float:
+        """Now, once the device has done all it was asked."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    def start(self) -> None:
+        """Go on counting."""
+        self.started = self.wait()
+
+    def stop(self) -> float:
+        """Stop counting; -> seconds so far."""
+        self.spent += self.wait() - self.started
+        return self.spent
+
+
+class Batches:
+    """Images on the device as uint8, shuffled anew at each epoch by the run's seed; the last partial batch is dropped (SPEC T42)."""
+
+    def __init__(self, images: Tensor, levels: int, batch_size: int, seed: int):
+        self.images, self.levels, self.batch_size, self.seed = images, levels, batch_size, seed
+        self.per_epoch = len(images) // batch_size
+        self.epoch, self.order = -1, torch.empty(0)
+
+    def at(self, step: int) -> Tensor:
+        """The batch of a step, a function of seed and step alone.   -> (B, C, H, W) float32 in [0, 1]"""
+        epoch, position = divmod(step, self.per_epoch)
+        if epoch != self.epoch:
+            shuffle = generator(torch.device("cpu"), self.seed, "order", epoch)
+            self.epoch, self.order = epoch, torch.randperm(len(self.images), generator=shuffle).to(self.images.device)
+        index = self.order[position * self.batch_size : (position + 1) * self.batch_size]
+        return self.images[index].float().div_(self.levels)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A budget and a schedule for a training set of so many batches per epoch."""
+
+    budget: Budget
+    optimizer: Optimizer
+    per_epoch: int
+    total: int | None  # steps; None for a budget in seconds
+
+    def done(self, step: int, seconds: float) -> float:
+        """The share of the budget that is spent; 1 or more ends training."""
+        return step / self.total if self.total is not None else seconds / (self.budget.seconds or math.inf)
+
+    def block(self, step: int, seconds: float) -> int:
+        """How many steps to take before looking at losses and clock again."""
+        if self.total is not None:
+            return min(BLOCK - step % BLOCK, self.total - step)
+        return min(BLOCK, max(1, int(CLOCK_SECONDS * step / seconds))) if seconds > 0 else 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended."""
+
+    status: str  # done, diverged
+    step: int
+    seconds: float
+    curve: list[dict[str, float]]  # the mean of every term over each block of steps
+    error: str | None = None
+
+
+class Training:
+    """A method with its optimisers and random stream: what a checkpoint holds, and one step of all players."""
+
+    def __init__(self, method: nn.Module, plan: Plan, noise: torch.Generator):
+        self.method, self.plan, self.noise = method, plan, noise
+        self.players: list[Player] = method.players()
+        self.optimizers = [
+            torch.optim.Adam(p.parameters, lr=p.lr or plan.optimizer.lr, betas=p.betas or plan.optimizer.betas, fused=True)
+            for p in self.players
+        ]
+        self.rates = [p.lr or plan.optimizer.lr for p in self.players]
+        self.names: list[str] = []
+        self.step, self.curve = 0, list[dict[str, float]]()
+
+    def state(self, seconds: float) -> dict[str, Any]:
+        """Everything that the rest of the run depends on."""
+        return {
+            "step": self.step,
+            "seconds": seconds,
+            "noise": self.noise.get_state(),
+            "method": self.method.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "curve": self.curve,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> float:
+        """Go back to a state; -> seconds spent until then."""
+        self.step, self.curve = state["step"], list(state["curve"])
+        self.noise.set_state(state["noise"])
+        self.method.load_state_dict(state["method"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        return float(state["seconds"])
+
+    def take_step(self, batches: Batches) -> Tensor:
+        """One step of every player in turn.   -> (terms,) without gradient, on the device"""
+        with record_function("data"):
+            x = batches.at(self.step)
+        factor = self.plan.optimizer.factor(self.step / self.plan.per_epoch)
+        values, names = list[Tensor](), list[str]()
+        for player, optimizer, rate in zip(self.players, self.optimizers, self.rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate * factor
+            optimizer.zero_grad(set_to_none=True)
+            with record_function("forward"):
+                terms = player.terms(x, self.noise)
+            with record_function("backward"):
+                torch.autograd.backward(terms["loss"], inputs=player.parameters)
+            with record_function("optimiser"):
+                optimizer.step()
+            values += [term.detach() for term in terms.values()]
+            names += [f"{player.name}.{name}" for name in terms]
+        self.names = names
+        self.step += 1
+        return torch.stack(values)
+
+    def read(self, rows: list[Tensor]) -> str | None:
+        """Bring a block's terms to the host and add their means to the curve; -> what is not finite, if anything is."""
+        block = torch.stack(rows).double().cpu()
+        bad = (~block.isfinite()).any(1)
+        if bad.any():
+            first = int(bad.int().argmax())
+            terms = ", ".join(f"{name} {value:.4g}" for name, value in zip(self.names, block[first].tolist(), strict=True))
+            return f"step {self.step - len(rows) + first + 1}: the loss is not finite ({terms}); lower lr or the weight of the largest term"
+        self.curve.append({"step": self.step, **dict(zip(self.names, block.mean(0).tolist(), strict=True))})
+        return None
+
+
+def train(
+    training: Training,
+    batches: Batches,
+    *,
+    state: Mapping[str, Any] | None = None,
+    save: Callable[[dict[str, Any]], None] | None = None,
+    save_every: float = math.inf,
+    report: Callable[[float], None] | None = None,
+) -> Outcome:
+    """Train until the budget is spent or a loss is not finite.
+
+    state: a checkpoint's, to go on from. save: called with a state every `save_every` seconds, off the clock.
+    report: called with the share of the budget that is spent.
+    """
+    plan = training.plan
+    clock = Clock(batches.images.device, training.restore(state) if state else 0.0)
+    training.method.train()
+    saved = time.monotonic()
+    while plan.done(training.step, clock.spent) < 1:
+        length = plan.block(training.step, clock.spent)
+        clock.start()
+        rows = [training.take_step(batches) for _ in range(length)]
+        seconds = clock.stop()
+        if error := training.read(rows):
+            return Outcome("diverged", training.step, seconds, training.curve, error)
+        if report:
+            report(min(1.0, plan.done(training.step, seconds)))
+        if save and time.monotonic() - saved >= save_every:
+            save(training.state(seconds))
+            saved = time.monotonic()
+    return Outcome("done", training.step, clock.spent, training.curve)

@@ -1,0 +1,87 @@
+"""Distances between the aggregate posterior Q_Z, seen through a batch of codes, and a prior P_Z.
+
+Tolstikhin et al., "Wasserstein Auto-Encoders", arXiv:1711.01558, Algorithm 2; SPEC 1.3. With z ~ P_Z and z̃ the codes:
+
+    MMD²_U = Σ_{l≠j} k(z_l, z_j) / n(n-1) + Σ_{l≠j} k(z̃_l, z̃_j) / n(n-1) - 2 Σ_{l,j} k(z_l, z̃_j) / n²
+
+The kernels are functions of squared distances and of C = 2 d σ_z², the mean squared distance of two prior draws.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Kernel = Callable[[Tensor, float], Tensor]  # squared distances, C -> similarities of the same shape
+SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """|a_i - b_j|² from the differences themselves, exact for near points.   (N, D), (M, D) -> (N, M)"""
+    return (a[:, None] - b).square().sum(-1)
+
+
+def imq(d2: Tensor, C: float) -> Tensor:
+    """Inverse multiquadratic kernel C / (C + d²) of the WAE paper, section 4.   (N, M) -> (N, M)"""
+    return C / (C + d2)
+
+
+def imq7(d2: Tensor, C: float) -> Tensor:
+    """Sum of seven IMQ kernels at C·s, s = 0.1 ... 10, as in the WAE authors' code.   (N, M) -> (N, M)"""
+    return torch.stack([imq(d2, scale * C) for scale in SCALES]).sum(0)
+
+
+def rbf(d2: Tensor, C: float) -> Tensor:
+    """Gaussian kernel exp(-d² / σ_k²) with σ_k² = C (WAE paper, section 4; SPEC T5).   (N, M) -> (N, M)"""
+    return torch.exp(-d2 / C)
+
+
+def u_statistic(pp: Tensor, qq: Tensor, pq: Tensor) -> Tensor:
+    """Unbiased MMD² from three kernel matrices; may be negative and is not clamped (SPEC T3).   (N, N), (M, M), (N, M) -> ()"""
+    return off_diagonal_mean(pp) + off_diagonal_mean(qq) - 2 * pq.mean()
+
+
+def off_diagonal_mean(k: Tensor) -> Tensor:
+    """Σ_{i≠j} k_ij / n(n-1).   (N, N) -> ()"""
+    n = len(k)
+    return (k.sum() - k.diagonal().sum()) / (n * (n - 1))
+
+
+def mmd(p: Tensor, q: Tensor, C: float, kernel: Kernel = imq) -> Tensor:
+    """MMD²_U between prior draws p and codes q.   (N, D), (M, D) -> ()"""
+    return u_statistic(*(kernel(squared_distances(a, b), C) for a, b in ((p, p), (q, q), (p, q))))
+
+
+def mmd_rbf_median(p: Tensor, q: Tensor) -> Tensor:
+    """MMD²_U with kernel exp(-d² / 2s), s chosen from the batch as the WAE authors' code does (SPEC 1.3): the sum of the
+    n(n-1)/2-th largest of the n² cross distances and of the n² distances within the codes. Its gradient is biased.
+
+    (N, D), (N, D) -> ()
+    """
+    pp, qq, pq = squared_distances(p, p), squared_distances(q, q), squared_distances(p, q)
+    s = upper_median(pq) + upper_median(qq)
+    return u_statistic(*(torch.exp(-d2 / (2 * s)) for d2 in (pp, qq, pq)))
+
+
+def upper_median(d2: Tensor) -> Tensor:
+    """The n(n-1)/2-th largest of n² values.   (N, N) -> ()"""
+    n = len(d2)
+    return d2.flatten().topk(max(1, n * (n - 1) // 2)).values[-1]
+
+
+def mmd_chunked(p: Tensor, q: Tensor, C: float, chunk: int = 1000) -> float:
+    """MMD²_U with the IMQ kernel for large samples, in float64, holding `chunk` rows at a time.   (N, D), (M, D) -> value"""
+
+    def kernel_sum(a: Tensor, b: Tensor) -> Tensor:
+        rows = [imq(torch.cdist(part, b, compute_mode="donot_use_mm_for_euclid_dist").square(), C).sum() for part in a.split(chunk)]
+        return torch.stack(rows).sum()
+
+    p, q = p.double(), q.double()
+    n, m = len(p), len(q)
+    within = (kernel_sum(p, p) - n) / (n * (n - 1)) + (kernel_sum(q, q) - m) / (m * (m - 1))  # k(x, x) = 1
+    return float(within - 2 * kernel_sum(p, q) / (n * m))
+
+
+def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(μ, diag σ²) || N(0, I)) = ½ Σ_k (μ_k² + σ_k² - 1 - log σ_k²), nats per image (SPEC 0.1).   (B, D), (B, D) -> (B,)"""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)

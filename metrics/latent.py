@@ -1,0 +1,116 @@
+"""The codes: their spread, the information their channel can carry, their distance to the prior.
+
+Park et al., "Variance Constrained Autoencoding", Eq. 7 and section 3; SPEC 1.5, 5.1.
+"""
+
+import math
+from typing import NamedTuple
+
+from torch import Tensor
+
+from metrics.divergences import mmd_chunked
+from metrics.metric import Metric, Unavailable
+
+
+class Codes(NamedTuple):
+    """One draw z ~ q(z|x) for each image, with what q says of it."""
+
+    z: Tensor  # (N, D) with the encoder's noise
+    mean: Tensor  # (N, D)
+    log_variance: Tensor | None  # (N, D); None for a deterministic encoder
+
+
+class Channel(NamedTuple):
+    """A fixed-noise encoder seen as an additive Gaussian channel."""
+
+    dim: int
+    noise_variance: float | None  # None: learned, one for each image
+    power: float | None  # Σ_k Var(z_k) aimed at, noise included: v, or d σ_z²; None: no aim
+
+
+def total_variance(z: Tensor) -> Tensor:
+    """Σ_k Var(z_k) around the batch mean, divisor 1/n (VCAE Eq. 7; SPEC T10).   (B, D) -> ()"""
+    return (z - z.mean(0)).square().mean(0).sum()
+
+
+def capacity_bits(dim: int, noise_variance: float, power: float) -> float:
+    """Upper bound d/2 · log2((v/d) / σ_ε²) on the information a code carries, bits (SPEC 1.5).
+
+    dim d, noise variance σ_ε² > 0, power v summed over dimensions and including the noise.
+    """
+    return dim / 2 * math.log2(power / dim / noise_variance)
+
+
+def channel_capacity(channel: Channel) -> float:
+    """Capacity in bits; Unavailable where the encoder's noise is not fixed or no variance is aimed at."""
+    if channel.noise_variance is None:
+        raise Unavailable("the encoder's variance is learned")
+    if channel.noise_variance == 0:
+        raise Unavailable("the encoder adds no noise, so its capacity has no bound")
+    return capacity_bits(channel.dim, channel.noise_variance, variance_target(channel))
+
+
+def variance_target(channel: Channel) -> float:
+    """The summed latent variance that training aims at."""
+    if channel.power is None:
+        raise Unavailable("no summed variance is aimed at")
+    return channel.power
+
+
+def mean_log_variance(codes: Codes) -> Tensor:
+    """Mean over images and latents of log σ², natural logarithm (SPEC T15).   -> ()"""
+    if codes.log_variance is None:
+        raise Unavailable("a deterministic encoder has no variance")
+    return codes.log_variance.mean()
+
+
+def mmd_to_prior(codes: Codes, prior: Tensor) -> float:
+    """MMD²_U, IMQ with C = 2 d, between the codes and as many draws of the prior.   -> value"""
+    return mmd_chunked(prior, codes.z, C=2.0 * codes.z.shape[1])
+
+
+METRICS = [
+    Metric(
+        name="sum_latent_variance",
+        fn=lambda codes: total_variance(codes.z.double()),
+        needs=("test.codes",),
+        protocol="Σ_k Var(z_k) over all test images, z with one noise draw, divisor 1/N",
+        source="VCAE Tables 6-9; SPEC 5.1",
+        better="target",
+        group="latent",
+    ),
+    Metric(
+        name="latent_variance_target",
+        fn=variance_target,
+        needs=("channel",),
+        protocol="v of the variance constraint, or d σ_z² of the prior",
+        source="SPEC 1.5",
+        group="latent",
+    ),
+    Metric(
+        name="capacity_bits",
+        fn=channel_capacity,
+        needs=("channel",),
+        protocol="d/2 log2((v/d)/σ_ε²), an upper bound",
+        source="VCAE section 3; SPEC 1.5",
+        unit="bits",
+        group="latent",
+    ),
+    Metric(
+        name="mmd_prior",
+        fn=mmd_to_prior,
+        needs=("test.codes", "prior.codes"),
+        protocol="U-statistic of MMD², IMQ, C = 2d; up to 10,000 test codes with one noise draw against as many prior draws",
+        source="WAE Algorithm 2; SPEC 1.3",
+        better="lower",
+        group="latent",
+    ),
+    Metric(
+        name="mean_log_variance",
+        fn=mean_log_variance,
+        needs=("test.codes",),
+        protocol="mean over test images and latents of log σ²",
+        source="SPEC T15",
+        group="latent",
+    ),
+]

@@ -1,0 +1,64 @@
+"""What a metric is, and the arrays that metrics share.
+
+A metric is a pure function of named views of a trained method. A view (the codes of the test images, say) is computed at
+most once, however many metrics need it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+class Unavailable(Exception):
+    """This view or metric does not exist for this method, for the reason given."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A named number: its function of views, its unit, its direction, and the words that freeze how it is taken."""
+
+    name: str
+    fn: Callable[..., float]  # called with the views that `needs` names, in that order
+    needs: tuple[str, ...]
+    protocol: str  # everything that changes the value: counts, noise, estimator, resize, network
+    source: str  # paper, equation or section
+    unit: str = ""
+    better: Literal["lower", "higher", "target"] | None = None  # "target": near a stated value; None: a description
+    group: str = "reconstruction"  # which table of the leaderboard shows it
+    version: int = 1
+
+
+class Views:
+    """Arrays by name, each made when first asked for and then kept.
+
+    >>> Views({"x": lambda views: 2, "y": lambda views: views["x"] + 1})["y"]
+    3
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[["Views"], Any]]):
+        self.makers, self.made = makers, dict[str, Any]()
+
+    def __getitem__(self, name: str) -> Any:
+        """The view `name`; raises KeyError for one that nobody makes, Unavailable for one the method does not have."""
+        if name not in self.made:
+            try:
+                self.made[name] = self.makers[name](self)
+            except Unavailable as reason:
+                self.made[name] = reason
+        if isinstance(self.made[name], Unavailable):
+            raise self.made[name]
+        return self.made[name]
+
+
+def measure(metric: Metric, views: Views) -> dict[str, Any]:
+    """One entry of a record: {value, unit, better, protocol, group}; value None with its reason where it does not exist."""
+    entry = {
+        "unit": metric.unit,
+        "better": metric.better,
+        "group": metric.group,
+        "protocol": f"{metric.protocol}; v{metric.version}",
+    }
+    try:
+        return {"value": float(metric.fn(*(views[name] for name in metric.needs))), **entry}
+    except Unavailable as reason:
+        return {"value": None, "reason": str(reason), **entry}

@@ -1,0 +1,127 @@
+"""Errors of a reconstruction x̂ of x, per image, with pixels in [0, 1] (SPEC 0.1, 5.1).
+
+Sums over the values of an image; means over images are the metrics. Errors of stochastic encoders are taken from one draw
+of the noise (the primary number) and from the mean code (`_mean_code`).
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from metrics.metric import Metric
+
+BCE_FLOOR = 1e-6  # x̂ is clamped to [floor, 1 - floor] in reported cross-entropies, so that a saturated pixel costs 13.8 nats
+
+
+class Errors(NamedTuple):
+    """Per-image errors of one pass over a split, float64."""
+
+    sse: Tensor  # (N,)
+    l1: Tensor  # (N,), mean over values
+    bce: Tensor  # (N,) nats
+
+
+def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
+    """SSE(x, x̂) = Σ_j (x_j - x̂_j)² of each image.   (B, ...), (B, ...) -> (B,)"""
+    return (x - x_hat).square().flatten(1).sum(1)
+
+
+def bernoulli_nll(x: Tensor, logits: Tensor) -> Tensor:
+    """BCE(x, σ(logits)) = -Σ_j [x_j log x̂_j + (1 - x_j) log(1 - x̂_j)], nats, targets as they are.   (B, ...) x2 -> (B,)"""
+    return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+
+
+def errors(x: Tensor, x_hat: Tensor) -> Errors:
+    """All three errors of a batch.   (B, ...), (B, ...) -> three (B,)"""
+    x, x_hat = x.double(), x_hat.double()
+    bounded = x_hat.clamp(BCE_FLOOR, 1 - BCE_FLOOR)
+    bce = F.binary_cross_entropy(bounded, x, reduction="none").flatten(1).sum(1)
+    return Errors(squared_error(x, x_hat), (x - x_hat).abs().flatten(1).mean(1), bce)
+
+
+class Baselines(NamedTuple):
+    """Mean SSE of models that need no training."""
+
+    mean_image_test: float
+    pca_train: float
+    pca_test: float
+
+
+def pca_sse(train: Tensor, test: Tensor, components: int) -> Baselines:
+    """SSE of linear PCA fitted on `train` with that many components, and of the constant mean image (SPEC 2).
+
+    (N, D), (M, D) in [0, 1] -> means over images
+    """
+    mean = train.mean(0, dtype=torch.float64).to(train.dtype)
+    centred, held_out = train - mean, test - mean
+    covariance = (centred.T @ centred).double() / len(train)
+    directions = torch.linalg.eigh(covariance).eigenvectors[:, covariance.shape[0] - components :].to(train.dtype)
+
+    def residual(part: Tensor) -> float:
+        return float((part.square().sum(1) - (part @ directions).square().sum(1)).mean())
+
+    return Baselines(float(held_out.square().sum(1).mean()), residual(centred), residual(held_out))
+
+
+KINDS = {
+    "rec_sse": ("sse", "", lambda errors: errors.sse.mean()),
+    "rec_l1_per_pixel_x100": ("absolute error per value, times 100", "", lambda errors: 100 * errors.l1.mean()),
+    "rec_bce_sum": (
+        f"cross-entropy, x̂ clamped to [{BCE_FLOOR:g}, 1 - {BCE_FLOOR:g}]",
+        "nats",
+        lambda errors: errors.bce.mean(),
+    ),
+}
+CODES = {"": ("draw", "one noise draw"), "_mean_code": ("mean", "mean code")}
+
+
+def reconstruction_metrics() -> list[Metric]:
+    """Three errors, on test and train, from one draw and from the mean code."""
+    return [
+        Metric(
+            name=f"{kind}_{split}{suffix}",
+            fn=fn,
+            needs=(f"{split}.errors.{view}",),
+            protocol=f"{words}; all {split} images; {code}; pixels in [0, 1]; batch norm in evaluation mode",
+            source="SPEC 5.1, 5.2",
+            unit=unit,
+            better="lower",
+            group="reconstruction" if view == "draw" else "mean code",
+        )
+        for suffix, (view, code) in CODES.items()
+        for kind, (words, unit, fn) in KINDS.items()
+        for split in ("test", "train")
+    ]
+
+
+def gap(name: str, field: str, fn_name: str, unit: str = "") -> Metric:
+    """Test against train of one error, from one draw: the sign is kept, and negative means that test images are easier."""
+    combine = {"minus": lambda test, train: test - train, "ratio": lambda test, train: test / train}[fn_name]
+    return Metric(
+        name=name,
+        fn=lambda test, train: combine(getattr(test, field).mean(), getattr(train, field).mean()),
+        needs=("test.errors.draw", "train.errors.draw"),
+        protocol=f"{field} on test {'minus' if fn_name == 'minus' else 'over'} train; one noise draw",
+        source="VCAE Table 1; SPEC 5.1",
+        unit=unit,
+        better="lower",
+        group="generalisation",
+    )
+
+
+def reference(name: str, field: str, words: str) -> Metric:
+    """A fact of the dataset that locates the methods' errors (SPEC 2)."""
+    return Metric(name, lambda baselines: getattr(baselines, field), ("baselines",), words, "SPEC 2", group="reference")
+
+
+METRICS = [
+    *reconstruction_metrics(),
+    gap("overfit_gap", "sse", "minus"),
+    gap("overfit_ratio", "sse", "ratio"),
+    gap("overfit_gap_bce", "bce", "minus", "nats"),
+    reference("mean_image_sse_test", "mean_image_test", "SSE of the constant mean training image on test"),
+    reference("pca_sse_train", "pca_train", "SSE of linear PCA with the latent size as its components, on train"),
+    reference("pca_sse_test", "pca_test", "SSE of linear PCA with the latent size as its components, on test"),
+]

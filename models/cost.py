@@ -1,0 +1,66 @@
+"""Costs c(x, G(z)), summed over an image's values (SPEC 0.1, T1); each also says which image a raw output stands for.
+
+Decoders end in raw outputs y; the image is σ(y), so that Bernoulli costs come from logits.
+"""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from metrics.reconstruction import bernoulli_nll
+from metrics.reconstruction import squared_error as sse
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    """SSE(x, σ(y)) (WAE Eq. 4; VCAE Eq. 7)."""
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """(B, ...), (B, ...) -> (B,)"""
+        return sse(x, self.image(y))
+
+    def image(self, y: Tensor) -> Tensor:
+        """(B, ...) -> (B, ...) in [0, 1]"""
+        return y.sigmoid()
+
+    def __str__(self) -> str:
+        return "SSE"
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """SSE(x, σ(y)) / 2σ_G², the negative log-likelihood of N(G(z), σ_G² I) without its constant (SPEC 1.2)."""
+
+    variance: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.variance < math.inf:
+            raise ValueError(f"decoder_variance must be positive, not {self.variance}")
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """(B, ...), (B, ...) -> (B,) nats, up to a constant"""
+        return sse(x, self.image(y)) / (2 * self.variance)
+
+    def image(self, y: Tensor) -> Tensor:
+        """(B, ...) -> (B, ...) in [0, 1]"""
+        return y.sigmoid()
+
+    def __str__(self) -> str:
+        return f"Gaussian, σ_G² = {self.variance:g}"
+
+
+@dataclass(frozen=True)
+class Bernoulli:
+    """BCE(x, σ(y)) from the logits y, real-valued targets as they are (WAE Eq. 6; SPEC 1.2, T24)."""
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """(B, ...), (B, ...) -> (B,) nats"""
+        return bernoulli_nll(x, y)
+
+    def image(self, y: Tensor) -> Tensor:
+        """(B, ...) -> (B, ...) in [0, 1]"""
+        return y.sigmoid()
+
+    def __str__(self) -> str:
+        return "Bernoulli"

@@ -1,0 +1,26 @@
+"""Priors p(z)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class StandardNormal:
+    """P_Z = N(0, σ_z² I), σ_z² = 1 unless said otherwise (SPEC 0.1)."""
+
+    def __init__(self, dim: int, variance: float = 1.0):
+        if not 0 < variance < math.inf:
+            raise ValueError(f"prior_variance must be positive, not {variance}")
+        self.dim, self.variance = dim, variance
+
+    def sample(self, n: int, noise: torch.Generator) -> Tensor:
+        """n draws on the generator's device.   -> (n, D)"""
+        return math.sqrt(self.variance) * torch.randn(n, self.dim, generator=noise, device=noise.device)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log density in nats.   (B, D) -> (B,)"""
+        return -0.5 * (z.square().sum(-1) / self.variance + self.dim * math.log(2 * math.pi * self.variance))
+
+    def __str__(self) -> str:
+        return "N(0, I)" if self.variance == 1 else f"N(0, {self.variance:g} I)"

@@ -1,0 +1,66 @@
+"""Autoencoders without a divergence on Q_Z, and the VAE family.
+
+Kingma & Welling, arXiv:1312.6114; WAE paper (arXiv:1711.01558) Eq. 6; SPEC 1.2:
+
+    ae         E c(x, G(z)),                   c = SSE
+    vae        E [ -log p(x|z) ] + KL(q(z|x) || N(0, I))
+    beta_vae   the same with β KL              (Higgins et al., ICLR 2017)
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from torch import Tensor
+
+from metrics.divergences import gaussian_kl
+from models.cost import Bernoulli, Gaussian, SquaredError
+from models.method import Draw, Prior, Recipe
+from models.posterior import Deterministic, DiagonalGaussian
+from models.prior import StandardNormal
+
+
+@dataclass(frozen=True)
+class KL:
+    """Mean over the batch of KL(q(z|x) || N(0, I)), nats per image (SPEC 0.1)."""
+
+    name = "kl"
+
+    def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
+        """-> ()"""
+        assert draw.log_variance is not None
+        return gaussian_kl(draw.mean, draw.log_variance).mean()
+
+    def __str__(self) -> str:
+        return "KL"
+
+
+def ae(dim: int) -> Recipe:
+    """Plain autoencoder: squared error, no noise, no prior (WAE section 3)."""
+    return Recipe(Deterministic(), SquaredError(), (), None)
+
+
+def vae_bernoulli(dim: int) -> Recipe:
+    """VAE with a Bernoulli likelihood (WAE Eq. 6, its MNIST baseline; WiSE-ALE Eq. 26)."""
+    return Recipe(DiagonalGaussian(), Bernoulli(), ((1.0, KL()),), StandardNormal(dim))
+
+
+def vae_gauss(dim: int, *, decoder_variance: float = 0.1) -> Recipe:
+    """VAE with a Gaussian likelihood of fixed variance σ_G², which no paper states (SPEC 1.2)."""
+    return replace(vae_bernoulli(dim), cost=Gaussian(decoder_variance))
+
+
+def beta_vae(
+    dim: int,
+    *,
+    beta: float = 4.0,
+    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+    decoder_variance: float = 0.1,
+) -> Recipe:
+    """β-VAE: the KL times β (WiSE-ALE section 5; β not stated there)."""
+    if not beta >= 0:
+        raise ValueError(f"beta must be 0 or larger, not {beta}")
+    cost = Bernoulli() if likelihood == "bernoulli" else Gaussian(decoder_variance)
+    return replace(vae_bernoulli(dim), cost=cost, regularisers=((beta, KL()),))
+
+
+METHODS = [ae, vae_bernoulli, vae_gauss, beta_vae]

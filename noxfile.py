@@ -1,0 +1,74 @@
+"""Sessions: `bench` trains and measures, `tests` and `kernels` test, `lint` checks style and types.
+
+Each session has an environment of its own. uv fills it, hard-linked from one cache, so the second costs about a second;
+nox that came without uv first puts uv into the session. `nox --no-venv` installs nothing and uses the interpreter that
+runs nox.
+"""
+
+import os
+import sys
+
+import nox
+from nox.command import CommandFailed
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "tests"]
+os.environ.setdefault("UV_SYSTEM_CERTS", "1")  # trust the certificates that the machine trusts, as pip does
+
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+# two torch processes with two threads each on two cores take 37 times as long as with one thread each
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+
+
+def install(session: nox.Session, what: str) -> None:
+    """Install the project, editable, with those extras."""
+    if session.venv_backend == "none":
+        return
+    if session.venv_backend == "uv":
+        session.install("-e", what)
+    else:
+        session.install("-q", "uv")
+        session.run_install("uv", "pip", "install", "-e", what, silent=True)
+
+
+def python(session: nox.Session, *args: str, **env: str) -> None:
+    """Run the session's Python; on Ctrl-C it has a minute to write its checkpoint before it is killed."""
+    interpreter = "python"
+    if session.venv_backend == "none":
+        interpreter = sys.executable
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
+    session.run(interpreter, *args, env=env, interrupt_timeout=60, terminate_timeout=10)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Train and measure a suite: `nox -s bench -- --suite mnist-cpu`; without arguments the suite `digits`."""
+    install(session, ".")
+    try:
+        python(session, "-m", "bench", "run", *session.posargs)
+    except CommandFailed as failure:  # nox would make every failure a 1; the harness's exit codes say more
+        sys.exit(getattr(failure, "return_code", None) or 1)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """What needs no GPU, no internet and little time; `nox -s tests -- -m slow` runs what is slow."""
+    install(session, ".[test]")
+    python(session, "-m", "pytest", "-n", str(min(CPUS, 8)), "--benchmark-disable", *session.posargs, **ONE_THREAD)
+
+
+@nox.session
+def kernels(session: nox.Session) -> None:
+    """Time the inner loops with pytest-benchmark, one after the other."""
+    install(session, ".[test]")
+    python(session, "-m", "pytest", "tests/benchmarks", "--benchmark-only", *session.posargs, **ONE_THREAD)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and types."""
+    install(session, ".[dev]")
+    python(session, "-m", "ruff", "check", ".")
+    python(session, "-m", "ruff", "format", "--check", ".")
+    python(session, "-m", "mypy")
