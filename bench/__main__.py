@@ -27,6 +27,7 @@ Set = Annotated[
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; cuda where there is one, if not said.")]
 DataRoot = Annotated[Path, typer.Option("--data-root", envvar="LATENTBENCH_DATA", help="Where datasets lie.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that gets runs/ and leaderboards/.")]
+INTERRUPTED = 130  # what typer makes of Ctrl-C
 DATA, HERE = Path("data"), Path()
 
 
@@ -142,9 +143,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except KeyboardInterrupt:
-        print("latentbench: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("latentbench: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

@@ -1,20 +1,70 @@
 """Method + dataset -> views, each computed once -> metrics. Batch norm in evaluation mode; a view has a random stream of its own."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.train import generator
 from metrics.frechet import pixel_features
-from metrics.latent import Codes
+from metrics.latent import Channel, Codes
 from metrics.metric import Metric, Unavailable, Views, measure
 from metrics.reconstruction import Baselines, Errors, errors, pca_sse
 
 BATCH = 1000
 SAMPLES = 10_000  # images on each side of a distance between sets (SPEC 5.6)
 PCA_VALUES = 4096  # larger images have no PCA baseline: its covariance would take longer than the run
+
+
+class Draw(Protocol):
+    """What evaluation reads of a draw."""
+
+    @property
+    def z(self) -> Tensor:
+        """(B, D)"""
+
+    @property
+    def mean(self) -> Tensor:
+        """(B, D)"""
+
+    @property
+    def log_variance(self) -> Tensor | None:
+        """(B, D); None for a deterministic encoder."""
+
+
+class Prior(Protocol):
+    """What evaluation needs of a prior."""
+
+    def sample(self, n: int, noise: torch.Generator) -> Tensor:
+        """-> (n, D)"""
+
+
+class Method(Protocol):
+    """What evaluation knows of a method."""
+
+    dim: int
+
+    @property
+    def prior(self) -> Prior | None:
+        """None: it samples only from a density fitted to its codes."""
+
+    @property
+    def channel(self) -> Channel:
+        """The encoder's noise and the variance aimed at."""
+
+    def eval(self) -> Any:
+        """Evaluation mode."""
+
+    def draw(self, x: Tensor, noise: torch.Generator) -> Draw:
+        """(B, C, H, W) -> a draw of q(z|x)"""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """(B, D) -> (B, C, H, W)"""
+
+    def sample(self, n: int, noise: torch.Generator) -> Tensor | None:
+        """-> (n, C, H, W)"""
 
 
 class Pass(NamedTuple):
@@ -31,7 +81,7 @@ class Evaluation:
 
     def __init__(
         self,
-        method: nn.Module,
+        method: Method,
         train: Tensor,
         test: Tensor,
         levels: int,
@@ -54,12 +104,12 @@ class Evaluation:
     def views(self) -> Views:
         """Every view a metric may need, by name."""
         makers: dict[str, Callable[[Views], Any]] = {}
-        for split in ("train", "test"):
-            makers[f"{split}.pass"] = lambda views, split=split: self.run_through(split)
-            makers[f"{split}.errors.draw"] = lambda views, split=split: views[f"{split}.pass"].draw
-            makers[f"{split}.errors.mean"] = lambda views, split=split: views[f"{split}.pass"].mean
-            makers[f"{split}.codes"] = lambda views, split=split: views[f"{split}.pass"].codes
-            makers[f"{split}.features.pixels"] = lambda views, split=split: stack(map(pixel_features, self.batches(split, SAMPLES)))
+        for split in self.images:
+            makers[f"{split}.pass"] = partial(self.run_through, split)
+            makers[f"{split}.errors.draw"] = partial(of_pass, split, "draw")
+            makers[f"{split}.errors.mean"] = partial(of_pass, split, "mean")
+            makers[f"{split}.codes"] = partial(of_pass, split, "codes")
+            makers[f"{split}.features.pixels"] = partial(self.image_features, split)
         makers["reconstructions.features.pixels"] = lambda views: views["test.pass"].features
         makers["samples.features.pixels"] = lambda views: self.sample_features()
         makers["prior.codes"] = lambda views: self.prior_codes()
@@ -67,10 +117,14 @@ class Evaluation:
         makers["baselines"] = lambda views: self.baseline()
         return Views(makers)
 
-    def run_through(self, split: str) -> Pass:
+    def image_features(self, split: str, views: Views) -> Tensor:
+        """Pixels of the first SAMPLES images of a split.   -> (n, F)"""
+        return stack(map(pixel_features, self.batches(split, SAMPLES)))
+
+    def run_through(self, split: str, views: Views) -> Pass:
         """Encode and reconstruct every image of a split."""
         noise = self.noise(f"{split}.pass")
-        codes, draws, means, features = [], [], [], []
+        codes, draws, means, features = [], list[Errors](), list[Errors](), list[Tensor]()
         for x in self.batches(split):
             draw = self.method.draw(x, noise)
             x_hat = self.method.decode(draw.z)
@@ -108,6 +162,11 @@ class Evaluation:
         return self.baselines(self.method.dim)
 
 
+def of_pass(split: str, field: str, views: Views) -> Any:
+    """One of the things that the pass over a split left."""
+    return getattr(views[f"{split}.pass"], field)
+
+
 def stack(parts: Iterable[Tensor]) -> Tensor:
     """Batches as one tensor."""
     return torch.cat(tuple(parts))
@@ -137,8 +196,7 @@ def baselines_of(train: Tensor, test: Tensor, levels: int) -> Callable[[int], Ba
 
     def baseline(components: int) -> Baselines:
         if components not in known:
-            pixels = [split.flatten(1).float().div_(levels) for split in (train, test)]
-            known[components] = pca_sse(*pixels, components)
+            known[components] = pca_sse(train.flatten(1) / levels, test.flatten(1) / levels, components)
         return known[components]
 
     return baseline

@@ -57,9 +57,9 @@ class Context:
             dataset = self.catalogue.get("dataset", run.dataset).load(self.data_root)
             if run.held_out == "validation":
                 dataset = dataset.with_validation()
-            splits = [torch.from_numpy(split).to(self.device) for split in (dataset.train, dataset.test)]
-            baselines = baselines_of(*splits, dataset.levels)
-            self.images[key] = Images(*splits, dataset.levels, dataset.sha256(), baselines)
+            train_images, test_images = (torch.from_numpy(split).to(self.device) for split in (dataset.train, dataset.test))
+            baselines = baselines_of(train_images, test_images, dataset.levels)
+            self.images[key] = Images(train_images, test_images, dataset.levels, dataset.sha256(), baselines)
         return self.images[key]
 
 
@@ -69,7 +69,7 @@ class Prepared:
 
     run: Run
     recipe: Recipe
-    method: nn.Module
+    method: AutoEncoder
     hyperparameters: dict[str, Any]
     plan: Plan
     metrics: list[Metric]
@@ -97,7 +97,8 @@ def prepare(run: Run, catalogue: Catalogue) -> Prepared:
         torch.manual_seed(derive(run.seed, "weights"))
         try:
             recipe = make(run.latent_dim, **values)
-            method = AutoEncoder(recipe, *network(source.shape, run.latent_dim, recipe.posterior.outputs), run.latent_dim)
+            encoder, decoder = network(source.shape, run.latent_dim, recipe.posterior.outputs)
+            method = AutoEncoder(recipe, encoder, decoder, run.latent_dim)
         except ValueError as error:
             raise UserError(f"{where}: {error}") from None
     plan = Plan(budget, run.optimizer, n // run.batch_size, budget.total_steps(n, run.batch_size))

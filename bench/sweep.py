@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 from bench.environment import set_up
 from bench.errors import UserError
@@ -108,10 +107,10 @@ def in_processes(runs: list[Run], options: Options, jobs: int, tell: Tell) -> No
         raise UserError(f"a worker died (exit code {died[0]}; -9 often means out of memory, try --jobs 1); the same command goes on")
 
 
-def listen(pipes: list[Any], tell: Tell, problems: list[str]) -> None:
+def listen(pipes: list[Connection], tell: Tell, problems: list[str]) -> None:
     """Pass on what the workers say until all have ended or one says it cannot go on."""
     while pipes and not problems:
-        for pipe in wait(pipes):
+        for pipe in [pipe for pipe in pipes if pipe in wait(pipes)]:
             try:
                 message = pipe.recv()
             except EOFError:

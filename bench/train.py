@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,11 +20,41 @@ CLOCK_SECONDS = 0.5  # a budget in seconds is looked at about this often
 class Player(Protocol):
     """What the trainer knows of a player (models/method.py)."""
 
-    name: str
-    parameters: tuple[nn.Parameter, ...]
-    terms: Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]
-    lr: float | None
-    betas: tuple[float, float] | None
+    @property
+    def name(self) -> str:
+        """What its terms are called by."""
+
+    @property
+    def parameters(self) -> tuple[nn.Parameter, ...]:
+        """What it moves."""
+
+    @property
+    def terms(self) -> Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]:
+        """Images in [0, 1] and noise -> named scalars; it moves down "loss"."""
+
+    @property
+    def lr(self) -> float | None:
+        """None: the suite's."""
+
+    @property
+    def betas(self) -> tuple[float, float] | None:
+        """None: the suite's."""
+
+
+class Method(Protocol):
+    """What the trainer knows of a method: its players and its state."""
+
+    def players(self) -> Sequence[Player]:
+        """In the order of their turns."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Training or evaluation mode."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Every tensor by name."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """The reverse."""
 
 
 def derive(seed: int, *words: object) -> int:
@@ -111,9 +141,9 @@ class Outcome:
 class Training:
     """A method with its optimisers and random stream: what a checkpoint holds, and one step of all players."""
 
-    def __init__(self, method: nn.Module, plan: Plan, noise: torch.Generator):
+    def __init__(self, method: Method, plan: Plan, noise: torch.Generator):
         self.method, self.plan, self.noise = method, plan, noise
-        self.players: list[Player] = method.players()
+        self.players = method.players()
         self.optimizers = [
             torch.optim.Adam(p.parameters, lr=p.lr or plan.optimizer.lr, betas=p.betas or plan.optimizer.betas, fused=True)
             for p in self.players

@@ -18,7 +18,7 @@ class Metric:
     """A named number: its function of views, its unit, its direction, and the words that freeze how it is taken."""
 
     name: str
-    fn: Callable[..., float]  # called with the views that `needs` names, in that order
+    fn: Callable[..., Any]  # a number, or a () tensor; called with the views that `needs` names, in that order
     needs: tuple[str, ...]
     protocol: str  # everything that changes the value: counts, noise, estimator, resize, network
     source: str  # paper, equation or section

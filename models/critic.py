@@ -29,17 +29,19 @@ class PriorMatch(nn.Module):
         self.net = nn.Sequential(*hidden, nn.Linear(width, 1))
         self.pz_trick, self.lr = pz_trick, lr
 
-    def logit(self, z: Tensor, prior: Prior) -> Tensor:
+    def logit(self, z: Tensor, prior: Prior | None) -> Tensor:
         """log D / (1 - D).   (B, D) -> (B,)"""
-        logit = self.net(z).squeeze(1)
+        logit: Tensor = self.net(z).squeeze(1)
+        assert prior is not None
         return logit + prior.log_prob(z) if self.pz_trick else logit
 
-    def forward(self, draw: Draw, prior: Prior) -> Tensor:
+    def forward(self, draw: Draw, prior: Prior | None) -> Tensor:
         """-E log D(z̃): what the encoder descends.   -> ()"""
         return F.softplus(-self.logit(draw.z, prior)).mean()
 
-    def critic_terms(self, draw: Draw, prior: Prior) -> Tensor:
+    def critic_terms(self, draw: Draw, prior: Prior | None) -> Tensor:
         """-E log D(z) - E log(1 - D(z̃)): what the discriminator descends; draw.z carries no gradient.   -> ()"""
+        assert prior is not None
         z = prior.sample(len(draw.z), draw.noise)
         return F.softplus(-self.logit(z, prior)).mean() + F.softplus(self.logit(draw.z, prior)).mean()
 

@@ -6,9 +6,9 @@ A paper chooses four things: the posterior q(z|x), the cost c, the regularisers 
 verbs of a method and nothing else: `players`, `draw`, `decode`, `sample`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +30,13 @@ class Draw:
 class Posterior(Protocol):
     """Features of an encoder -> a draw of q(z|x)."""
 
-    outputs: int  # encoder outputs per latent
-    variance: float | None  # of its noise: fixed, 0 for none, None where learned
+    @property
+    def outputs(self) -> int:
+        """Encoder outputs per latent."""
+
+    @property
+    def variance(self) -> float | None:
+        """Of its noise: fixed, 0 for none, None where learned."""
 
     def __call__(self, features: Tensor, noise: torch.Generator) -> Draw:
         """(B, outputs·D) -> Draw"""
@@ -58,12 +63,27 @@ class Prior(Protocol):
 
 
 class Regulariser(Protocol):
-    """R(draw, prior) -> (); it may be a module with parameters of its own, then it is a critic (models/critic.py)."""
+    """R(draw, prior) -> (); one with parameters of its own is a critic (models/critic.py)."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What its term is called."""
 
     def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
         """-> ()"""
+
+
+class Critic(Protocol):
+    """A regulariser with a player of its own."""
+
+    name: str
+    lr: float | None  # None: the suite's
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What its player moves."""
+
+    def critic_terms(self, draw: Draw, prior: Prior | None) -> Tensor:
+        """What its player descends; draw.z carries no gradient.   -> ()"""
 
 
 @dataclass(frozen=True)
@@ -94,7 +114,7 @@ class AutoEncoder(nn.Module):
     def __init__(self, recipe: Recipe, encoder: nn.Module, decoder: nn.Module, dim: int):
         super().__init__()
         self.recipe, self.encoder, self.decoder, self.dim = recipe, encoder, decoder, dim
-        parts = (recipe.posterior, recipe.cost, recipe.prior, *(r for _, r in recipe.regularisers))
+        parts: tuple[object, ...] = (recipe.posterior, recipe.cost, recipe.prior, *(r for _, r in recipe.regularisers))
         self.parts = nn.ModuleList(part for part in parts if isinstance(part, nn.Module))
 
     @property
@@ -130,12 +150,12 @@ class AutoEncoder(nn.Module):
 
     def players(self) -> list[Player]:
         """Each critic, then the autoencoder: the order of WAE Algorithm 1. Their parameters are disjoint and cover the model."""
-        critics = [(weight, r) for weight, r in self.recipe.regularisers if hasattr(r, "critic_terms")]
+        critics = [(weight, cast(Critic, r)) for weight, r in self.recipe.regularisers if hasattr(r, "critic_terms")]
         theirs = {id(p) for _, critic in critics for p in critic.parameters()}
         own = tuple(p for p in self.parameters() if id(p) not in theirs)
         return [*(self._critic(weight, critic) for weight, critic in critics), Player("autoencoder", own, self.terms)]
 
-    def _critic(self, weight: float, critic: nn.Module) -> Player:
+    def _critic(self, weight: float, critic: Critic) -> Player:
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
             with torch.no_grad():
                 draw = self.draw(x, noise)

@@ -16,7 +16,8 @@ def standard_normal_like(x: Tensor, noise: torch.Generator) -> Tensor:
 class Deterministic:
     """z = μ(x); it has no density (WAE, section 4)."""
 
-    outputs, variance = 1, 0.0
+    outputs: int = 1
+    variance: float | None = 0.0
 
     def __call__(self, features: Tensor, noise: torch.Generator) -> Draw:
         """(B, D) -> Draw with log_variance None"""
@@ -29,19 +30,20 @@ class Deterministic:
 class AdditiveNoise:
     """z = μ(x) + ε, ε ~ N(0, σ_ε² I), one fixed variance (VCAE section 2; SPEC T6). Zero variance draws no noise at all."""
 
-    outputs = 1
+    outputs: int = 1
 
     def __init__(self, variance: float):
         if not 0 <= variance < math.inf:
             raise ValueError(f"noise_variance must be a variance, 0 or larger, not {variance}")
-        self.variance = variance
+        self.variance: float | None = variance
+        self.std, self.log_variance = math.sqrt(variance), math.log(variance) if variance else -math.inf
 
     def __call__(self, features: Tensor, noise: torch.Generator) -> Draw:
         """(B, D) -> Draw"""
         if self.variance == 0:
             return Draw(features, features, None, noise)
-        z = features + math.sqrt(self.variance) * standard_normal_like(features, noise)
-        return Draw(z, features, torch.full_like(features, math.log(self.variance)), noise)
+        z = features + self.std * standard_normal_like(features, noise)
+        return Draw(z, features, torch.full_like(features, self.log_variance), noise)
 
     def __str__(self) -> str:
         return f"additive noise, σ² = {self.variance:g}"
@@ -50,7 +52,8 @@ class AdditiveNoise:
 class DiagonalGaussian:
     """z = μ(x) + σ(x) ⊙ ε with learned log σ² (Kingma & Welling, arXiv:1312.6114, section 2.4; SPEC 1.2)."""
 
-    outputs, variance = 2, None
+    outputs: int = 2
+    variance: float | None = None
 
     def __call__(self, features: Tensor, noise: torch.Generator) -> Draw:
         """(B, 2D), means then log-variances -> Draw"""

@@ -182,22 +182,23 @@ def test_bytes_do_not_depend_on_the_hash_seed() -> None:
 def test_failed_and_diverged_runs_count_and_say_why() -> None:
     records = [entry for entry in full() if (entry["label"], entry["seed"]) not in {("vae", 4), ("vae", 1), ("ae", 0)}]
     records += [
-        lost("vae", 4, "diverged", "step 340: the loss is not finite | terms\n{...}"),
-        lost("vae", 1, "failed", "OutOfMemoryError: <x>"),
+        lost("vae", 4, "failed", "OutOfMemoryError: <x>"),
+        lost("vae", 1, "diverged", "step 340: the loss is not finite | terms\n{...}"),
     ]
     board = render(SUITE, records, [])
     table = cells(board, "Reconstruction")
     assert table["vae"]["status"] == "3/5 done, 1 diverged, 1 failed"
     assert table["ae"]["status"] == "4 of 5 seeds"
-    assert "- vae, seed 4, diverged: step 340: the loss is not finite | terms {...}" in board
-    assert "- vae, seed 1, failed: OutOfMemoryError: &lt;x>" in board
+    said = "- vae, seed 1, diverged: step 340: the loss is not finite | terms {...}\n- vae, seed 4, failed: OutOfMemoryError: &lt;x>\n"
+    assert said in board
     mean, half = mean_and_interval([SSE["vae"] + JITTER["vae"][seed] for seed in (0, 2, 3)])
     assert table["vae"]["rec_sse ↓ (SSE)"] == f"{mean:.2f} ± {half:.2f}"
 
 
 def test_a_row_without_any_result_stays_on_the_board() -> None:
-    records = [entry for entry in full() if entry["label"] not in ("vae", "ae")] + [lost("vae", s, "diverged", "step 1") for s in range(5)]
-    board = render(SUITE, records, [])
+    gone = [{**lost("vae", seed, "diverged", "step 1"), "metrics": {"watts": metric(7.0, group="cost")}} for seed in range(5)]
+    board = render(SUITE, [entry for entry in full() if entry["label"] not in ("vae", "ae")] + gone, [])
+    assert "watts" not in board  # what a diverged run measured is no result
     table = cells(board, "Reconstruction")
     assert (table["vae"]["status"], table["vae"]["rec_sse ↓ (SSE)"]) == ("0/5 done, 5 diverged", "–")
     assert (table["ae"]["status"], table["ae"]["rec_sse ↓ (SSE)"]) == ("not run", "–")
@@ -331,16 +332,17 @@ def test_header_and_footer_say_how_it_was_made() -> None:
     for line in (
         "command: `nox -s bench -- --suite digits`",
         f"dataset: digits, measured on its test images; hash {'d' * 16}\n",
-        "network: mlp, latent size 8",
-        "seeds: 5; hardware: 2 CPU cores; expected time: 4 minutes",
+        "network: mlp, latent size 8; 60 epochs, batches of 100, 5 seeds",
+        "hardware: 2 CPU cores; expected time: 4 minutes",
         machine.format(4, "", 1),
         machine.format(1, ", 0123456789ab (dirty)", 19),
     ):
         assert f"- {line}" in board
-    assert "training: 60 epochs, batches of 100, Adam with betas=[0.9, 0.999], decay=1.0, lr=0.001" in board
+    assert "optimizer: Adam with betas=[0.9, 0.999], decay=1.0, lr=0.001" in board
     records[2]["hashes"]["data"] = "e" * 64
-    assert "not one data set" in render(SUITE, records, [])
-    assert "--suite digits --set seeds=2`" in render(replace(SUITE, name="digits+seeds=2"), [], [])
+    assert f"hash {'d' * 16} **but also** {'e' * 16}" in render(SUITE, records, [])
+    variant = replace(SUITE, name="digits+a=x_y+seeds=2", overrides=("seeds=2", "a=x y"))
+    assert "command: `nox -s bench -- --suite digits --set 'a=x y' --set seeds=2`" in render(variant, [], [])
 
 
 def test_the_index_has_a_line_for_each_board() -> None:
