@@ -16,6 +16,7 @@ from bench import suite_file
 from bench.errors import UserError, unknown
 from bench.spec import Suite
 
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler would print a line at each start and stop
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 data = typer.Typer(help="Datasets: what is here, what is missing, fetching, checking, packing.", no_args_is_help=True)
 app.add_typer(data, name="data")

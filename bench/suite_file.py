@@ -12,7 +12,7 @@ from bench.errors import UserError, unknown
 from bench.spec import Budget, Entry, Optimizer, Suite
 
 SUITES = Path(__file__).parent / "suites"
-LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")  # no dot: --set methods.NAME.key splits there
 OWN = (
     "method",
     "network",
@@ -113,7 +113,7 @@ def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
 def entry(label: str, row: Any) -> Entry:
     """One [methods.LABEL] table."""
     if not LABEL.fullmatch(label):
-        raise UserError(f"methods.{label!r}: a name has letters, digits and _ . + - only")
+        raise UserError(f"methods.{label!r}: a name has letters, digits and _ + - only")
     if not isinstance(row, dict):
         raise UserError(f"methods.{label} must be a table, not {row!r}")
     own = {key: value for key, value in row.items() if key in OWN}

@@ -23,7 +23,8 @@ class SameTransposedConv(nn.Module):
 
     def __init__(self, channels: int, out: int, *, kernel: int, stride: int):
         super().__init__()
-        padding = (kernel - stride + 1) // 2
+        # an odd surplus goes before and comes back as output padding, which torch allows only at strides above 1
+        padding = (kernel - stride + (stride > 1)) // 2
         missing = max(0, stride - (kernel - 2 * padding))
         self.conv = nn.ConvTranspose2d(channels, out, kernel, stride, padding=padding, output_padding=missing)
         self.stride = stride
