@@ -9,6 +9,7 @@ from typing import Any
 from bench import boards, console, suite_file
 from bench.datasets import data
 from bench.environment import default_device, set_up
+from bench.errors import UserError
 from bench.profile import profile_run
 from bench.registry import Catalogue, catalogue
 from bench.run import Context, Prepared, check_writable, prepare
@@ -54,7 +55,10 @@ def checked(request: Request) -> tuple[Catalogue, list[Prepared]]:
     """Build every row once: whatever is wrong with the suite is said before anything starts."""
     set_up(request.device_kind, request.threads)
     found = catalogue(request.suite.plugins)
-    return found, [prepare(run, found) for run in request.runs() if run.seed == 0]
+    try:
+        return found, [prepare(run, found) for run in request.runs() if run.seed == 0]
+    except UserError as error:
+        raise UserError(f"{request.suite.where}: {error}") from None
 
 
 def dry_run(request: Request) -> None:

@@ -82,7 +82,7 @@ class Prepared:
 
 def prepare(run: Run, catalogue: Catalogue) -> Prepared:
     """Build the run's method on the CPU from its seed; UserError for anything the suite got wrong. Reads no data."""
-    where = f"suite {run.suite}: methods.{run.label}"
+    where = f"methods.{run.label}"
     make, network = catalogue.get("method", run.method), catalogue.get("network", run.network)
     source = catalogue.get("dataset", run.dataset)
     values = hyperparameters(make, run.hyperparameters, where)

@@ -129,6 +129,11 @@ class Suite:
         if not self.methods:
             raise UserError("methods: a suite needs at least one [methods.NAME]")
 
+    @property
+    def where(self) -> str:
+        """The file and the overrides, as a message about them begins."""
+        return " --set ".join([self.source, *self.overrides]) if self.overrides else self.source
+
     def runs(self, device: str, *, smoke: bool = False) -> list["Run"]:
         """Every row for every seed, seed by seed, so that an interrupted suite has whole columns."""
         return [self._run(entry, seed, device, smoke) for seed in range(self.seeds) for entry in self.methods]

@@ -47,7 +47,7 @@ def from_text(text: str, path: Path, overrides: tuple[str, ...] = (), seeds: int
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not a TOML file: {error}") from None
-    where = f"{path} with --set {' --set '.join(overrides)}" if overrides else str(path)
+    where = " --set ".join([str(path), *overrides])
     try:
         for override in overrides:
             apply(table, override)
@@ -187,6 +187,6 @@ def choose(suite: Suite, methods: tuple[str, ...]) -> Suite:
     labels = [entry.label for entry in suite.methods]
     for label in methods:
         if label not in labels:
-            raise UserError(f"{suite.source}: {unknown('method', label, labels)}")
+            raise UserError(f"{suite.where}: {unknown('method', label, labels)}")
     kept = tuple(entry for entry in suite.methods if not methods or entry.label in methods)
     return Suite(**{f.name: getattr(suite, f.name) for f in fields(suite)} | {"methods": kept})
