@@ -1,7 +1,9 @@
 """What a user did wrong, said in one line: it names the place, the value, what is allowed and the near name."""
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -10,6 +12,13 @@ class UserError(Exception):
 
 class RunError(Exception):
     """One run cannot go on, the others can: its row says `failed` and why, and the command exits with 1."""
+
+
+def in_a_line(error: BaseException) -> str:
+    """`ValueError: message (file.py, line 3)`: an exception of someone else's code, and where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:400] + place
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

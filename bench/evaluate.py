@@ -118,8 +118,8 @@ class Evaluation:
         return Views(makers)
 
     def image_features(self, split: str, views: Views) -> Tensor:
-        """Pixels of the first SAMPLES images of a split.   -> (n, F)"""
-        return stack(map(pixel_features, self.batches(split, SAMPLES)))
+        """Pixels of the first images of a split, no more than there are test images and SAMPLES.   -> (n, F)"""
+        return stack(map(pixel_features, self.batches(split, min(SAMPLES, len(self.images["test"])))))
 
     def run_through(self, split: str, views: Views) -> Pass:
         """Encode and reconstruct every image of a split."""

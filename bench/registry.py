@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +18,12 @@ from typing import Any, get_type_hints
 import bench.datasets
 import metrics
 import models
-from bench.errors import UserError, unknown
+from bench.datasets.dataset import Source
+from bench.errors import UserError, in_a_line, unknown
 from bench.suite_file import convert
+from metrics.metric import Metric
 
-LISTS = ("METHODS", "NETWORKS", "DATASETS", "METRICS")
+LISTS: dict[str, type | None] = {"METHODS": None, "NETWORKS": None, "DATASETS": Source, "METRICS": Metric}  # None: functions
 ENTRY_POINTS = "latentbench.plugins"
 
 
@@ -42,10 +45,15 @@ class Catalogue:
 
     def add(self, module: ModuleType) -> None:
         """Everything in the module's lists; a name that is taken is refused."""
-        for kind in LISTS:
-            known = getattr(self, kind.lower())
-            for item in getattr(module, kind, ()):
-                name = getattr(item, "__name__", None) or item.name
+        for kind, content in LISTS.items():
+            known, items = getattr(self, kind.lower()), getattr(module, kind, ())
+            if not isinstance(items, (list, tuple)):
+                raise UserError(f"{module.__file__}: {kind} must be a list, not {items!r}")
+            for item in items:
+                name = getattr(item, "__name__", None) or getattr(item, "name", None)
+                if name is None or not (isinstance(item, content) if content else callable(item)):
+                    wanted = f"instances of {content.__module__}.{content.__name__}" if content else "functions"
+                    raise UserError(f"{module.__file__}: {kind} holds {wanted}, not {item!r}")
                 if name in known:
                     raise UserError(f"{module.__file__}: {kind.lower()[:-1]} {name!r} exists already; give yours another name")
                 known[name] = item
@@ -58,7 +66,10 @@ def catalogue(plugins: tuple[str, ...] = ()) -> Catalogue:
         for module in modules(package):
             found.add(module)
     for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
-        found.add(point.load())
+        try:
+            found.add(point.load())
+        except Exception as error:  # whatever an installed package raises
+            raise UserError(f"entry point {point.value} of {ENTRY_POINTS}: {in_a_line(error)}") from error
     for path in plugins:
         found.add(load_plugin(Path(path)))
     return found
@@ -79,10 +90,11 @@ def load_plugin(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise UserError(f"plugin {path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for the names in their annotations
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file raises is the user's to mend
-        raise UserError(f"plugin {path}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever a user's file raises is the user's to mend
+        raise UserError(f"plugin {path}: {in_a_line(error)}") from error
     if not any(getattr(module, kind, None) for kind in LISTS):
         raise UserError(f"plugin {path}: it has none of the lists {', '.join(LISTS)}")
     return module
@@ -90,10 +102,16 @@ def load_plugin(path: Path) -> ModuleType:
 
 def hyperparameters(method: Callable[..., Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """All keyword arguments of a method with their values; UserError for an unknown name or a wrong type."""
-    hints = get_type_hints(method)
     allowed = {name: p.default for name, p in inspect.signature(method).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    values = dict(allowed)
     for name, value in given.items():
         if name not in allowed:
             raise UserError(unknown("key", f"{where}.{name}", [f"{where}.{key}" for key in allowed]))
-        convert(value, hints[name], f"{where}.{name}")
-    return {**allowed, **given}
+        try:
+            values[name] = convert(value, get_type_hints(method)[name], f"{where}.{name}")
+        except (KeyError, NameError, TypeError):
+            raise UserError(f"{where}.{name}: annotate it in {method.__name__} as int, float, str, bool, Literal or tuple") from None
+    for name, value in values.items():
+        if value is inspect.Parameter.empty:
+            raise UserError(f"missing key {f'{where}.{name}'!r}: {method.__name__} has no default for it")
+    return values

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from bench.datasets.dataset import Dataset
 from bench.environment import code_hash, describe, peak_memory_mib, reset_peak_memory
-from bench.errors import RunError, UserError
+from bench.errors import RunError, UserError, in_a_line
 from bench.evaluate import Evaluation, baselines_of, evaluate
 from bench.registry import Catalogue, hyperparameters
 from bench.spec import SCHEMA, Budget, Run
@@ -54,13 +56,28 @@ class Context:
         """The run's dataset, loaded when first asked for."""
         key = (run.dataset, run.held_out)
         if key not in self.images:
-            dataset = self.catalogue.get("dataset", run.dataset).load(self.data_root)
-            if run.held_out == "validation":
-                dataset = dataset.with_validation()
-            train_images, test_images = (torch.from_numpy(split).to(self.device) for split in (dataset.train, dataset.test))
+            dataset = self.read(run)
+            splits = (np.require(split, requirements="W") for split in (dataset.train, dataset.test))  # a packed set is read-only
+            train_images, test_images = (torch.from_numpy(split).to(self.device) for split in splits)
             baselines = baselines_of(train_images, test_images, dataset.levels)
             self.images[key] = Images(train_images, test_images, dataset.levels, dataset.sha256(), baselines)
         return self.images[key]
+
+    def read(self, run: Run) -> Dataset:
+        """The run's dataset as its source has it; UserError where it is not what its card says."""
+        source = self.catalogue.get("dataset", run.dataset)
+        try:
+            dataset = source.load(self.data_root)
+            if run.held_out == "validation":
+                dataset = dataset.with_validation()
+            found, said = dataset.train.shape, (source.train_count(run.held_out), *source.shape)
+        except UserError:
+            raise
+        except Exception as error:  # a plugin's
+            raise UserError(f"dataset {run.dataset} cannot be read: {in_a_line(error)}") from error
+        if found != said:
+            raise UserError(f"dataset {run.dataset}: its training images have the shape {found}, its card says {said}")
+        return dataset
 
 
 @dataclass(frozen=True)
@@ -101,6 +118,8 @@ def prepare(run: Run, catalogue: Catalogue) -> Prepared:
             method = AutoEncoder(recipe, encoder, decoder, run.latent_dim)
         except ValueError as error:
             raise UserError(f"{where}: {error}") from None
+        except Exception as error:  # a plugin's, or sizes that no tensor can have
+            raise UserError(f"{where}: cannot be built: {in_a_line(error)}") from error
     plan = Plan(budget, run.optimizer, n // run.batch_size, budget.total_steps(n, run.batch_size))
     return Prepared(run, recipe, method, values, plan, metrics)
 
@@ -118,8 +137,8 @@ def execute(run: Run, context: Context, report: Callable[[float], None] | None =
     except UserError:
         raise
     except Exception as error:  # one run's failure, a plugin's bug included, is its row's status; the suite goes on
-        text = " ".join(str(error).split()) if isinstance(error, RunError) else f"{type(error).__name__}: {' '.join(str(error).split())}"
-        record |= {"status": "failed", "error": text[:500], "spent": None, "metrics": {}, "cost": {}}
+        text = str(error) if isinstance(error, RunError) else in_a_line(error)
+        record |= {"status": "failed", "error": text, "spent": None, "metrics": {}, "cost": {}}
         write(context.store.folder(run) / "error.txt", traceback.format_exc().encode())
     record["times"] = {"started": started, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
     context.store.save_record(run, record)

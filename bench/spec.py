@@ -85,6 +85,14 @@ class Optimizer:
         return (passed[-1] if passed else 1.0) * self.decay ** math.floor(epoch)
 
 
+def at_least_one(values: object, *names: str) -> None:
+    """UserError for the first of those attributes that is given and below 1."""
+    for name in names:
+        value = getattr(values, name)
+        if value is not None and value < 1:
+            raise UserError(f"{name} must be at least 1, not {value}")
+
+
 @dataclass(frozen=True)
 class Entry:
     """One row of a suite: a method with its values, and what it overrides of the suite's training settings."""
@@ -97,6 +105,9 @@ class Entry:
     batch_size: int | None = None
     budget: Budget | None = None
     optimizer: Optimizer | None = None
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "latent_dim", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -123,9 +134,7 @@ class Suite:
     overrides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("latent_dim", "batch_size", "seeds"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        at_least_one(self, "latent_dim", "batch_size", "seeds")
         if not self.methods:
             raise UserError("methods: a suite needs at least one [methods.NAME]")
 

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from bench.errors import RunError, UserError
 from bench.spec import Run, canonical
 
+WHOLE = {"suite", "label", "seed", "row_key", "status", "metrics", "config"}  # what a record has at least
 FINAL = ("done", "diverged")  # statuses that another start does not try again
 
 
@@ -75,6 +76,8 @@ class Store:
                 yield False
                 return
         try:
+            for left in path.parent.glob(".*.*"):  # by `write` in a process that was killed
+                left.unlink(missing_ok=True)
             yield True
         finally:
             lock.release()
@@ -85,9 +88,17 @@ class Store:
         if not path.exists():
             return None
         try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, OSError) as error:
+            record = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, OSError) as error:
             raise UserError(f"{path}: not a record ({error}); delete it to train this run again") from None
+        if absent := WHOLE - record.keys():
+            raise UserError(f"{path}: not a record (it lacks {', '.join(sorted(absent))}); delete it to train this run again")
+        return record
+
+    def written(self, run: Run) -> int | None:
+        """When the run's record was written, in nanoseconds of the file system; None if it has none."""
+        path = self.folder(run) / "record.json"
+        return path.stat().st_mtime_ns if path.exists() else None
 
     def finished(self, run: Run) -> bool:
         """Whether another start would skip the run."""
@@ -126,20 +137,26 @@ class Store:
     def merge(self, records: Iterable[dict[str, Any]], kind: str = "") -> list[dict[str, Any]]:
         """Put records among those of the suite's file, a new one in place of the old one of its cell; -> all of them."""
         path = self.boards / "runs" / f"{self.suite}{kind}.jsonl"
-        lock_path = self.runs / "merge.lock"
-        with writing(lock_path):
-            self.runs.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(lock_path)
-            lock.acquire()
-        try:
+        with self.alone():
             cells = {cell(record): record for record in read_lines(path)}
             cells.update({cell(record): record for record in records})
             ordered = [cells[name] for name in sorted(cells)]
             if ordered:
                 write(path, "".join(canonical(record) + "\n" for record in ordered).encode())
+        return ordered
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other process merges or publishes meanwhile: who reads records and then writes what follows from them needs this."""
+        path = self.out / "runs" / "boards.lock"
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            lock.acquire()
+        try:
+            yield
         finally:
             lock.release()
-        return ordered
 
     def kept(self, kind: str = "") -> list[dict[str, Any]]:
         """The records in the suite's file."""

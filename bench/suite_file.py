@@ -1,6 +1,7 @@
 """Reading suite files: TOML in, a frozen `Suite` out, and one clear line for whatever is wrong."""
 
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -12,6 +13,7 @@ from bench.errors import UserError, unknown
 from bench.spec import Budget, Entry, Optimizer, Suite
 
 SUITES = Path(__file__).parent / "suites"
+STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")  # no dot: --set methods.NAME.key splits there
 OWN = (
     "method",
@@ -45,7 +47,7 @@ def from_text(text: str, path: Path, overrides: tuple[str, ...] = (), seeds: int
     """The suite that a TOML text, read from `path`, and overrides make together."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise UserError(f"{path}: not a TOML file: {error}") from None
     where = " --set ".join([str(path), *overrides])
     try:
@@ -64,6 +66,10 @@ def locate(suite: str) -> Path:
         path = Path(suite)
         if not path.is_file():
             raise UserError(f"{suite}: no such suite file; known suites: {', '.join(names())}")
+        if not STEM.fullmatch(path.stem) or path.stem == "README":
+            raise UserError(f"{suite}: a suite's name becomes a file name, it has letters, digits, _ and - only; rename the file")
+        if path.stem in names() and not path.samefile(SUITES / f"{path.stem}.toml"):
+            raise UserError(f"{suite}: latentbench has a suite {path.stem!r}, their results would mix; rename the file")
         return path
     if suite not in names():
         raise UserError(unknown("suite", suite, names()) + "; or give the path of a .toml file")
@@ -75,10 +81,10 @@ def apply(table: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     *parents, last = key.strip().split(".")
     if not equals or not last:
-        raise UserError(f"--set {override}: write it as key=value, for instance methods.vcae.weight=0.5")
+        raise UserError("write it as key=value, for instance methods.vcae.weight=0.5")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # not TOML, or a number of thousands of digits
         value = text.strip()
     for depth, name in enumerate(parents):
         if depth == 1 and parents[0] == "methods" and name not in table:
@@ -135,7 +141,8 @@ def build(cls: type, table: Mapping[str, Any], where: str, **given: Any) -> Any:
     try:
         return cls(**values, **given)
     except UserError as error:
-        raise UserError(f"{where}.{error}" if where and "." not in where[len("methods.") :] and cls is Entry else str(error)) from None
+        place = where if cls is Entry else where.rpartition(".")[0]  # a budget's and an optimizer's own errors begin with their name
+        raise UserError(f"{place}.{error}".strip(".")) from None
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:
@@ -157,7 +164,9 @@ def convert(value: Any, hint: Any, where: str) -> Any:
         if not isinstance(value, dict):
             raise wrong
         return build(hint, value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not abs(value) <= sys.float_info.max:  # nan too; an integer may be larger than any float
+            raise UserError(f"{where} must be finite, not {value:g}" if isinstance(value, float) else f"{where} is too large")
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise wrong

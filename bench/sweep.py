@@ -5,7 +5,10 @@ The same claims serve the workers of one command and two commands started by cha
 
 import multiprocessing
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -43,13 +46,22 @@ class Event:
 Tell = Callable[[Event], None]
 
 
+Before = dict[str, int | None]  # by key of run: when its record was written that was there before this command, if one was
+
+
 def sweep(runs: list[Run], options: Options, tell: Tell) -> None:
     """Bring every run to its end, wherever it happens; the records are in the store then."""
-    jobs = min(options.jobs, len(runs))
-    if jobs <= 1:
-        work(runs, options, tell)
-    else:
-        in_processes(runs, options, jobs, tell)
+    store = Store(options.out, runs[0].suite)
+    left = [run for run in runs if not store.finished(run)]
+    for run in runs:
+        if run not in left:
+            tell(Event(name_of(run), 1.0, "skipped"))
+    before = {run.key(): store.written(run) for run in left}
+    jobs = min(options.jobs, len(left))
+    if jobs > 1:
+        in_processes(left, before, options, jobs, tell)
+    elif left:
+        work(left, before, options, tell)
 
 
 def name_of(run: Run) -> str:
@@ -57,23 +69,23 @@ def name_of(run: Run) -> str:
     return f"{run.label} seed {run.seed}"
 
 
-def work(runs: list[Run], options: Options, tell: Tell) -> None:
+def work(runs: list[Run], before: Before, options: Options, tell: Tell) -> None:
     """Run all that nobody else runs, then wait for those of others and take over what they leave."""
     device = set_up(options.device, options.threads)
     store = Store(options.out, runs[0].suite)
     context = Context(catalogue(runs[0].plugins), store, device, options.data_root, options.jobs, options.save_every)
-    left = [run for run in runs if not attempt(run, context, tell, wait=False)]
+    left = [run for run in runs if not attempt(run, before, context, tell, wait=False)]
     for run in left:
-        attempt(run, context, tell, wait=True)
+        attempt(run, before, context, tell, wait=True)
 
 
-def attempt(run: Run, context: Context, tell: Tell, wait: bool) -> bool:
-    """Run it if it is free and not finished; -> whether it has ended."""
+def attempt(run: Run, before: Before, context: Context, tell: Tell, wait: bool) -> bool:
+    """Run it if it is free and has not ended since this command began, be it in a failure; -> whether it has ended."""
     name = name_of(run)
     with context.store.claim(run, wait) as mine:
         if not mine:
             return False
-        if context.store.finished(run):
+        if context.store.finished(run) or context.store.written(run) != before[run.key()]:
             tell(Event(name, 1.0, "skipped"))
             return True
         record = execute(run, context, lambda share: tell(Event(name, share)))
@@ -81,35 +93,47 @@ def attempt(run: Run, context: Context, tell: Tell, wait: bool) -> bool:
         return True
 
 
-def in_processes(runs: list[Run], options: Options, jobs: int, tell: Tell) -> None:
-    """The same in `jobs` processes; UserError if one met an error that is no single run's, or died."""
+def in_processes(runs: list[Run], before: Before, options: Options, jobs: int, tell: Tell) -> None:
+    """The same in `jobs` processes; UserError if one met an error that is no single run's, or died with a run not ended."""
     os.environ["OMP_NUM_THREADS"] = str(options.threads)  # before the workers import torch: idle threads would spin
     spawn = multiprocessing.get_context("spawn")
     pipes, workers = list[Connection](), []
-    for _ in range(jobs):
-        receiver, sender = spawn.Pipe(duplex=False)
-        worker = spawn.Process(target=worker_main, args=(runs, options, sender))
-        worker.start()
-        sender.close()  # the worker holds the only other end: when it dies, we see it
-        pipes.append(receiver)
-        workers.append(worker)
-    problems = list[str]()
     try:
-        listen(pipes, tell, problems)
+        with no_interrupts():
+            for _ in range(jobs):
+                receiver, sender = spawn.Pipe(duplex=False)
+                worker = spawn.Process(target=worker_main, args=(runs, before, options, sender))
+                worker.start()
+                sender.close()  # the worker holds the only other end: when it dies, we see it
+                pipes.append(receiver)
+                workers.append(worker)
+        listen(pipes, tell)
+    except BaseException:  # Ctrl-C too
+        for worker in workers:
+            worker.terminate()
+        raise
     finally:
         for worker in workers:
-            worker.terminate() if problems else None
             worker.join()
-    died = [worker.exitcode for worker in workers if worker.exitcode not in (0, None) and not problems]
-    if problems:
-        raise UserError(problems[0])
-    if died:
+    died = [worker.exitcode for worker in workers if worker.exitcode]
+    store = Store(options.out, runs[0].suite)
+    if died and any(store.written(run) == before[run.key()] for run in runs):
         raise UserError(f"a worker died (exit code {died[0]}; -9 often means out of memory, try --jobs 1); the same command goes on")
 
 
-def listen(pipes: list[Connection], tell: Tell, problems: list[str]) -> None:
-    """Pass on what the workers say until all have ended or one says it cannot go on."""
-    while pipes and not problems:
+@contextmanager
+def no_interrupts() -> Iterator[None]:
+    """Processes started here never see Ctrl-C: who started them ends them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def listen(pipes: list[Connection], tell: Tell) -> None:
+    """Pass on what the workers say until all have ended; UserError if one says it cannot go on."""
+    while pipes:
         for pipe in [pipe for pipe in pipes if pipe in wait(pipes)]:
             try:
                 message = pipe.recv()
@@ -117,16 +141,29 @@ def listen(pipes: list[Connection], tell: Tell, problems: list[str]) -> None:
                 pipes.remove(pipe)
                 continue
             if isinstance(message, str):
-                problems.append(message)
-            else:
-                tell(message)
+                raise UserError(message)
+            tell(message)
 
 
-def worker_main(runs: list[Run], options: Options, pipe: Connection) -> None:
-    """A worker's life; it ends with its parent, whose end of the pipe it notices."""
+def worker_main(runs: list[Run], before: Before, options: Options, pipe: Connection) -> None:
+    """A worker's life; it ends with its parent."""
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+    def tell(message: Event | str) -> None:
+        try:
+            pipe.send(message)
+        except BrokenPipeError:  # not to be taken for a failure of the run
+            os._exit(1)
+
     try:
-        work(runs, options, pipe.send)
+        work(runs, before, options, tell)
     except UserError as error:
-        pipe.send(str(error))
-    except (BrokenPipeError, KeyboardInterrupt):
+        tell(str(error))
+
+
+def end_with_parent() -> None:
+    """Wait until the process that started this one has ended, however it did, then end at once; a checkpoint remains."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
         os._exit(1)

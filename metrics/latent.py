@@ -66,7 +66,7 @@ def mean_log_variance(codes: Codes) -> Tensor:
 
 def mmd_to_prior(codes: Codes, prior: Tensor) -> float:
     """MMD²_U, IMQ with C = 2 d, between the codes and as many draws of the prior.   -> value"""
-    return mmd_chunked(prior, codes.z, C=2.0 * codes.z.shape[1])
+    return mmd_chunked(prior, codes.z[: len(prior)], C=2.0 * codes.z.shape[1])
 
 
 METRICS = [

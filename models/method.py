@@ -113,6 +113,9 @@ class AutoEncoder(nn.Module):
 
     def __init__(self, recipe: Recipe, encoder: nn.Module, decoder: nn.Module, dim: int):
         super().__init__()
+        names = ["loss", "reconstruction", *(regulariser.name for _, regulariser in recipe.regularisers)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"terms need names of their own, not {', '.join(names)}")
         self.recipe, self.encoder, self.decoder, self.dim = recipe, encoder, decoder, dim
         parts: tuple[object, ...] = (recipe.posterior, recipe.cost, recipe.prior, *(r for _, r in recipe.regularisers))
         self.parts = nn.ModuleList(part for part in parts if isinstance(part, nn.Module))

@@ -1,0 +1,247 @@
+"""What every method, network, dataset and metric of the registry has to keep; a new one is tested by existing."""
+
+import inspect
+import math
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+from small_methods import build, images, noise, training, weights
+from torch import Tensor
+
+from bench.datasets.dataset import Source
+from bench.evaluate import Evaluation, baselines_of, evaluate
+from bench.registry import catalogue
+from bench.spec import Budget
+from bench.train import Batches, train
+from metrics.metric import Metric
+from models.method import AutoEncoder, Recipe
+from models.networks.network import Network
+
+KNOWN = catalogue()
+DIM = 3
+SHAPES = {"wae_mnist": (1, 28, 28), "wae_celeba": (3, 64, 64), "small_conv": (1, 28, 28)}  # any other takes digits
+HEAVY = ("wae_mnist", "wae_celeba")
+
+
+def choices(method: Callable[..., Recipe]) -> list[dict[str, Any]]:
+    """The defaults, and every other value of a keyword that has a list of values or is yes or no."""
+    found: list[dict[str, Any]] = [{}]
+    hints = get_type_hints(method)
+    for name, parameter in inspect.signature(method).parameters.items():
+        values = [True, False] if hints[name] is bool else get_args(hints[name]) if isinstance(parameter.default, str) else []
+        found += [{name: value} for value in values if value != parameter.default]
+    return found
+
+
+VARIANTS = {
+    name + "".join(f"-{key}={value}" for key, value in values.items()): (method, values)
+    for name, method in KNOWN.methods.items()
+    for values in choices(method)
+}
+variants = pytest.mark.parametrize("variant", VARIANTS)
+
+
+def make(variant: str, seed: int = 0) -> AutoEncoder:
+    method, values = VARIANTS[variant]
+    return build(partial(method, DIM, **values), seed=seed, network=KNOWN.networks["mlp"], shape=(1, 8, 8), dim=DIM)
+
+
+X = images(8, shape=(1, 8, 8))
+BYTES = torch.randint(0, 256, (40, 1, 8, 8), generator=noise(7), dtype=torch.uint8)
+
+
+def test_the_issues_methods_networks_and_datasets_are_there() -> None:
+    assert {"ae", "vae_bernoulli", "vae_gauss", "beta_vae", "wae_mmd", "wae_gan", "cwae", "vcae", "dvcae"} <= set(KNOWN.methods)
+    assert {"mlp", "small_conv", "wae_mnist", "wae_celeba"} <= set(KNOWN.networks)
+    assert {"digits", "mnist", "reduced_mnist", "fashion_mnist"} <= set(KNOWN.datasets)
+    kernels = {values["kernel"] for method, values in VARIANTS.values() if method.__name__ == "wae_mmd" and values}
+    assert kernels == {"imq7", "rbf", "rbf_median"}
+
+
+@variants
+def test_every_term_is_a_finite_number(variant: str) -> None:
+    for player in make(variant).players():
+        terms = player.terms(X, noise())
+        assert "loss" in terms
+        assert all(term.shape == () and term.isfinite() for term in terms.values()), terms
+        assert terms["loss"].requires_grad
+
+
+@variants
+def test_every_parameter_of_a_player_gets_a_gradient_and_no_other_does(variant: str) -> None:
+    method = make(variant)
+    for player in method.players():
+        method.zero_grad()
+        torch.autograd.backward(player.terms(X, noise())["loss"], inputs=player.parameters)
+        own = {id(p) for p in player.parameters}
+        for name, parameter in method.named_parameters():
+            has = parameter.grad is not None and bool(parameter.grad.any()) and bool(parameter.grad.isfinite().all())
+            assert has == (id(parameter) in own), f"{player.name}: {name}"
+
+
+@variants
+def test_players_are_named_apart_disjoint_and_complete(variant: str) -> None:
+    method = make(variant)
+    players = method.players()
+    moved = [id(p) for player in players for p in player.parameters]
+    assert len(moved) == len(set(moved))
+    assert set(moved) == {id(p) for p in method.parameters()}
+    assert len({player.name for player in players}) == len(players)
+    assert players[-1].name == "autoencoder"
+
+
+@variants
+def test_a_draw_and_its_image(variant: str) -> None:
+    method = make(variant)
+    draw = method.draw(X, noise())
+    assert draw.z.shape == draw.mean.shape == (8, DIM)
+    assert draw.log_variance is None or draw.log_variance.shape == (8, DIM)
+    x_hat = method.decode(100 * draw.z)
+    assert x_hat.shape == X.shape
+    assert 0 <= x_hat.min() <= x_hat.max() <= 1
+
+
+@variants
+def test_what_the_channel_says_of_the_noise_is_so(variant: str) -> None:
+    method = make(variant)
+    variance, wide = method.channel.noise_variance, X[:1].expand(4000, -1, -1, -1)
+    draw = method.draw(wide, noise())
+    spread = (draw.z - draw.mean).square().mean().item()
+    if variance is None:
+        assert draw.log_variance is not None
+        variance = draw.log_variance.exp().mean().item()
+    assert spread == pytest.approx(variance, rel=5 * math.sqrt(2 / (4000 * DIM)))
+
+
+@variants
+def test_samples_come_from_a_prior_or_are_none(variant: str) -> None:
+    method = make(variant)
+    samples = method.sample(5, noise())
+    assert (samples is None) == (method.prior is None)
+    if samples is not None:
+        assert samples.shape == (5, 1, 8, 8)
+        assert 0 <= samples.min() <= samples.max() <= 1
+        assert not torch.equal(samples, method.sample(5, noise(1)))
+
+
+def losses(method: AutoEncoder) -> list[Tensor]:
+    return [player.terms(X, noise(2))["loss"].detach() for player in method.players()]
+
+
+@variants
+def test_a_state_restores_the_method(variant: str) -> None:
+    one, other = make(variant, seed=1), make(variant, seed=2)
+    assert losses(one) != losses(other)
+    other.load_state_dict(one.state_dict())
+    assert losses(one) == losses(other)
+
+
+@variants
+def test_training_repeats_itself_and_lowers_the_loss(variant: str) -> None:
+    found = []
+    for _ in range(2):
+        method, batches = make(variant), Batches(BYTES, 255, 20, seed=3)
+        outcome = train(training(method, Budget(steps=100), batches, seed=4), batches)
+        assert outcome.status == "done", outcome.error
+        found.append((weights(method), outcome.curve))
+    assert found[0] == found[1]
+    first, last = (row["autoencoder.reconstruction"] for row in found[0][1])
+    assert last < first
+
+
+@variants
+def test_a_method_cites_its_source_and_says_what_it_is(variant: str) -> None:
+    method, values = VARIANTS[variant]
+    recipe = method(DIM, **values)
+    module = inspect.getdoc(inspect.getmodule(method)) or ""
+    assert any(mark in module for mark in ("arXiv", "Eq.")), "the module names paper and equation"
+    assert inspect.getdoc(method)
+    words = [recipe.posterior, recipe.cost, *(regulariser for _, regulariser in recipe.regularisers), *filter(None, [recipe.prior])]
+    assert not [word for word in map(str, words) if " object at " in word], "records need words that are the same in every run"
+    positional = [p for p in inspect.signature(method).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    assert [p.name for p in positional] == ["dim"]
+
+
+@variants
+def test_every_metric_has_a_value_or_a_reason(variant: str) -> None:
+    method = make(variant)
+    train_images, test_images = BYTES[:30], BYTES[30:]
+    evaluation = Evaluation(method, train_images, test_images, 255, 0, baselines_of(train_images, test_images, 255))
+    for name, entry in evaluate(evaluation, KNOWN.metrics.values(), "test").items():
+        if entry["value"] is None:
+            assert entry["reason"], name
+        else:
+            assert math.isfinite(entry["value"]), name
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("name", KNOWN.networks)
+def test_a_network_has_the_shapes_it_promises(name: str, outputs: int) -> None:
+    network: Network = KNOWN.networks[name]
+    shape = SHAPES.get(name, (1, 8, 8))
+    with torch.device("meta" if name in HEAVY else "cpu"):
+        encoder, decoder = network(shape, 5, outputs)
+        assert encoder(torch.zeros(2, *shape)).shape == (2, outputs * 5)
+        assert decoder(torch.zeros(2, 5)).shape == (2, *shape)
+
+
+@pytest.mark.parametrize("name", [name for name in KNOWN.networks if name not in HEAVY])
+def test_a_network_learns_to_tell_images_apart(name: str) -> None:
+    shape = SHAPES.get(name, (1, 8, 8))
+    method = build(lambda: KNOWN.methods["ae"](5), network=KNOWN.networks[name], shape=shape, dim=5)
+    batches = Batches(torch.randint(0, 2, (4, *shape), generator=noise(1), dtype=torch.uint8), 1, 4, seed=0)
+    outcome = train(training(method, Budget(steps=100), batches), batches)
+    first, last = (row["autoencoder.loss"] for row in outcome.curve)
+    assert last < first / 2
+
+
+@pytest.mark.parametrize("name", KNOWN.datasets)
+def test_a_dataset_has_a_whole_card(name: str) -> None:
+    source: Source = KNOWN.datasets[name]
+    assert source.name == name
+    assert all((source.convention, source.licence, source.url))
+    assert set(source.counts) == {"train", "test"}
+    assert len(source.shape) == 3
+    assert source.train_count("validation") == source.counts["train"] - round(0.1 * source.counts["train"])
+    assert not any(Path(file).is_absolute() for file in source.files)
+
+
+@pytest.mark.parametrize("name", KNOWN.datasets)
+def test_a_dataset_is_what_its_card_says(name: str) -> None:
+    source: Source = KNOWN.datasets[name]
+    root = Path(os.environ.get("LATENTBENCH_DATA", ""))
+    if source.files and not (os.environ.get("LATENTBENCH_DATA") and all((root / file).exists() for file in source.files)):
+        pytest.skip(f"{name}: its files are not in LATENTBENCH_DATA")
+    data = source.load(root)
+    for split, labels, count in (
+        (data.train, data.train_labels, source.counts["train"]),
+        (data.test, data.test_labels, source.counts["test"]),
+    ):
+        assert split.shape == (count, *source.shape)
+        assert split.dtype == np.uint8
+        assert split[:2000].max() <= data.levels
+        assert labels is None or (labels.shape, labels.dtype) == ((count,), np.int64)
+    held_out = data.with_validation()
+    assert len(held_out.train) == source.train_count("validation")
+    assert len(held_out.train) + len(held_out.test) == source.counts["train"]
+
+
+VIEWS = Evaluation(make("ae"), BYTES, BYTES, 255, 0, baselines_of(BYTES, BYTES, 255)).views()
+
+
+@pytest.mark.parametrize("name", KNOWN.metrics)
+def test_a_metric_is_declared_whole(name: str) -> None:
+    metric: Metric = KNOWN.metrics[name]
+    assert metric.name == name
+    assert metric.protocol
+    assert metric.source
+    assert metric.version >= 1
+    assert metric.better in ("lower", "higher", "target", None)
+    assert set(metric.needs) <= set(VIEWS.makers), "every view a metric needs is made"
+    assert len(inspect.signature(metric.fn).parameters) == len(metric.needs)

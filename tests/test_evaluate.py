@@ -1,0 +1,213 @@
+"""Evaluation: every array once, values that depend on no order, and honest names."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from small_methods import DIM, LEVELS, SHAPE, build, noise, pixels, sse_by_loops, tiny_with_batch_norm
+from torch import Tensor
+
+from bench import evaluate as module
+from bench.evaluate import Evaluation, baselines_of, evaluate
+from bench.registry import catalogue
+from metrics.frechet import frechet_of_features
+from metrics.latent import total_variance
+from models.method import AutoEncoder, Draw, Recipe
+from models.vae import ae, vae_bernoulli
+from models.vcae import vcae
+from models.wae import cwae, wae_mmd
+
+TRAIN, TEST = pixels(40, seed=1), pixels(25, seed=2)
+METRICS = list(catalogue().metrics.values())
+
+
+class Counting(AutoEncoder):
+    """How many images have been encoded and decoded."""
+
+    encoded = decoded = 0
+
+    def draw(self, x: Tensor, noise: torch.Generator) -> Draw:
+        self.encoded += len(x)
+        return super().draw(x, noise)
+
+    def decode(self, z: Tensor) -> Tensor:
+        self.decoded += len(z)
+        return super().decode(z)
+
+
+def counting(make: Callable[[], Recipe]) -> Counting:
+    built = build(make, network=tiny_with_batch_norm)
+    with torch.no_grad():
+        built.encoder(TRAIN / LEVELS)  # batch norm's running means now differ from any batch's own
+    return Counting(built.recipe, built.encoder, built.decoder, DIM)
+
+
+def evaluation(method: AutoEncoder, train: Tensor = TRAIN, test: Tensor = TEST, seed: int = 0) -> Evaluation:
+    return Evaluation(method, train, test, LEVELS, seed, baselines_of(train, test, LEVELS))
+
+
+def values(method: AutoEncoder, names: list[str] | None = None) -> dict[str, float | None]:
+    chosen = METRICS if names is None else [catalogue().get("metric", name) for name in names]
+    return {name: entry["value"] for name, entry in evaluate(evaluation(method), chosen, "test").items()}
+
+
+def test_all_metrics_take_one_pass_over_each_split() -> None:
+    method = counting(lambda: cwae(DIM))
+    values(method)
+    assert method.encoded == 40 + 25
+    assert method.decoded == 2 * (40 + 25) + 25  # the noise draw, the mean code, prior draws
+
+
+def test_a_deterministic_code_is_decoded_once() -> None:
+    method = counting(lambda: ae(DIM))
+    found = values(method)
+    assert (method.encoded, method.decoded) == (65, 65)
+    assert found["rec_sse_test"] == found["rec_sse_test_mean_code"]
+
+
+def test_one_metric_computes_no_more_than_it_needs() -> None:
+    method = counting(lambda: cwae(DIM))
+    values(method, ["capacity_bits"])
+    assert (method.encoded, method.decoded) == (0, 0)
+    values(method, ["rec_sse_test"])
+    assert method.encoded == 25
+
+
+@pytest.mark.parametrize("make", [lambda: cwae(DIM), lambda: vae_bernoulli(DIM), lambda: vcae(DIM)])
+def test_values_do_not_depend_on_the_order_they_are_asked_in(make: Callable[[], Recipe]) -> None:
+    method = counting(make)
+    together, names = values(method), [metric.name for metric in METRICS]
+    assert values(method, names[::-1]) == together
+    assert {name: values(method, [name])[name] for name in names} == together
+
+
+def test_values_belong_to_the_seed() -> None:
+    method, metric = counting(lambda: cwae(DIM)), [catalogue().get("metric", "rec_sse_test")]
+    found = [evaluate(evaluation(method, seed=seed), metric, "test")["rec_sse_test"]["value"] for seed in (0, 0, 1)]
+    assert found[0] == found[1] != found[2]
+
+
+def test_values_are_those_computed_by_hand() -> None:
+    method = counting(lambda: cwae(DIM, noise_variance=0.5))
+    found = values(method)
+    method.eval()
+    x, train = TEST / LEVELS, TRAIN / LEVELS
+    with torch.no_grad():
+        draw, of_train = (method.draw(part, evaluation(method).noise(f"{name}.pass")) for part, name in ((x, "test"), (train, "train")))
+        sse = sum(sse_by_loops(x, method.decode(draw.z))) / 25
+        sse_train = sum(sse_by_loops(train, method.decode(of_train.z))) / 40
+        sse_mean = sum(sse_by_loops(x, method.decode(draw.mean))) / 25
+        samples = method.sample(25, evaluation(method).noise("samples"))
+    assert samples is not None
+    assert found["rec_sse_test"] == pytest.approx(sse, rel=1e-5)
+    assert found["rec_sse_train"] == pytest.approx(sse_train, rel=1e-5)
+    assert found["rec_sse_test_mean_code"] == pytest.approx(sse_mean, rel=1e-5)
+    assert found["overfit_gap"] == pytest.approx(sse - sse_train, rel=1e-4)
+    assert found["sum_latent_variance"] == pytest.approx(total_variance(draw.z).item(), rel=1e-5)
+    assert found["frechet_pixels_pz"] == pytest.approx(frechet_of_features(x.flatten(1), samples.flatten(1)).item(), rel=1e-5)
+    reconstructed = method.decode(draw.z).detach().flatten(1)
+    assert found["frechet_pixels_reconstruction"] == pytest.approx(frechet_of_features(x.flatten(1), reconstructed).item(), rel=1e-5)
+
+
+def test_batch_norm_is_in_evaluation_mode() -> None:
+    method = counting(lambda: ae(DIM))
+    method.train()
+    before = method.encoder[1].running_mean.clone()
+    values(method)
+    assert not method.training
+    assert torch.equal(method.encoder[1].running_mean, before)
+
+
+def test_no_gradient_is_kept() -> None:
+    method = counting(lambda: ae(DIM))
+    values(method)
+    assert all(p.grad is None for p in method.parameters())
+
+
+@pytest.mark.parametrize(
+    ("make", "missing"),
+    [
+        (lambda: ae(DIM), {"frechet_pixels_pz", "mmd_prior", "capacity_bits", "mean_log_variance", "latent_variance_target"}),
+        (lambda: vae_bernoulli(DIM), {"capacity_bits", "latent_variance_target"}),
+        (lambda: wae_mmd(DIM), {"capacity_bits", "mean_log_variance"}),
+        (lambda: cwae(DIM), set()),
+        (lambda: vcae(DIM), {"frechet_pixels_pz", "mmd_prior"}),
+    ],
+)
+def test_what_does_not_exist_says_why(make: Callable[[], Recipe], missing: set[str]) -> None:
+    entries = evaluate(evaluation(counting(make)), METRICS, "test")
+    assert {name for name, entry in entries.items() if entry["value"] is None} == missing
+    assert all(entries[name]["reason"] for name in missing)
+
+
+def test_validation_images_are_called_so() -> None:
+    method = counting(lambda: cwae(DIM))
+    test, validation = (evaluate(evaluation(method), METRICS, held_out) for held_out in ("test", "validation"))
+    assert [name.replace("test", "validation") for name in test] == list(validation)
+    assert {"rec_sse_validation", "rec_sse_train", "pca_sse_validation"} < set(validation)
+    assert not any("test" in name or "test" in entry["protocol"] for name, entry in validation.items())
+    assert [entry["value"] for entry in validation.values()] == [entry["value"] for entry in test.values()]
+
+
+def test_baselines_are_the_latent_sizes_pca_of_pixels_in_the_unit_range() -> None:
+    found = values(counting(lambda: ae(DIM)))
+    train, test = (part.flatten(1).double().numpy() / LEVELS for part in (TRAIN, TEST))
+    pca = PCA(DIM).fit(train)
+    expected = ((test - pca.inverse_transform(pca.transform(test))) ** 2).sum(1).mean()
+    assert found["pca_sse_test"] == pytest.approx(expected, rel=1e-5)
+    assert found["mean_image_sse_test"] == pytest.approx(((test - train.mean(0)) ** 2).sum(1).mean(), rel=1e-5)
+
+
+def test_a_baseline_is_computed_once_for_each_latent_size() -> None:
+    baseline = baselines_of(TRAIN, TEST, LEVELS)
+    assert baseline(2) is baseline(2)
+    assert baseline(2).pca_test > baseline(3).pca_test
+
+
+def test_large_images_have_no_baseline() -> None:
+    shape = (1, 65, 64)
+    method = build(lambda: ae(DIM), shape=shape)
+    large = torch.zeros(4, *shape, dtype=torch.uint8)
+    entries = evaluate(evaluation(method, large, large), [catalogue().get("metric", "pca_sse_test")], "test")
+    assert entries["pca_sse_test"]["reason"] == "not computed for images of more than 4096 values"
+
+
+def test_splits_of_many_batches_are_one_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = counting(lambda: wae_mmd(DIM))
+    names = ["rec_sse_test", "rec_bce_sum_train", "sum_latent_variance", "frechet_pixels_reconstruction"]
+    whole = values(method, names)
+    monkeypatch.setattr(module, "BATCH", 7)
+    assert values(method, names) == pytest.approx(whole, rel=1e-5)
+
+
+def test_distances_compare_as_many_images_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = counting(lambda: cwae(DIM)).eval()
+    names = ["test.features.pixels", "train.features.pixels", "samples.features.pixels", "reconstructions.features.pixels", "prior.codes"]
+
+    def sizes() -> list[int]:
+        views = evaluation(method).views()
+        return [len(views[name]) for name in names]
+
+    assert sizes() == [25] * 5  # the test images are fewest
+    monkeypatch.setattr(module, "BATCH", 4)
+    monkeypatch.setattr(module, "SAMPLES", 10)
+    assert sizes() == [10] * 5
+    assert len(evaluation(method).views()["test.codes"].z) == 25
+
+
+def test_features_are_of_the_first_images_and_their_reconstructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH", 4)
+    monkeypatch.setattr(module, "SAMPLES", 10)
+    method = counting(lambda: ae(DIM)).eval()
+    views = evaluation(method).views()
+    assert torch.equal(views["test.features.pixels"], (TEST[:10] / LEVELS).flatten(1))
+    torch.testing.assert_close(
+        views["reconstructions.features.pixels"], method.decode(method.draw(TEST[:10] / LEVELS, noise()).z).flatten(1)
+    )
+
+
+def test_views_have_random_streams_of_their_own() -> None:
+    streams = [evaluation(counting(lambda: ae(DIM))).noise(view) for view in ("test.pass", "train.pass", "samples", "prior")]
+    assert len({torch.randn(1, generator=stream).item() for stream in streams}) == 4
+    assert counting(lambda: cwae(DIM)).sample(2, noise()).shape == (2, *SHAPE)
