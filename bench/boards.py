@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from bench import suite_file
+from bench.errors import UserError
 from bench.leaderboard import index, render
 from bench.spec import Suite
 from bench.store import Store, write
@@ -17,8 +18,9 @@ def publish(out: Path, suite: Suite) -> Path:
     if suite.name not in suite_file.names():
         keep(store, suite)
     path = store.boards / f"{suite.name}.md"
-    write(path, board(store, suite).encode())
-    write(store.boards / "README.md", index(everything(out)).encode())
+    with store.alone():  # a board made of fewer records must not come after one made of more
+        write(path, board(store, suite).encode())
+        write(store.boards / "README.md", index(everything(out)).encode())
     return path
 
 
@@ -45,7 +47,10 @@ def everything(out: Path) -> dict[str, tuple[Suite, list[dict]]]:
     folder = out / "leaderboards" / "runs"
     suites = {name: suite_file.read(name) for name in suite_file.names()}
     for path in folder.glob("*.suite.json"):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        suite = suite_file.from_text(content["toml"], Path(content["file"]), tuple(content["set"]))
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            suite = suite_file.from_text(content["toml"], Path(content["file"]), tuple(content["set"]))
+        except (ValueError, KeyError, TypeError, UserError) as error:
+            raise UserError(f"{path}: not a suite that this version can read ({error}); delete it") from None
         suites[suite.name] = suite
     return {name: (suite, records) for name, suite in suites.items() if (records := Store(out, name).kept())}

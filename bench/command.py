@@ -9,7 +9,7 @@ from typing import Any
 from bench import boards, console, suite_file
 from bench.datasets import data
 from bench.environment import default_device, set_up
-from bench.errors import UserError
+from bench.errors import RunError, UserError, in_a_line
 from bench.profile import profile_run
 from bench.registry import Catalogue, catalogue
 from bench.run import Context, Prepared, check_writable, prepare
@@ -84,6 +84,7 @@ def run(request: Request) -> int:
     context = Context(found, store, set_up(request.device_kind, request.threads), request.data_root, options.jobs)
     context.data(runs[0])  # missing or damaged data is said before anything starts
     check_writable(store)
+    store.kept()  # so is a damaged file of records
     try:
         with console.progress(len(runs)) as tell:
             sweep(runs, options, tell)
@@ -93,7 +94,8 @@ def run(request: Request) -> int:
             store.merge(records)
     if not request.smoke:
         if request.profiles:
-            profile_missing(prepared, context)
+            done = {record["row_key"] for record in records if record["status"] == "done"}
+            profile_missing([item for item in prepared if item.run.row_key() in done], context)
         path = boards.publish(request.out, request.whole)
     summary(records, request)
     print("\nsmoke runs: not on any leaderboard" if request.smoke else f"\nleaderboard: {path}")
@@ -106,8 +108,21 @@ def profile_missing(prepared: list[Prepared], context: Context) -> None:
     missing = [item for item in prepared if (item.run.row_key(), context.device.type) not in known]
     with console.counted("profiling", len(missing)) as bar:
         for item in missing:
-            context.store.merge([profile_run(item, context)], boards.PROFILE)
+            try:
+                context.store.merge([profiled(item, context)], boards.PROFILE)
+            except RunError as error:
+                console.err.print(str(error), markup=False)
             bar.advance(bar.task_ids[0])
+
+
+def profiled(prepared: Prepared, context: Context) -> dict[str, Any]:
+    """A row's profile; RunError where its training steps raise something."""
+    try:
+        return profile_run(prepared, context)
+    except UserError:
+        raise
+    except Exception as error:  # a plugin's, or no memory left
+        raise RunError(f"{prepared.run.label}: cannot be profiled: {in_a_line(error)}") from error
 
 
 def summary(records: list[dict[str, Any]], request: Request) -> None:
@@ -133,7 +148,10 @@ def profile(request: Request) -> None:
     store = Store(request.out, request.suite.name)
     check_writable(store)
     context = Context(found, store, set_up(request.device_kind, request.threads), request.data_root)
-    result = profile_run(prepared[0], context)
+    try:
+        result = profiled(prepared[0], context)
+    except RunError as error:
+        raise UserError(str(error)) from error
     store.merge([result], boards.PROFILE)
     shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in result["phases"].items())
     print(f"{result['label']}: {result['step_ms']:.3g} ms a step: {shares}\n")

@@ -18,15 +18,18 @@ def progress(total: int) -> Iterator[Tell]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
         whole = bars.add_task(f"{total} runs", total=total)
-        tasks = {}
+        tasks, ended = {}, set[str]()
 
         def tell(event: Event) -> None:
+            if event.run in ended:  # each worker says `skipped` of what the others have ended
+                return
             if event.run not in tasks:
                 tasks[event.run] = bars.add_task(event.run, total=1.0)
             bars.update(tasks[event.run], completed=event.share)
             if event.status:
                 bars.remove_task(tasks.pop(event.run))
                 bars.advance(whole)
+                ended.add(event.run)
                 if event.error:
                     err.print(f"{event.run}: {event.status}: {event.error}", markup=False)
 

@@ -179,11 +179,12 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
     reset_peak_memory(device)
     method = prepared.method.to(device)
     training = Training(method, prepared.plan, generator(device, run.seed, "noise"))
+    torch.manual_seed(derive(run.seed, "layers"))  # dropout and its like draw from torch's own stream
     outcome = train(
         training,
         Batches(data.train, data.levels, run.batch_size, run.seed),
-        state=load_state(store.checkpoint(run), device),
-        save=lambda state: store.save_checkpoint(run, dump_state(state)),
+        state=resume(run, training, store),
+        save=lambda state: store.save_checkpoint(run, dump_state(state, device)),
         save_every=context.save_every,
         report=report,
     )
@@ -223,19 +224,35 @@ def cost(value: float | None, protocol: str, unit: str = "", better: str | None 
     return {"value": value, **reason, "unit": unit, "better": better, "group": "cost", "protocol": protocol}
 
 
-def dump_state(state: dict[str, Any]) -> bytes:
-    """A training state as bytes."""
+def dump_state(state: dict[str, Any], device: torch.device) -> bytes:
+    """A training state, and that of torch's own random streams, as bytes."""
+    streams = [torch.get_rng_state()] + [torch.cuda.get_rng_state(device)] * (device.type == "cuda")
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save({**state, "layers": streams}, buffer)
     return buffer.getvalue()
 
 
-def load_state(payload: bytes | None, device: torch.device) -> dict[str, Any] | None:
+def load_state(payload: bytes, device: torch.device) -> dict[str, Any]:
     """A training state from bytes; generator states stay on the CPU, as torch wants them."""
+    state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+    return {**state, "noise": state["noise"].cpu(), "layers": [stream.cpu() for stream in state["layers"]]}
+
+
+def resume(run: Run, training: Training, store: Store) -> dict[str, Any] | None:
+    """The state that an earlier process left, if one did, with torch's own streams set to it; RunError where it is no use."""
+    payload, device = store.checkpoint(run), training.noise.device
     if payload is None:
         return None
-    state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
-    return {**state, "noise": state["noise"].cpu()}
+    try:
+        state = load_state(payload, device)
+        training.restore(state)
+        torch.set_rng_state(state["layers"][0])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(state["layers"][1], device)
+    except Exception as error:  # of another version of the code or of torch
+        path, how = store.folder(run) / "checkpoint.pt", "delete it to train this run from the start"
+        raise RunError(f"{path}: cannot go on from it ({in_a_line(error)}); {how}") from error
+    return state
 
 
 def weights_file(method: nn.Module) -> bytes:
