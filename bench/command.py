@@ -10,6 +10,7 @@ from bench import boards, console, suite_file
 from bench.datasets import data
 from bench.environment import default_device, set_up
 from bench.errors import RunError, UserError, in_a_line
+from bench.leaderboard import losses
 from bench.profile import profile_run
 from bench.registry import Catalogue, catalogue
 from bench.run import Context, Prepared, check_writable, prepare
@@ -132,7 +133,7 @@ def summary(records: list[dict[str, Any]], request: Request) -> None:
     for label in dict.fromkeys(record["label"] for record in records):
         own = [record for record in records if record["label"] == label]
         done = [record for record in own if record["status"] == "done"]
-        rows.append([label, f"{len(done)}/{len(own)} done", *(mean([record["metrics"].get(name) for record in done]) for name in shown)])
+        rows.append([label, f"{len(done)}/{len(own)} done{losses(own)}", *(mean([record["metrics"].get(name) for record in done]) for name in shown)])
     console.table(["method", "status", *shown], rows, request.suite.question)
 
 

@@ -226,7 +226,7 @@ def cost(value: float | None, protocol: str, unit: str = "", better: str | None 
 
 def dump_state(state: dict[str, Any], device: torch.device) -> bytes:
     """A training state, and that of torch's own random streams, as bytes."""
-    streams = [torch.get_rng_state()] + [torch.cuda.get_rng_state(device)] * (device.type == "cuda")
+    streams = [torch.get_rng_state()] + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
     buffer = io.BytesIO()
     torch.save({**state, "layers": streams}, buffer)
     return buffer.getvalue()

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -123,12 +124,16 @@ def in_processes(runs: list[Run], before: Before, options: Options, jobs: int, t
 
 @contextmanager
 def no_interrupts() -> Iterator[None]:
-    """Processes started here never see Ctrl-C: who started them ends them."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Processes started here never see Ctrl-C: who started them meets it, after this block, and ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # now, for its start would lift the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def listen(pipes: list[Connection], tell: Tell) -> None:

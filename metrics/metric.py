@@ -4,6 +4,7 @@ A metric is a pure function of named views of a trained method. A view (the code
 most once, however many metrics need it.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -59,6 +60,9 @@ def measure(metric: Metric, views: Views) -> dict[str, Any]:
         "protocol": f"{metric.protocol}; v{metric.version}",
     }
     try:
-        return {"value": float(metric.fn(*(views[name] for name in metric.needs))), **entry}
+        value = float(metric.fn(*(views[name] for name in metric.needs)))
+        if not math.isfinite(value):
+            raise Unavailable(f"not a finite number: {value}")  # JSON has none
+        return {"value": value, **entry}
     except Unavailable as reason:
         return {"value": None, "reason": str(reason), **entry}

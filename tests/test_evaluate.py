@@ -103,6 +103,10 @@ def test_values_are_those_computed_by_hand() -> None:
     assert found["rec_sse_test"] == pytest.approx(sse, rel=1e-5)
     assert found["rec_sse_train"] == pytest.approx(sse_train, rel=1e-5)
     assert found["rec_sse_test_mean_code"] == pytest.approx(sse_mean, rel=1e-5)
+    for name, z in (("rec_bce_sum_test", draw.z), ("rec_bce_sum_test_mean_code", draw.mean)):
+        x_hat = method.decode(z)
+        bce = -(x * x_hat.log() + (1 - x) * (1 - x_hat).log()).sum() / 25  # not symmetric: the image is the target
+        assert found[name] == pytest.approx(bce.item(), rel=1e-5)
     assert found["overfit_gap"] == pytest.approx(sse - sse_train, rel=1e-4)
     assert found["sum_latent_variance"] == pytest.approx(total_variance(draw.z).item(), rel=1e-5)
     assert found["frechet_pixels_pz"] == pytest.approx(frechet_of_features(x.flatten(1), samples.flatten(1)).item(), rel=1e-5)

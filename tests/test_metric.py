@@ -65,3 +65,9 @@ def test_a_missing_view_is_a_reason() -> None:
 def test_a_failure_is_not_a_missing_value() -> None:
     with pytest.raises(ZeroDivisionError):
         measure(METRIC, Views({"a": lambda views: 6, "b": lambda views: 0}))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_is_a_reason_too(value: float) -> None:
+    entry = measure(METRIC, Views({"a": lambda views: value, "b": lambda views: 1}))
+    assert entry == {"value": None, "reason": f"not a finite number: {value}", **WORDS}

@@ -1,0 +1,218 @@
+"""Several processes on one suite: no cell is run twice, none is lost, and none of them outlives its parent."""
+
+import json
+import multiprocessing
+import re
+import signal
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+from harness import ROWS, Started, cli, files, leftovers, outcome, records, suite, until
+
+from bench.sweep import Event, listen
+
+NOTED = """
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from models.vae import ae
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Note:
+    "Notes, at the first step in a process, which cell that is: its first code names row and seed."
+    seconds: float
+    name = "note"
+    noted = False
+
+    def __call__(self, draw, prior):
+        if not self.noted:
+            self.noted = True
+            with open(HERE / "begun", "a") as file:
+                file.write(f"{draw.z.sum().item():.6f}\\n")
+        time.sleep(self.seconds)
+        return 0.0 * draw.z.sum()
+
+
+class Boom(Note):
+    def __call__(self, draw, prior):
+        super().__call__(draw, prior)
+        raise RuntimeError("this row cannot be trained")
+
+
+class Dying(Note):
+    def __call__(self, draw, prior):
+        if not (HERE / "died").exists():
+            (HERE / "died").touch()
+            os.kill(os.getpid(), 9)  # as the kernel does where memory is short
+        return super().__call__(draw, prior)
+
+
+def noted(dim, *, seconds: float = 0.004):
+    "Takes its time."
+    return replace(ae(dim), regularisers=((1.0, Note(seconds)),))
+
+def other(dim, *, seconds: float = 0.004):
+    "The same with a weight that gives it another loss, not other codes; another width of the noise."
+    return replace(noted(dim, seconds=seconds), regularisers=((2.0, Note(seconds)),))
+
+def boom(dim):
+    "Fails."
+    return replace(ae(dim), regularisers=((1.0, Boom(0.0)),))
+
+def dying(dim):
+    "Kills its process, once."
+    return replace(ae(dim), regularisers=((1.0, Dying(0.0)),))
+
+METHODS = [noted, other, boom, dying]
+"""
+TWO_ROWS = "[methods.noted]\n[methods.other]\nlatent_dim = 3\n"
+ALONE = ("--no-profile", "--jobs", 1, "--save-every", 0)
+
+
+def begun(file: Path) -> list[str]:
+    """The cells whose training began, as often as it did, in whatever process."""
+    return (file.parent / "begun").read_text().split()
+
+
+def board(out: Path) -> list[str]:
+    """The lines of the leaderboard that do not depend on times."""
+    lines = (out / "leaderboards" / "tiny.md").read_text(encoding="utf-8").splitlines()
+    first, last = lines.index("## Reconstruction"), lines.index("## Cost")
+    return lines[first:last]
+
+
+def test_two_commands_at_once_share_the_runs(tmp_path: Path) -> None:
+    file = suite(tmp_path / "suite", TWO_ROWS, seeds=2, steps=100, plugin=NOTED)
+    alone = tmp_path / "alone"
+    assert cli("run", "-s", file, "-o", alone, *ALONE).code == 0
+    assert len(set(begun(file))) == 4, "every cell has a mark of its own"
+    (file.parent / "begun").unlink()
+    out = tmp_path / "out"
+    both = [Started(tmp_path, "run", "-s", file, "-o", out, *ALONE) for _ in range(2)]
+    results = [started.wait() for started in both]
+    assert [(result.code, result.err) for result in results] == [(0, ""), (0, "")]
+    assert results[0].out == results[1].out
+    assert sorted(begun(file)) == sorted(set(begun(file)))
+    assert len(begun(file)) == 4
+    assert outcome(out) == outcome(alone)
+    assert board(out) == board(alone)
+    assert list(leftovers(out)) == []
+    assert cli("leaderboard", "-s", file, "-o", out, "--check").code == 0
+
+
+def test_a_command_takes_over_what_a_killed_one_had_begun(tmp_path: Path) -> None:
+    file = suite(tmp_path / "suite", TWO_ROWS, steps=300, plugin=NOTED)
+    alone, out = tmp_path / "alone", tmp_path / "out"
+    assert cli("run", "-s", file, "-o", alone, *ALONE).code == 0
+    first = Started(tmp_path, "run", "-s", file, "-o", out, *ALONE)
+    until(lambda: files(out, "checkpoint.pt"), "a checkpoint of the first")
+    second = Started(tmp_path, "run", "-s", file, "-o", out, *ALONE)
+    until(lambda: len(files(out, "checkpoint.pt")) + len(files(out, "record.json")) == 2, "the second at work")
+    first.kill()
+    result = second.wait()
+    assert (result.code, result.err) == (0, "")
+    assert outcome(out) == outcome(alone)
+    assert list(leftovers(out)) == []
+
+
+def test_commands_for_different_rows_make_one_leaderboard(tmp_path: Path) -> None:
+    file = suite(tmp_path / "suite", TWO_ROWS, steps=20, plugin=NOTED)
+    both = [Started(tmp_path, "run", "-s", file, "-o", tmp_path, *ALONE, "--methods", row) for row in ("noted", "other")]
+    assert [started.wait().code for started in both] == [0, 0]
+    text = (tmp_path / "leaderboards" / "tiny.md").read_text(encoding="utf-8")
+    assert text.count("1/1 done") >= 2
+    assert "not run" not in text
+    assert cli("leaderboard", "-s", file, "-o", tmp_path, "--check").code == 0
+
+
+def test_workers_survive_each_other_and_repeat_nothing(tmp_path: Path) -> None:
+    """Two workers: one row fails, one kills its worker; the other worker ends what that one had; numbers are as with one."""
+    file = suite(tmp_path / "suite", f"[methods.boom]\n[methods.dying]\n{ROWS}", steps=60, plugin=NOTED)
+    two, one = tmp_path / "two", tmp_path / "one"
+    result = Started(tmp_path, "run", "-s", file, "-o", two, "--no-profile", "--jobs", 2).wait()
+    assert (file.parent / "died").exists()
+    assert result.code == 1
+    assert result.err == "boom seed 0: failed: RuntimeError: this row cannot be trained (plugin.py, line 31)\n"
+    assert re.search(r"^boom +0/1 done, 1 failed", result.out, re.MULTILINE)
+    assert sorted(begun(file)) == sorted(set(begun(file))), "the failing row ran once, though two workers saw it"
+    kept = [json.loads(line) for line in (two / "leaderboards" / "runs" / "tiny.jsonl").read_text().splitlines()]
+    assert {record["label"]: record["status"] for record in kept} == {"ae": "done", "boom": "failed", "dying": "done", "wae_gan": "done"}
+    assert {record["environment"]["jobs"] for record in kept} == {2}
+    cli("run", "-s", file, "-o", one, *ALONE)
+    assert outcome(two) == outcome(one)
+    assert board(two) == board(one)
+
+
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    """However it ends; a run that was under way is not called failed, and the next command ends it."""
+    file = suite(tmp_path / "suite", TWO_ROWS, steps=400, plugin=NOTED)
+    started = Started(tmp_path, "run", "-s", file, "-o", tmp_path, "--no-profile", "--jobs", 2, "--save-every", 0)
+    until(lambda: files(tmp_path, "checkpoint.pt"), "a checkpoint")
+    workers = started.workers()
+    assert len(workers) >= 2
+    started.signal(signal.SIGKILL, group=False)
+    until(lambda: started.workers() == [], "the workers to end", 10)
+    assert records(tmp_path) == {}
+    assert cli("run", "-s", file, "-o", tmp_path, *ALONE).code == 0
+    assert {record["status"] for record in records(tmp_path).values()} == {"done"}
+    assert list(leftovers(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "group", "code", "says"),
+    [
+        (signal.SIGINT, True, 130, "latentbench: interrupted; the same command goes on from the last checkpoint\n"),
+        (signal.SIGINT, False, 130, "latentbench: interrupted; the same command goes on from the last checkpoint\n"),
+        (signal.SIGTERM, False, 143, ""),
+    ],
+    ids=["Ctrl-C", "SIGINT to the parent", "SIGTERM to the parent"],
+)
+def test_signals_end_all_of_it_without_a_traceback(tmp_path: Path, number: int, group: bool, code: int, says: str) -> None:
+    """Also while the workers start, which takes them seconds."""
+    file = suite(tmp_path / "suite", seeds=2, steps=100_000)
+    started = Started(tmp_path, "run", "-s", file, "-o", tmp_path, "--no-profile", "--jobs", 2)
+    until(lambda: len([pid for pid in started.workers() if b"spawn_main" in command_of(pid)]) == 2, "two workers")
+    started.signal(number, group)
+    result = started.wait(30)
+    assert (result.code, result.err) == (code, says)
+    until(lambda: started.workers() == [], "the workers to end", 10)
+    assert records(tmp_path) == {}
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_news_of_workers_comes_until_each_has_ended() -> None:
+    pipes = [multiprocessing.Pipe(duplex=False) for _ in range(3)]
+    expected = {Event(f"run {number}", 0.5) for number in range(3)}
+    for (_, sender), event in zip(pipes, sorted(expected, key=lambda event: event.run), strict=True):
+        sender.send(event)
+        sender.close()
+    heard: list[Event] = []
+    receivers: list[Connection] = [receiver for receiver, _ in pipes]
+    listen(receivers, heard.append)
+    assert set(heard) == expected
+    assert receivers == []
+
+
+def test_a_worker_that_always_dies_is_said_and_others_results_stay(tmp_path: Path) -> None:
+    """One worker: the whole command is what dies, and the next one goes on."""
+    file = suite(tmp_path / "suite", "[methods.ae]\n[methods.dying]\n", steps=60, plugin=NOTED)
+    started = Started(tmp_path, "run", "-s", file, "-o", tmp_path, *ALONE)
+    assert started.wait().code == -signal.SIGKILL
+    assert list(records(tmp_path)) == ["ae/0"]
+    before = outcome(tmp_path)["weights.safetensors"]["ae/0"]
+    assert cli("run", "-s", file, "-o", tmp_path, *ALONE).code == 0
+    assert outcome(tmp_path)["weights.safetensors"]["ae/0"] == before
+    assert set(records(tmp_path)) == {"ae/0", "dying/0"}
+    assert sorted(path.name for path in (tmp_path / "leaderboards").iterdir()) == ["README.md", "runs", "tiny.md"]
