@@ -54,6 +54,8 @@ def run(
     for name, value in (("seeds", seeds), ("jobs", jobs), ("threads", threads)):
         if value is not None and value < 1:
             raise UserError(f"--{name} must be at least 1, not {value}")
+    if not save_every >= 0:  # nan too
+        raise UserError(f"--save-every must be at least 0, not {save_every:g}")
     chosen = suite_file.read(suite, tuple(overrides or ()), tuple(filter(None, methods.split(","))), seeds)
     whole = suite_file.read(suite, tuple(overrides or ()))
     request = command.Request(chosen, whole, device, data_root, out, smoke, jobs, threads, save_every, profiles)

@@ -7,9 +7,7 @@ from bench import suite_file
 from bench.errors import UserError
 from bench.leaderboard import index, render
 from bench.spec import Suite
-from bench.store import Store, write
-
-PROFILE = ".profile"
+from bench.store import PROFILE, Store, write
 
 
 def publish(out: Path, suite: Suite) -> Path:

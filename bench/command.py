@@ -15,7 +15,7 @@ from bench.profile import profile_run
 from bench.registry import Catalogue, catalogue
 from bench.run import Context, Prepared, check_writable, prepare
 from bench.spec import Run, Suite
-from bench.store import Store
+from bench.store import PROFILE, WHOLE, Store
 from bench.sweep import Options, sweep
 
 COLUMNS = ("rec_sse_test", "rec_sse_train", "overfit_gap", "frechet_pixels_pz")  # of the table on the console
@@ -85,7 +85,8 @@ def run(request: Request) -> int:
     context = Context(found, store, set_up(request.device_kind, request.threads), request.data_root, options.jobs)
     context.data(runs[0])  # missing or damaged data is said before anything starts
     check_writable(store)
-    store.kept()  # so is a damaged file of records
+    for kind in WHOLE:
+        store.kept(kind)  # so is a damaged line of the records
     try:
         with console.progress(len(runs)) as tell:
             sweep(runs, options, tell)
@@ -105,12 +106,12 @@ def run(request: Request) -> int:
 
 def profile_missing(prepared: list[Prepared], context: Context) -> None:
     """Profile each row that has none for its present values and device."""
-    known = {(profile["row_key"], profile["device"]) for profile in context.store.kept(boards.PROFILE)}
+    known = {(profile["row_key"], profile["device"]) for profile in context.store.kept(PROFILE)}
     missing = [item for item in prepared if (item.run.row_key(), context.device.type) not in known]
     with console.counted("profiling", len(missing)) as bar:
         for item in missing:
             try:
-                context.store.merge([profiled(item, context)], boards.PROFILE)
+                context.store.merge([profiled(item, context)], PROFILE)
             except RunError as error:
                 console.err.print(str(error), markup=False)
             bar.advance(bar.task_ids[0])
@@ -133,7 +134,8 @@ def summary(records: list[dict[str, Any]], request: Request) -> None:
     for label in dict.fromkeys(record["label"] for record in records):
         own = [record for record in records if record["label"] == label]
         done = [record for record in own if record["status"] == "done"]
-        rows.append([label, f"{len(done)}/{len(own)} done{losses(own)}", *(mean([record["metrics"].get(name) for record in done]) for name in shown)])
+        status = f"{len(done)}/{len(own)} done{losses(own)}"
+        rows.append([label, status, *(mean([record["metrics"].get(name) for record in done]) for name in shown)])
     console.table(["method", "status", *shown], rows, request.suite.question)
 
 
@@ -153,7 +155,7 @@ def profile(request: Request) -> None:
         result = profiled(prepared[0], context)
     except RunError as error:
         raise UserError(str(error)) from error
-    store.merge([result], boards.PROFILE)
+    store.merge([result], PROFILE)
     shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in result["phases"].items())
     print(f"{result['label']}: {result['step_ms']:.3g} ms a step: {shares}\n")
     rows = [

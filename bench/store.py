@@ -19,7 +19,11 @@ from filelock import FileLock, Timeout
 from bench.errors import RunError, UserError
 from bench.spec import Run, canonical
 
-WHOLE = {"suite", "label", "seed", "row_key", "status", "metrics", "config"}  # what a record has at least
+PROFILE = ".profile"  # the kind of file that holds profiles, beside that of records, whose kind is ""
+WHOLE = {  # what a line of each kind has at least
+    "": {"suite", "label", "seed", "row_key", "status", "error", "config", "spent", "hashes", "environment", "metrics", "cost"},
+    PROFILE: {"suite", "label", "row_key", "device", "step_ms", "phases", "kernels", "environment"},
+}
 FINAL = ("done", "diverged")  # statuses that another start does not try again
 
 
@@ -28,6 +32,8 @@ def writing(path: Path) -> Iterator[None]:
     """Turns what a disk can refuse (full, read-only, no permission) into one line."""
     try:
         yield
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"cannot write {path}: a part of that path is a file, where a folder is needed; choose another --out") from None
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror or error}; what was written before is intact, start the same command again to go on"
@@ -91,7 +97,7 @@ class Store:
             record = dict(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError, OSError) as error:
             raise UserError(f"{path}: not a record ({error}); delete it to train this run again") from None
-        if absent := WHOLE - record.keys():
+        if absent := WHOLE[""] - record.keys():
             raise UserError(f"{path}: not a record (it lacks {', '.join(sorted(absent))}); delete it to train this run again")
         return record
 
@@ -138,7 +144,7 @@ class Store:
         """Put records among those of the suite's file, a new one in place of the old one of its cell; -> all of them."""
         path = self.boards / "runs" / f"{self.suite}{kind}.jsonl"
         with self.alone():
-            cells = {cell(record): record for record in read_lines(path)}
+            cells = {cell(record): record for record in self.kept(kind)}
             cells.update({cell(record): record for record in records})
             ordered = [cells[name] for name in sorted(cells)]
             if ordered:
@@ -160,7 +166,7 @@ class Store:
 
     def kept(self, kind: str = "") -> list[dict[str, Any]]:
         """The records in the suite's file."""
-        return read_lines(self.boards / "runs" / f"{self.suite}{kind}.jsonl")
+        return read_lines(self.boards / "runs" / f"{self.suite}{kind}.jsonl", WHOLE[kind])
 
 
 def cell(record: dict[str, Any]) -> tuple[str, str, int]:
@@ -168,15 +174,16 @@ def cell(record: dict[str, Any]) -> tuple[str, str, int]:
     return record["label"], record.get("device") or record["config"]["device"], record.get("seed", 0)
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The records of a file, one a line; UserError names a bad line."""
+def read_lines(path: Path, keys: set[str]) -> list[dict[str, Any]]:
+    """The records of a file, one a line, each with those keys at least; UserError names a bad line."""
     if not path.exists():
         return []
     records = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             records.append(json.loads(line))
-            cell(records[-1])
-        except (ValueError, KeyError, TypeError) as error:
+            if absent := keys - dict(records[-1]).keys():
+                raise ValueError(f"it lacks {', '.join(sorted(absent))}")
+        except (ValueError, TypeError) as error:
             raise UserError(f"{path}:{number}: not a record ({error}); mend or delete that line") from None
     return records

@@ -179,4 +179,4 @@ def outcome(out: Path) -> dict[str, Any]:
 
 def leftovers(out: Path) -> Iterator[Path]:
     """What a finished command must not leave: checkpoints and temporary files."""
-    return (path for path in out.rglob("*") if path.name == "checkpoint.pt" or path.name.startswith(".") and path.name != ".writable")
+    return (path for path in out.rglob("*") if path.name == "checkpoint.pt" or path.name.startswith("."))

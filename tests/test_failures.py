@@ -155,7 +155,7 @@ def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2(file: Path, t
 
 
 @pytest.mark.parametrize(("override", "says"), SETTINGS, ids=[override[:40] for override, _ in SETTINGS])
-def test_a_value_that_cannot_be_is_refused_with_its_key_before_anything_starts(file: Path, tmp_path: Path, override: str, says: str) -> None:
+def test_a_value_that_cannot_be_is_refused_with_its_key_and_nothing_starts(file: Path, tmp_path: Path, override: str, says: str) -> None:
     result = cli("run", "-s", file, "-o", tmp_path, "--set", override)
     assert result.code == 2
     assert says in result.line()
@@ -367,7 +367,7 @@ def test_an_output_folder_that_cannot_be_is_said(file: Path, tmp_path: Path, com
     result = cli(command[0], "-s", file, "-o", tmp_path / "a_file" / "out", *command[1:])
     assert result.code == 2
     assert result.line().startswith(f"cannot write {tmp_path / 'a_file' / 'out'}")
-    assert "Not a directory" in result.line()
+    assert "a part of that path is a file, where a folder is needed" in result.line()
     assert (tmp_path / "a_file").read_text() == "mine"
 
 
