@@ -97,8 +97,7 @@ def prepare(run: Run, catalogue: Catalogue) -> Prepared:
         torch.manual_seed(derive(run.seed, "weights"))
         try:
             recipe = make(run.latent_dim, **values)
-            encoder, decoder = network(source.shape, run.latent_dim, recipe.posterior.outputs)
-            method = AutoEncoder(recipe, encoder, decoder, run.latent_dim)
+            method = recipe.assemble(source.shape, run.latent_dim, network)
         except ValueError as error:
             raise UserError(f"{where}: {error}") from None
     plan = Plan(budget, run.optimizer, n // run.batch_size, budget.total_steps(n, run.batch_size))
@@ -132,12 +131,6 @@ def head(prepared: Prepared, context: Context) -> dict[str, Any]:
     """What a record says before anything has run."""
     run, recipe = prepared.run, prepared.recipe
     resolved = replace(run, hyperparameters=prepared.hyperparameters)
-    words = {
-        "posterior": str(recipe.posterior),
-        "cost": str(recipe.cost),
-        "regularisers": ", ".join(f"{weight:g} × {regulariser}" for weight, regulariser in recipe.regularisers) or "none",
-        "prior": str(recipe.prior or "none"),
-    }
     return {
         "schema": SCHEMA,
         **{name: getattr(run, name) for name in ("suite", "label", "seed", "smoke")},
@@ -145,7 +138,7 @@ def head(prepared: Prepared, context: Context) -> dict[str, Any]:
         "row_key": run.row_key(),
         "config": {
             **resolved.config(),
-            "recipe": words,
+            "recipe": recipe.words(),
             "convention": context.catalogue.get("dataset", run.dataset).convention,
         },
         "environment": describe(context.device, context.jobs),

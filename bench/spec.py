@@ -183,7 +183,8 @@ class Run:
     def config(self) -> dict[str, Any]:
         """What the row of a leaderboard stands for: the run without its seed and its place."""
         place = ("suite", "label", "seed", "plugins", "metrics")
-        return {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name not in place}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in place}
+        return {name: plain(value) for name, value in values.items() if value is not None}
 
     def row_key(self) -> str:
         """The same for all seeds of a row; it changes when the suite file's meaning for that row changes."""
