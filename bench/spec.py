@@ -86,6 +86,16 @@ class Optimizer:
 
 
 @dataclass(frozen=True)
+class Density:
+    """What is fitted to a row's codes once it has been trained (SPEC 1.6): the [methods.NAME.density] table."""
+
+    model: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    budget: Budget | None = None  # of its own; none for a density in closed form
+    optimizer: Optimizer | None = None  # None: Adam at 1e-3, constant, as the flows of SPEC 4
+
+
+@dataclass(frozen=True)
 class Entry:
     """One row of a suite: a method with its values, and what it overrides of the suite's training settings."""
 
@@ -97,6 +107,7 @@ class Entry:
     batch_size: int | None = None
     budget: Budget | None = None
     optimizer: Optimizer | None = None
+    density: Density | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +167,7 @@ class Suite:
             plugins=self.plugins,
             device=device,
             smoke=smoke,
+            density=entry.density,
         )
 
 
@@ -179,6 +191,7 @@ class Run:
     plugins: tuple[str, ...]
     device: str  # its kind: cpu, cuda
     smoke: bool
+    density: Density | None = None  # None is left out of the config: a row without one keeps its key
 
     def config(self) -> dict[str, Any]:
         """What the row of a leaderboard stands for: the run without its seed and its place."""

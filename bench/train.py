@@ -53,6 +53,10 @@ class Player(Protocol):
     def batches(self) -> int:
         """How many independent batches it is given."""
 
+    @property
+    def start(self) -> int:
+        """Epochs before its first turn."""
+
 
 class Method(Protocol):
     """What the trainer knows of a method: its players and its state."""
@@ -162,6 +166,10 @@ class Outcome:
     curve: list[dict[str, float]]  # the mean of every term over each block of steps
     error: str | None = None
 
+    def spent(self, per_epoch: int, batch_size: int) -> dict[str, Any]:
+        """The steps as a record has them."""
+        return {"steps": self.step, "epochs": self.step / per_epoch, "images": self.step * batch_size}
+
 
 class Training:
     """A method with its optimisers and random stream: what a checkpoint holds, and one step of all players."""
@@ -210,12 +218,13 @@ class Training:
             with record_function("forward"):
                 more = [batches.at(self.step, stream) for stream in range(1, player.batches)]
                 terms = player.terms(torch.cat([x, *more]) if more else x, self.noise)
-            with record_function("backward"):
-                torch.autograd.backward(terms["loss"], inputs=player.parameters)
-            with record_function("optimiser"):
-                if player.clip is not None:
-                    nn.utils.clip_grad_value_(player.parameters, player.clip)
-                optimizer.step()
+            if epoch >= player.start:
+                with record_function("backward"):
+                    torch.autograd.backward(terms["loss"], inputs=player.parameters)
+                with record_function("optimiser"):
+                    if player.clip is not None:
+                        nn.utils.clip_grad_value_(player.parameters, player.clip)
+                    optimizer.step()
             values += [term.detach() for term in terms.values()]
             names += [f"{player.name}.{name}" for name in terms]
         self.names = names
@@ -227,6 +236,11 @@ class Training:
         if hasattr(self.method, "epoch_ended"):
             epoch = self.step // self.plan.per_epoch
             self.method.epoch_ended(epoch, partial(batches.some, epoch), self.noise)
+
+    def end(self, batches: Batches) -> None:
+        """The same, once the budget is spent."""
+        if hasattr(self.method, "training_ended"):
+            self.method.training_ended(partial(batches.some, self.step // self.plan.per_epoch), self.noise)
 
     def read(self, rows: list[Tensor]) -> str | None:
         """Bring a block's terms to the host and add their means to the curve; -> what is not finite, if anything is."""
@@ -265,6 +279,10 @@ def train(
         if training.step % plan.per_epoch == 0:
             training.end_epoch(batches)
         seconds = clock.stop()
+        if plan.done(training.step, seconds) >= 1:
+            clock.start()
+            training.end(batches)
+            seconds = clock.stop()
         if error := training.read(rows):
             return Outcome("diverged", training.step, seconds, training.curve, error)
         if report:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from metrics.latent import Channel
-from models.networks.network import Network
+from models.networks.network import Levels, Network
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,18 @@ class Recipe:
     regularisers: tuple[tuple[float, Regulariser], ...]  # (λ, R)
     prior: Prior | None  # None: it samples only once a density has been fitted to its codes (SPEC T45)
     power: float | None = None  # Σ_k Var(z_k) that the recipe aims at, noise included; None where it aims at none
+    clip: float | None = None  # every gradient value of the autoencoder's player is clipped to [-clip, clip]
 
     def assemble(self, shape: tuple[int, int, int], dim: int, network: Network) -> "AutoEncoder":
         """The method, with networks for images of that shape; ValueError where they do not fit."""
-        return AutoEncoder(self, *network(shape, dim, self.posterior.outputs), dim)
+        parts: tuple[object, ...] = (self.posterior, self.cost, self.prior, *(regulariser for _, regulariser in self.regularisers))
+        for part in parts:
+            if hasattr(part, "meet"):
+                part.meet(shape)  # one that looks at images, and gets its parameters only now
+        encoder, decoder = network(shape, dim, self.posterior.outputs)
+        if isinstance(encoder, Levels):
+            raise ValueError(f"network {network.__name__!r} is a hierarchy of latents; only stacked methods take it")
+        return AutoEncoder(self, encoder, decoder, dim)
 
     def words(self) -> dict[str, str]:
         """The recipe as a row of SPEC 1.1's table has it."""
@@ -114,6 +122,7 @@ class Player:
     clip: float | None = None  # every gradient value is clipped to [-clip, clip]
     batches: int = 1  # how many independent batches `terms` is given, one after the other in one tensor
     before: bool = False  # takes its turn before the autoencoder's
+    start: int = 0  # epochs before its first turn; until then its terms are only recorded
 
 
 class Part(Protocol):
@@ -135,6 +144,9 @@ class AutoEncoder(nn.Module):
         self.weighted_parts: list[tuple[float, object]] = [(1.0, part) for part in (recipe.posterior, recipe.cost, recipe.prior)]
         self.weighted_parts += list(recipe.regularisers)
         self.parts = nn.ModuleList(part for _, part in self.weighted_parts if isinstance(part, nn.Module))
+        for _, part in self.weighted_parts:
+            if hasattr(part, "bind"):
+                part.bind(self)  # one that looks at the encoder, as a VampPrior does
 
     @property
     def prior(self) -> Prior | None:
@@ -175,7 +187,7 @@ class AutoEncoder(nn.Module):
         parts = [(weight, cast(Part, part)) for weight, part in self.weighted_parts if hasattr(part, "players")]
         others = [player for weight, part in parts for player in part.players(self, weight)]
         theirs = {id(p) for player in others for p in player.parameters}
-        own = Player("autoencoder", tuple(p for p in self.parameters() if id(p) not in theirs), self.terms)
+        own = Player("autoencoder", tuple(p for p in self.parameters() if id(p) not in theirs), self.terms, clip=self.recipe.clip)
         return [*(p for p in others if p.before), own, *(p for p in others if not p.before)]
 
     def epoch_ended(self, epoch: int, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
@@ -183,3 +195,9 @@ class AutoEncoder(nn.Module):
         for _, part in self.weighted_parts:
             if hasattr(part, "epoch_ended"):
                 part.epoch_ended(epoch, self, some, noise)
+
+    def training_ended(self, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+        """The same once the budget is spent, for what is fitted more carefully then."""
+        for _, part in self.weighted_parts:
+            if hasattr(part, "training_ended"):
+                part.training_ended(self, some, noise)
