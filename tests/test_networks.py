@@ -67,7 +67,7 @@ def test_transposed_convolution_is_the_adjoint_of_the_convolution(kernel: int, s
 def trace(net: nn.Module, x: Tensor) -> list[tuple[str, tuple[int, ...]]]:
     """Name and output shape (without the batch) of every layer, in order."""
     seen: list[tuple[str, tuple[int, ...]]] = []
-    kept = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Linear, SameTransposedConv)
+    kept = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm, nn.ReLU, nn.Linear, SameTransposedConv)
     for module in net.modules():
         if isinstance(module, kept):
             module.register_forward_hook(lambda m, args, out: seen.append((type(m).__name__, tuple(out.shape[1:]))))
@@ -75,8 +75,8 @@ def trace(net: nn.Module, x: Tensor) -> list[tuple[str, tuple[int, ...]]]:
     return seen
 
 
-def block(name: str, *shape: int) -> list[tuple[str, tuple[int, ...]]]:
-    return [(name, shape), ("BatchNorm2d", shape), ("ReLU", shape)]
+def block(name: str, *shape: int, norm: str = "BatchNorm2d") -> list[tuple[str, tuple[int, ...]]]:
+    return [(name, shape), (norm, shape), ("ReLU", shape)]
 
 
 def encoder_layers(sizes: tuple[int, ...], features: int) -> list[tuple[str, tuple[int, ...]]]:
@@ -115,8 +115,8 @@ def test_small_conv_layer_by_layer() -> None:
     encoder, decoder = small_conv((1, 28, 28), 5, 2)
     dense = [("Linear", (256,)), ("ReLU", (256,))]
     assert trace(encoder, images(2, shape=(1, 28, 28))) == [
-        *block("Conv2d", 16, 14, 14),
-        *block("Conv2d", 32, 7, 7),
+        *block("Conv2d", 16, 14, 14, norm="GroupNorm"),
+        *block("Conv2d", 32, 7, 7, norm="GroupNorm"),
         *dense,
         ("Linear", (10,)),
     ]
@@ -124,9 +124,15 @@ def test_small_conv_layer_by_layer() -> None:
         *dense,
         ("Linear", (1568,)),
         ("ReLU", (1568,)),
-        *block("SameTransposedConv", 16, 14, 14),
+        *block("SameTransposedConv", 16, 14, 14, norm="GroupNorm"),
         ("SameTransposedConv", (1, 28, 28)),
     ]
+
+
+def test_small_conv_codes_are_the_same_in_training_and_evaluation() -> None:
+    encoder, _ = small_conv((1, 28, 28), 5, 1)
+    x = images(4, shape=(1, 28, 28))
+    assert torch.equal(encoder.train()(x), encoder.eval()(x))
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 5, 7)])
