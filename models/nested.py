@@ -56,8 +56,9 @@ class NestedPrior(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """s.   -> ()"""
-        return self.raw_scale.clamp(*SCALES)
+        """s within its ends, with a gradient at them too.   -> ()"""
+        raw = self.raw_scale
+        return raw + (raw.clamp(*SCALES) - raw).detach()
 
     @property
     def warming(self) -> bool:
@@ -107,7 +108,7 @@ class NestedPrior(nn.Module):
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
             with torch.no_grad():
-                self.raw_scale.clamp_(*SCALES)  # beyond the ends it would have no gradient to come back with
+                self.raw_scale.clamp_(*SCALES)  # a step beyond an end is taken back
                 z = method.draw(x, noise).z
             return {"loss": -self.bound(z, noise).mean()}
 

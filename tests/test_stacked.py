@@ -295,9 +295,10 @@ def test_hierarchies_and_plain_networks_are_told_apart() -> None:
         ae(2).assemble(SHAPE, 2, stacked_mlp)
 
 
-def test_weights_must_fit_the_levels() -> None:
-    with pytest.raises(ValueError, match="weights has 2 values, but network 'stacked_mlp' has 3 levels"):
-        stacked_wae(2, weights=(1.0, 1.0)).assemble(SHAPE, 2, stacked_mlp)
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_weights_must_fit_the_levels(count: int) -> None:
+    with pytest.raises(ValueError, match=f"weights has {count} values, but network 'stacked_mlp' has 3 levels"):
+        stacked_wae(2, weights=(1.0,) * count).assemble(SHAPE, 2, stacked_mlp)
 
 
 @pytest.mark.parametrize("name", ["rec_weight", "match_weight", "penalty"])
