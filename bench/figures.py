@@ -1,7 +1,6 @@
 """Pictures of a trained method: samples (SPEC 7, F1) and reconstructions (F2), as PNG."""
 
 import io
-from typing import Any
 
 import numpy as np
 import torch
@@ -43,13 +42,12 @@ def alternate(originals: Tensor, others: Tensor, columns: int = COLUMNS) -> Tens
 
 @torch.no_grad()
 def pictures(method: Method, evaluation: Evaluation) -> dict[str, bytes]:
-    """`samples`, for a method that can, and `reconstructions` of the first held-out images, from the mean code."""
+    """`samples` from the fitted density or else the prior, and `reconstructions` of held-out images from the mean code."""
     method.eval()
-    found: dict[str, bytes] = {}
-    samples: Any = method.sample(COLUMNS * ROWS, evaluation.noise("pictures"))
-    if samples is not None:
-        found["samples"] = png(sheet(samples))
-    originals = next(evaluation.batches("test", COLUMNS * ROWS // 2))
-    codes = method.draw(originals, evaluation.noise("pictures")).mean
-    found["reconstructions"] = png(sheet(alternate(originals, method.decode(codes))))
-    return found
+    n, noise = COLUMNS * ROWS, evaluation.noise("pictures")
+    originals = next(evaluation.batches("test", n // 2))
+    codes = method.draw(originals, noise).mean
+    found = {"reconstructions": png(sheet(alternate(originals, method.decode(codes))))}
+    density = evaluation.density
+    samples = method.sample(n, noise) if density is None else method.decode(density.sample(n, noise))
+    return found if samples is None else found | {"samples": png(sheet(samples))}

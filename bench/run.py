@@ -15,6 +15,7 @@ from bench.datasets.dataset import Dataset
 from bench.environment import code_hash, describe, peak_memory_mib, reset_peak_memory
 from bench.errors import RunError, UserError, in_a_line
 from bench.evaluate import Evaluation, baselines_of, evaluate
+from bench.figures import pictures
 from bench.registry import Catalogue, hyperparameters
 from bench.second_stage import Second, prepare_second, train_second
 from bench.spec import SCHEMA, Budget, Run
@@ -200,6 +201,8 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
         evaluation = Evaluation(method, data.train, data.test, data.levels, run.seed, data.baselines, density)
         entries = evaluate(evaluation, prepared.metrics, run.held_out)
         write(store.folder(run) / "weights.safetensors", weights_file(prepared.tensors()))
+        for name, picture in pictures(method, evaluation).items():
+            write(store.folder(run) / f"{name}.png", picture)
     store.save_curve(run, joined(outcome, second))
     entries["parameter_count"] = cost(prepared.parameter_count, "trained values of all players", better=None)
     spent = outcome.spent(prepared.plan.per_epoch, run.batch_size)

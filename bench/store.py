@@ -1,6 +1,6 @@
 """Files of runs: who works on one, its checkpoint, its record; all written to a temporary name, then renamed.
 
-<out>/runs/<suite>/<label>/<seed>-<key>/    checkpoint.pt (while it trains), weights.safetensors, curve.jsonl, record.json
+<out>/runs/<suite>/<label>/<seed>-<key>/    checkpoint.pt (while it trains), weights.safetensors, curve.jsonl, *.png, record.json
 <out>/leaderboards/runs/<suite>.jsonl       the suite's records, one line each, sorted
 <out>/leaderboards/runs/<suite>.profile.jsonl
 """

@@ -149,11 +149,10 @@ class Plan:
         return step / self.total if self.total is not None else seconds / (self.budget.seconds or math.inf)
 
     def block(self, step: int, seconds: float) -> int:
-        """How many steps to take before looking at losses and clock again; never across the end of an epoch."""
-        left = self.per_epoch - step % self.per_epoch
+        """How many steps to take before looking at losses and clock again."""
         if self.total is not None:
-            return min(BLOCK - step % BLOCK, self.total - step, left)
-        return min(BLOCK, left, max(1, int(CLOCK_SECONDS * step / seconds))) if seconds > 0 else 1
+            return min(BLOCK - step % BLOCK, self.total - step)
+        return min(BLOCK, max(1, int(CLOCK_SECONDS * step / seconds))) if seconds > 0 else 1
 
 
 @dataclass(frozen=True)
@@ -231,6 +230,15 @@ class Training:
         self.step += 1
         return torch.stack(values)
 
+    def take_steps(self, batches: Batches, n: int) -> list[Tensor]:
+        """n steps, and whatever is fitted at the ends of epochs among them.   -> n times (terms,)"""
+        rows = []
+        for _ in range(n):
+            rows.append(self.take_step(batches))
+            if self.step % self.plan.per_epoch == 0:
+                self.end_epoch(batches)
+        return rows
+
     def end_epoch(self, batches: Batches) -> None:
         """Time for what is fitted between epochs; part of training, so on its clock."""
         if hasattr(self.method, "epoch_ended"):
@@ -275,9 +283,7 @@ def train(
     while plan.done(training.step, clock.spent) < 1:
         length = plan.block(training.step, clock.spent)
         clock.start()
-        rows = [training.take_step(batches) for _ in range(length)]
-        if training.step % plan.per_epoch == 0:
-            training.end_epoch(batches)
+        rows = training.take_steps(batches, length)
         seconds = clock.stop()
         if plan.done(training.step, seconds) >= 1:
             clock.start()
