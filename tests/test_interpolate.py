@@ -1,8 +1,8 @@
 """Shortest likely paths: the objective by loops, and what a path does on priors whose shape is known."""
 
-import itertools
 import math
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ START, END = torch.tensor([-1.0, 2.0]), torch.tensor([2.5, 0.5])
 def test_the_objective_is_the_loops() -> None:
     path = normal(6, 2, seed=1)
     points = path.tolist()
-    steps = [math.dist(a, b) for a, b in itertools.pairwise(points)]
+    steps = [math.dist(a, b) for a, b in pairwise(points)]
     mean = sum(steps) / 5
     std = math.sqrt(sum((s - mean) ** 2 for s in steps) / 5)
     likelihood = sum(-0.5 * (x * x + y * y) - math.log(2 * math.pi) for x, y in points[1:-1])

@@ -107,7 +107,7 @@ def test_weights_are_glorots() -> None:
 def test_the_code_never_leaves_batch_statistics() -> None:
     x = torch.rand(4, 3, 128, 128, generator=noise())
     for network, same in ((ladder_celeba, False), (ladder_celeba_code, True)):
-        bn = nn.Sequential(*list(network((3, 128, 128), 2, 2)[0][:3]))
+        bn = network((3, 128, 128), 2, 2)[0][:3]
         assert torch.allclose(bn.train()(x), bn.eval()(x), atol=1e-5) == same
 
 

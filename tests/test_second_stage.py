@@ -148,8 +148,8 @@ class Killed(BaseException):
     """Nothing catches it."""
 
 
-def context(folder: Path) -> Context:
-    return Context(CATALOGUE, Store(folder, "tiny"), torch.device("cpu"), folder / "data", save_every=0)
+def context(folder: Path, save_every: float = 0) -> Context:
+    return Context(CATALOGUE, Store(folder, "tiny"), torch.device("cpu"), folder / "data", save_every=save_every)
 
 
 def killed(share: float) -> None:
@@ -175,6 +175,15 @@ def test_a_run_killed_in_its_second_stage_goes_on_there_and_ends_the_same(tmp_pa
         assert record[name] == whole[name], name
     assert (folder / "curve.jsonl").read_bytes() == (context(tmp_path / "whole").store.folder(run) / "curve.jsonl").read_bytes()
     assert not list(folder.glob("*.pt"))
+
+
+def test_the_whole_first_stage_is_kept_however_seldom_checkpoints_are(tmp_path: Path) -> None:
+    run, broken, shares = a_run(), context(tmp_path, save_every=math.inf), list[float]()
+    with pytest.raises(Killed):
+        execute(run, broken, killed)
+    assert [path.name for path in broken.store.folder(run).glob("*.pt")] == ["checkpoint.pt"]
+    assert execute(run, broken, shares.append)["status"] == "done"
+    assert shares[0] > 0.5  # nothing of the first stage was trained again
 
 
 def test_a_second_stages_checkpoint_of_another_first_stage_is_not_used(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_pseudo_inputs_are_images_of_standard_noise() -> None:
 
 def test_pseudo_inputs_move_down_the_bound_and_the_encoder_sees_them_too() -> None:
     method = make(std_head="softplus", prior_lr=0.3)
-    _own, _, pseudo = method.players()
+    _, _, pseudo = method.players()
     assert (pseudo.name, pseudo.parameters, pseudo.lr) == ("pseudo_inputs", (method.recipe.prior.inputs,), 0.3)
     loss = pseudo.terms(X, noise(3))["loss"]
     assert loss.item() == pytest.approx(method.terms(X, noise(3))["cross_entropy"].item())
