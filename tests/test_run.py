@@ -1,6 +1,7 @@
 """Runs: the same seed gives the same bits, a record says what was done, and smoke runs stay apart."""
 
 import hashlib
+import itertools
 import json
 import math
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_a_record_says_what_was_spent(out: Path) -> None:
 
 def test_a_record_counts_parameters_as_the_layers_have_them(out: Path) -> None:
     def mlp(*sizes: int) -> int:
-        return sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+        return sum((a + 1) * b for a, b in itertools.pairwise(sizes))
 
     counts = {name: record["metrics"]["parameter_count"]["value"] for name, record in read(out).items()}
     assert counts["ae/1"] == mlp(64, 256, 128, 2) + mlp(2, 128, 256, 64)
@@ -160,6 +161,6 @@ def test_runs_on_validation_images_never_see_test_images(file: Path, out: Path, 
 
 
 def test_a_batch_larger_than_the_data_is_refused(file: Path) -> None:
-    (run,) = [run for run in suite_file.read(str(file), ("batch_size=1300", "held_out=validation"), ("ae",), 1).runs("cpu")]
+    (run,) = list(suite_file.read(str(file), ("batch_size=1300", "held_out=validation"), ("ae",), 1).runs("cpu"))
     with pytest.raises(UserError, match="batch_size 1300 is more than the 1293 training images of digits"):
         prepare(run, catalogue())
