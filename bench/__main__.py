@@ -4,6 +4,7 @@ Exit codes: 0 all runs done; 1 some run failed or diverged, its row says why; 2 
 cannot do it; 130 interrupted. Nothing finished is ever lost: the same command goes on where the last one stopped.
 """
 
+import io
 import os
 import signal
 import sys
@@ -138,18 +139,33 @@ data_action("pack", "Decode a dataset once into uint8 arrays.")
 def main() -> None:
     """The command line: a user's mistake is one line and exit code 2."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without ↓ or × is no reason to stop
     try:
-        app(prog_name="latentbench")
+        try:
+            app(prog_name="latentbench")
+        finally:
+            sys.stdout.flush()  # here, where what it raises is met
     except UserError as error:
         print(f"latentbench: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence()
         sys.exit(141)
+    except OSError as error:
+        silence()
+        print(f"latentbench: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     except SystemExit as end:
         if end.code == INTERRUPTED:
             print("latentbench: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         raise
+
+
+def silence() -> None:
+    """Nothing that is still to be printed is worth another error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":
