@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import digamma
+from sklearn.mixture import GaussianMixture
 from small_methods import DIM, LEVELS, build, images, noise, normal, pixels, rows, training, weights
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
@@ -253,3 +254,20 @@ def test_what_cannot_be_is_refused(values: dict[str, int]) -> None:
         prior_gmm(DIM, **values)
     with pytest.raises(ValueError, match="concentration must be positive"):
         Variational(2, 3, warm=True, weights="dirichlet_process", concentration=0.0, steps=5)
+
+
+def test_a_warm_em_starts_from_the_mixture_as_it_is_in_the_loss() -> None:
+    mixture = EM(2, 3, warm=True, ridge=0.01)
+    blurred = CODES + 2 * normal(600, 2, seed=8).float()
+    mixture.fit(blurred, noise(1))
+    start = {
+        "weights_init": mixture.log_weights.double().exp(),
+        "means_init": mixture.means,
+        "precisions_init": mixture.roots @ mixture.roots.mT,
+    }
+    start["weights_init"] /= start["weights_init"].sum()
+    start["precisions_init"] = torch.linalg.inv(start["precisions_init"].double())
+    expected = GaussianMixture(3, **{name: value.double().numpy() for name, value in start.items()}).fit(blurred.double().numpy() * 1.5)
+    mixture.fit(blurred * 1.5, noise(2))
+    assert np.allclose(mixture.means.numpy(), expected.means_, atol=1e-4)
+    assert np.allclose((mixture.roots @ mixture.roots.mT).numpy() - 0.01 * np.eye(2), expected.covariances_, atol=1e-3)
