@@ -25,7 +25,7 @@ def bce(x: float, y: float) -> float:
 @pytest.mark.parametrize(
     ("cost", "of_value"),
     [(SquaredError(), sse), (Gaussian(0.3), lambda x, y: sse(x, y) / 0.6), (Bernoulli(), bce)],
-    ids=str,
+    ids=["squared error", "gaussian", "bernoulli"],
 )
 def test_a_cost_is_the_loops(cost: Cost, of_value: object) -> None:
     loops = [sum(of_value(x, y) for x, y in zip(xs, ys, strict=True)) for xs, ys in zip(rows(X), rows(Y), strict=True)]
