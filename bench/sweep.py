@@ -111,7 +111,7 @@ def in_processes(runs: list[Run], before: Before, options: Options, jobs: int, t
         listen(pipes, tell)
     except BaseException:  # Ctrl-C too
         for worker in workers:
-            worker.terminate()
+            worker.kill()  # SIGTERM would wait until it has imported torch
         raise
     finally:
         for worker in workers:
@@ -124,12 +124,15 @@ def in_processes(runs: list[Run], before: Before, options: Options, jobs: int, t
 
 @contextmanager
 def no_interrupts() -> Iterator[None]:
-    """Processes started here never see Ctrl-C: who started them meets it, after this block, and ends them."""
+    """Processes started here never see Ctrl-C: who started them meets it, after this block, and ends them.
+
+    SIGTERM waits for the end of the block too, so that none of them is left half started.
+    """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     resource_tracker.ensure_running()  # now, for its start would lift the mask
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
@@ -152,6 +155,8 @@ def listen(pipes: list[Connection], tell: Tell) -> None:
 
 def worker_main(runs: list[Run], before: Before, options: Options, pipe: Connection) -> None:
     """A worker's life; it ends with its parent."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # it can be ended like any process
     threading.Thread(target=end_with_parent, daemon=True).start()
 
     def tell(message: Event | str) -> None:

@@ -1,6 +1,6 @@
 """The codes: their spread, the information their channel can carry, their distance to the prior.
 
-Park et al., "Variance Constrained Autoencoding", Eq. 7 and section 3; SPEC 1.5, 5.1.
+Braithwaite et al., "Variance Constrained Autoencoding", Eq. 7 and section 3; SPEC 1.5, 5.1.
 """
 
 import math

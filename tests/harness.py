@@ -122,6 +122,7 @@ class Started:
 def child(arguments: list[str], logs: list[str]) -> None:
     """What a started process does."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have it ignored
     for number, log in ((2, logs[1]), (1, logs[0])):
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), number)
     sys.argv = ["latentbench", *arguments]

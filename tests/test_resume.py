@@ -1,5 +1,6 @@
 """A run that is killed, whenever and however often, and started again ends bit for bit like one that never was."""
 
+import hashlib
 import json
 import os
 import random
@@ -140,19 +141,28 @@ def test_a_plain_start_killed_while_it_starts_and_one_killed_while_it_trains(fil
 
 
 def test_a_checkpoint_is_used_and_not_only_kept(file: Path, whole: dict[str, Any], tmp_path: Path) -> None:
-    """Another curve in the checkpoint is another curve in the end: what was trained before is not trained again."""
+    """A mark on its curve and a clock set forward are there in the end: what was trained before is not trained again."""
     started = Started(tmp_path, "run", "-s", file, "-o", tmp_path, "--methods", "paced", *OPTIONS)
     until(lambda: max(steps(tmp_path), default=0) >= 100, "100 steps")
     started.kill()
-    kept = steps_kept(tmp_path)["paced/0"]
+    (path,) = files(tmp_path, "checkpoint.pt").values()
+    state = load_state(path.read_bytes().partition(b"\n")[2], torch.device("cpu"))
+    state["curve"][0]["mark"], state["seconds"] = 7.0, state["seconds"] + 1000
+    torch.save(state, tmp_path / "state")
+    payload = (tmp_path / "state").read_bytes()
+    path.write_bytes(hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
     assert cli("run", "-s", file, "-o", tmp_path, "--methods", "paced", *OPTIONS).code == 0
     (record,) = (json.loads(path.read_text()) for path in files(tmp_path, "record.json").values())
-    (of_whole,) = (r for name, r in whole["records"].items() if name == "paced/0")
+    of_whole = whole["records"]["paced/0"]
     assert record["spent"] == of_whole["spent"] == {"steps": 300, "epochs": 300 / 14, "images": 30_000}
     assert record["hashes"]["weights"] == of_whole["hashes"]["weights"]
-    seconds = record["cost"]["train_seconds"]["value"]
-    assert seconds > 300 * 0.002  # those of the killed process count too
-    assert kept >= 100
+    assert 1000 < record["cost"]["train_seconds"]["value"] < 1100
+    curves = [
+        [json.loads(line) for line in curve.decode().splitlines()]
+        for curve in (files(tmp_path, "curve.jsonl")["paced/0"].read_bytes(), whole["curve.jsonl"]["paced/0"])
+    ]
+    assert curves[0][0].pop("mark") == 7.0
+    assert curves[0] == curves[1]
 
 
 def test_interrupted_by_ctrl_c(file: Path, whole: dict[str, Any], tmp_path: Path) -> None:

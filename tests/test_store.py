@@ -227,5 +227,13 @@ def test_a_line_that_is_no_record_is_named_with_its_number(tmp_path: Path) -> No
         path.write_text(f"{good}\n{bad}\n{good}\n")
         with pytest.raises(UserError, match=r"lines:2: not a record \(.*\); mend or delete that line"):
             read_lines(path, {"seed", "label"})
+    store = Store(tmp_path, "tiny")
+    store.merge([record("ae"), record("vae")])
+    lines = (tmp_path / "leaderboards" / "runs" / "tiny.jsonl").read_text().splitlines()
+    for key in record():
+        less = json.dumps({name: value for name, value in record().items() if name != key})
+        (tmp_path / "leaderboards" / "runs" / "tiny.jsonl").write_text(f"{lines[0]}\n{less}\n")
+        with pytest.raises(UserError, match=rf"tiny\.jsonl:2: not a record \(it lacks {key}\)"):
+            store.kept()
     path.write_text(f"{good}\n{good}\n")
     assert read_lines(path, {"seed", "label"}) == [record(), record()]
