@@ -67,11 +67,11 @@ def run(
 
 
 @app.command(name="list")
-def list_(what: Annotated[str, typer.Argument(help="methods, networks, datasets, metrics or suites.")]) -> None:
+def list_(what: Annotated[str, typer.Argument(help="methods, networks, densities, datasets, metrics or suites.")]) -> None:
     """What a suite file may name."""
     from bench import command
 
-    kinds = ("methods", "networks", "datasets", "metrics", "suites")
+    kinds = ("methods", "networks", "densities", "datasets", "metrics", "suites")
     if what not in kinds:
         raise UserError(unknown("list", what, kinds))
     command.list_all(what)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import boards, console, suite_file
+from bench import boards, console, methods_table, suite_file
 from bench.datasets import data
 from bench.environment import default_device, set_up
 from bench.errors import RunError, UserError, in_a_line
@@ -18,7 +18,8 @@ from bench.spec import Run, Suite
 from bench.store import PROFILE, WHOLE, Store
 from bench.sweep import Options, sweep
 
-COLUMNS = ("rec_sse_test", "rec_sse_train", "overfit_gap", "frechet_pixels_pz")  # of the table on the console
+ONE = {"methods": "method", "networks": "network", "densities": "density"}
+COLUMNS = ("rec_sse_test", "rec_sse_train", "overfit_gap", "frechet_pixels_pz", "frechet_pixels_qz")  # of the table on the console
 
 
 @dataclass(frozen=True)
@@ -172,9 +173,12 @@ def list_all(what: str) -> None:
         console.table(["suite", "question", "hardware", "time"], [[s.name, s.question, s.hardware, s.expected_time] for s in suites])
         return
     found = getattr(catalogue(), what)
-    if what in ("methods", "networks"):
+    if what == "methods":
+        console.table(list(methods_table.HEADERS), methods_table.rows(found), f"With their default values, at {methods_table.DIM} latents:")
+        print()
+    if what in ONE:
         rows = [[name, first_line(fn), str(inspect.signature(fn)).split(" ->")[0]] for name, fn in sorted(found.items())]
-        console.table([what[:-1], "what it is", "values"], rows)
+        console.table([ONE[what], "what it is", "values"], rows)
     elif what == "datasets":
         console.table([*data.HEADERS[:-2]], [list(row[:-2]) for row in data.rows(found.values(), Path("data"))])
     else:

@@ -41,6 +41,13 @@ class Prior(Protocol):
         """-> (n, D)"""
 
 
+class Density(Prior, Protocol):
+    """What evaluation needs of a density that was fitted to the codes."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Nats.   (B, D) -> (B,)"""
+
+
 class Method(Protocol):
     """What evaluation knows of a method."""
 
@@ -87,9 +94,10 @@ class Evaluation:
         levels: int,
         seed: int,
         baselines: Callable[[int], Baselines],
+        density: Density | None = None,
     ):
         self.method, self.images, self.levels, self.seed = method, {"train": train, "test": test}, levels, seed
-        self.baselines = baselines
+        self.baselines, self.density = baselines, density
         self.device = train.device
 
     def noise(self, view: str) -> torch.Generator:
@@ -113,6 +121,9 @@ class Evaluation:
         makers["reconstructions.features.pixels"] = lambda views: views["test.pass"].features
         makers["samples.features.pixels"] = lambda views: self.sample_features()
         makers["prior.codes"] = lambda views: self.prior_codes()
+        makers["density"] = lambda views: self.fitted()
+        makers["density.codes"] = lambda views: self.fitted().sample(self.sample_count, self.noise("density"))
+        makers["density_samples.features.pixels"] = lambda views: self.density_features(views["density.codes"])
         makers["channel"] = lambda views: self.method.channel
         makers["baselines"] = lambda views: self.baseline()
         return Views(makers)
@@ -141,7 +152,7 @@ class Evaluation:
     def sample_features(self) -> Tensor:
         """Pixels of as many decoded prior draws as there are test images, up to SAMPLES.   -> (n, F)"""
         noise, parts = self.noise("samples"), []
-        n = min(SAMPLES, len(self.images["test"]))
+        n = self.sample_count
         for start in range(0, n, BATCH):
             images = self.method.sample(min(BATCH, n - start), noise)
             if images is None:
@@ -153,7 +164,22 @@ class Evaluation:
         """As many prior draws as there are test images, up to SAMPLES.   -> (n, D)"""
         if self.method.prior is None:
             raise Unavailable("no prior")
-        return self.method.prior.sample(min(SAMPLES, len(self.images["test"])), self.noise("prior"))
+        return self.method.prior.sample(self.sample_count, self.noise("prior"))
+
+    @property
+    def sample_count(self) -> int:
+        """As many as there are test images, up to SAMPLES."""
+        return min(SAMPLES, len(self.images["test"]))
+
+    def fitted(self) -> Density:
+        """The density fitted to the codes."""
+        if self.density is None:
+            raise Unavailable("no density was fitted to its codes")
+        return self.density
+
+    def density_features(self, codes: Tensor) -> Tensor:
+        """Pixels of a density's draws, decoded; they hold the encoder's noise, so none is added (SPEC 1.6).   (n, D) -> (n, F)"""
+        return stack(pixel_features(self.method.decode(z)) for z in codes.split(BATCH))
 
     def baseline(self) -> Baselines:
         """The untrained references at the method's latent size."""

@@ -21,7 +21,7 @@ Record = Mapping[str, Any]  # one training run, or one profile, as the store rea
 Place = tuple[str, str, str]  # label, kind of device, row key
 GROUPS = ("reconstruction", "generalisation", "latent", "samples")  # tables in this order, then any others, costs last
 ARROWS = {"lower": " ↓", "higher": " ↑", "target": " →"}
-RECIPE, TABLES = ("posterior", "cost", "regularisers", "prior"), ("hyperparameters", "budget", "optimizer")
+RECIPE, TABLES = ("posterior", "cost", "regularisers", "prior", "density"), ("hyperparameters", "budget", "optimizer")
 SETTINGS, SPENT = ("network", "latent_dim", "batch_size"), ("steps", "epochs", "images")
 PHASES = ("data", "forward", "regulariser", "backward", "optimiser", "other")
 KERNELS = 5  # per row of the hot spots
@@ -237,10 +237,10 @@ def runs(rows: Sequence[Row], seeds: int) -> tuple[str, str]:
 def recipes(rows: Sequence[Row]) -> str:
     """Method, recipe, network and every resolved value of each row."""
     configs = {row.name: row.records[0]["config"] for row in rows if row.records}
-    parts = {name: [config["recipe"][part] for part in RECIPE] for name, config in configs.items()}
-    values = {name: [settings(config[key]) for key in TABLES] for name, config in configs.items()}
-    lines = [[name, c["method"], *parts[name], *values[name], *(c[key] for key in SETTINGS)] for name, c in configs.items()]
-    return table(["row", "method", *RECIPE, *TABLES, *SETTINGS], lines)
+    shown = [part for part in RECIPE if any(part in config["recipe"] for config in configs.values())]
+    values = {name: [settings(config[key]) for key in TABLES] + [config[key] for key in SETTINGS] for name, config in configs.items()}
+    lines = [[name, c["method"], *(c["recipe"].get(p, "none") for p in shown), *values[name]] for name, c in configs.items()]
+    return table(["row", "method", *shown, *TABLES, *SETTINGS], lines)
 
 
 def settings(values: Record) -> str:

@@ -1,6 +1,6 @@
 """Everything that has a name: methods, networks, datasets, metrics, from this project and from users' plugins.
 
-A module is found by being in its package and read by its explicit list (METHODS, NETWORKS, DATASETS, METRICS).
+A module is found by being in its package and read by its explicit list (METHODS, NETWORKS, DENSITIES, DATASETS, METRICS).
 """
 
 import importlib
@@ -23,7 +23,9 @@ from bench.errors import UserError, in_a_line, unknown
 from bench.suite_file import convert
 from metrics.metric import Metric
 
-LISTS: dict[str, type | None] = {"METHODS": None, "NETWORKS": None, "DATASETS": Source, "METRICS": Metric}  # None: functions
+# what the lists hold; None: functions
+LISTS: dict[str, type | None] = {"METHODS": None, "NETWORKS": None, "DENSITIES": None, "DATASETS": Source, "METRICS": Metric}
+PLURALS = {"density": "densities"}  # of the kinds that do not just take an s
 ENTRY_POINTS = "latentbench.plugins"
 
 
@@ -33,12 +35,13 @@ class Catalogue:
 
     methods: dict[str, Callable[..., Any]] = field(default_factory=dict)  # f(dim, *, hyper-parameters) -> Recipe
     networks: dict[str, Callable[..., Any]] = field(default_factory=dict)  # f(shape, dim, outputs) -> encoder, decoder
+    densities: dict[str, Callable[..., Any]] = field(default_factory=dict)  # f(dim, *, options) -> models.density.Density
     datasets: dict[str, Any] = field(default_factory=dict)  # bench.datasets.dataset.Source
     metrics: dict[str, Any] = field(default_factory=dict)  # metrics.metric.Metric
 
     def get(self, kind: str, name: str) -> Any:
-        """The thing of that name; UserError suggests the near one. kind: method, network, dataset, metric."""
-        known = getattr(self, f"{kind}s")
+        """The thing of that name; UserError suggests the near one. kind: method, network, density, dataset, metric."""
+        known = getattr(self, PLURALS.get(kind, f"{kind}s"))
         if name not in known:
             raise UserError(unknown(kind, name, known))
         return known[name]
@@ -55,7 +58,7 @@ class Catalogue:
                     wanted = f"instances of {content.__module__}.{content.__name__}" if content else "functions"
                     raise UserError(f"{module.__file__}: {kind} holds {wanted}, not {item!r}")
                 if name in known:
-                    raise UserError(f"{module.__file__}: {kind.lower()[:-1]} {name!r} exists already; give yours another name")
+                    raise UserError(f"{module.__file__}: {kind}: {name!r} exists already; give yours another name")
                 known[name] = item
 
 

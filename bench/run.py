@@ -1,7 +1,5 @@
 """One run: suite values in, trained weights and a record out. What goes wrong in it is a status of its row."""
 
-import hashlib
-import io
 import time
 import traceback
 from collections.abc import Callable
@@ -10,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -18,9 +15,12 @@ from bench.datasets.dataset import Dataset
 from bench.environment import code_hash, describe, peak_memory_mib, reset_peak_memory
 from bench.errors import RunError, UserError, in_a_line
 from bench.evaluate import Evaluation, baselines_of, evaluate
+from bench.figures import pictures
 from bench.registry import Catalogue, hyperparameters
+from bench.second_stage import Second, prepare_second, train_second
 from bench.spec import SCHEMA, Budget, Run
-from bench.store import Store, write, writing
+from bench.states import dump_state, resume, weights_file, weights_hash
+from bench.store import CHECKPOINT, SECOND, Store, write, writing
 from bench.train import Batches, Outcome, Plan, Training, derive, generator, train
 from metrics.metric import Metric
 from metrics.reconstruction import Baselines
@@ -90,11 +90,18 @@ class Prepared:
     hyperparameters: dict[str, Any]
     plan: Plan
     metrics: list[Metric]
+    second: Second | None = None
 
     @property
     def parameter_count(self) -> int:
-        """Trained values of all players."""
-        return sum(p.numel() for p in self.method.parameters())
+        """Trained values of all players, a density's too."""
+        modules: list[nn.Module] = [self.method, *([self.second.density] if self.second else [])]
+        return sum(p.numel() for module in modules for p in module.parameters())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state of the method, and that of the density under names that begin with `density.`."""
+        state = self.second.density.state_dict() if self.second else {}
+        return self.method.state_dict() | {f"density.{name}": tensor for name, tensor in state.items()}
 
 
 def prepare(run: Run, catalogue: Catalogue) -> Prepared:
@@ -114,14 +121,14 @@ def prepare(run: Run, catalogue: Catalogue) -> Prepared:
         torch.manual_seed(derive(run.seed, "weights"))
         try:
             recipe = make(run.latent_dim, **values)
-            encoder, decoder = network(source.shape, run.latent_dim, recipe.posterior.outputs)
-            method = AutoEncoder(recipe, encoder, decoder, run.latent_dim)
+            method = recipe.assemble(source.shape, run.latent_dim, network)
         except ValueError as error:
             raise UserError(f"{where}: {error}") from None
         except Exception as error:  # a plugin's, or sizes that no tensor can have
             raise UserError(f"{where}: cannot be built: {in_a_line(error)}") from error
     plan = Plan(budget, run.optimizer, n // run.batch_size, budget.total_steps(n, run.batch_size))
-    return Prepared(run, recipe, method, values, plan, metrics)
+    second = prepare_second(run, method.dim, catalogue, n, Budget(steps=SMOKE_STEPS))
+    return Prepared(run, recipe, method, values, plan, metrics, second)
 
 
 def execute(run: Run, context: Context, report: Callable[[float], None] | None = None) -> dict[str, Any]:
@@ -150,13 +157,8 @@ def execute(run: Run, context: Context, report: Callable[[float], None] | None =
 def head(prepared: Prepared, context: Context) -> dict[str, Any]:
     """What a record says before anything has run."""
     run, recipe = prepared.run, prepared.recipe
-    resolved = replace(run, hyperparameters=prepared.hyperparameters)
-    words = {
-        "posterior": str(recipe.posterior),
-        "cost": str(recipe.cost),
-        "regularisers": ", ".join(f"{weight:g} × {regulariser}" for weight, regulariser in recipe.regularisers) or "none",
-        "prior": str(recipe.prior or "none"),
-    }
+    second = prepared.second
+    resolved = replace(run, hyperparameters=prepared.hyperparameters, density=second.values if second else None)
     return {
         "schema": SCHEMA,
         **{name: getattr(run, name) for name in ("suite", "label", "seed", "smoke")},
@@ -164,7 +166,7 @@ def head(prepared: Prepared, context: Context) -> dict[str, Any]:
         "row_key": run.row_key(),
         "config": {
             **resolved.config(),
-            "recipe": words,
+            "recipe": recipe.words() | ({"density": second.words()} if second else {}),
             "convention": context.catalogue.get("dataset", run.dataset).convention,
         },
         "environment": describe(context.device, context.jobs),
@@ -183,35 +185,71 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
     outcome = train(
         training,
         Batches(data.train, data.levels, run.batch_size, run.seed),
-        state=resume(run, training, store),
+        state=resume(training, store.checkpoint(run), store.folder(run) / CHECKPOINT),
         save=lambda state: store.save_checkpoint(run, dump_state(state, device)),
         save_every=context.save_every,
-        report=report,
+        report=part(report, 0) if prepared.second else report,
     )
+    second, last = None, outcome
+    if prepared.second and outcome.status == "done":
+        store.save_checkpoint(run, dump_state(training.state(outcome.seconds), device))  # whole: a new start goes on with the second stage
+        second = last = second_stage(prepared, prepared.second, context, report)
     before = time.perf_counter()
     entries = {}
-    if outcome.status == "done":
-        evaluation = Evaluation(method, data.train, data.test, data.levels, run.seed, data.baselines)
+    if last.status == "done":
+        density = prepared.second.density if prepared.second else None
+        evaluation = Evaluation(method, data.train, data.test, data.levels, run.seed, data.baselines, density)
         entries = evaluate(evaluation, prepared.metrics, run.held_out)
-        write(store.folder(run) / "weights.safetensors", weights_file(method))
-    store.save_curve(run, outcome.curve)
-    images = outcome.step * run.batch_size
+        write(store.folder(run) / "weights.safetensors", weights_file(prepared.tensors()))
+        for name, picture in pictures(method, evaluation).items():
+            write(store.folder(run) / f"{name}.png", picture)
+    store.save_curve(run, joined(outcome, second))
     entries["parameter_count"] = cost(prepared.parameter_count, "trained values of all players", better=None)
+    spent = outcome.spent(prepared.plan.per_epoch, run.batch_size)
     return {
-        "status": outcome.status,
-        "error": outcome.error,
-        "spent": {"steps": outcome.step, "epochs": outcome.step / prepared.plan.per_epoch, "images": images},
-        "hashes": {"code": code_hash(run.plugins), "data": data.sha256, "weights": weights_hash(method)},
+        "status": last.status,
+        "error": last.error,
+        "spent": spent | ({"density": second.spent(prepared.plan.per_epoch, run.batch_size)} if second else {}),
+        "hashes": {"code": code_hash(run.plugins), "data": data.sha256, "weights": weights_hash(prepared.tensors())},
         "metrics": entries,
-        "cost": costs(outcome, images, time.perf_counter() - before, device),
+        "cost": costs(outcome, second, spent["images"], time.perf_counter() - before, device),
     }
 
 
-def costs(outcome: Outcome, images: int, evaluation: float, device: torch.device) -> dict[str, Any]:
+def second_stage(prepared: Prepared, second: Second, context: Context, report: Callable[[float], None] | None) -> Outcome:
+    """Fit the density to the trained method's codes, from the checkpoint of this stage if it is of the same method."""
+    run, store, data = prepared.run, context.store, context.data(prepared.run)
+    of = weights_hash(prepared.method.state_dict())
+    return train_second(
+        second,
+        prepared.method,
+        data.train,
+        data.levels,
+        run,
+        resume=lambda training: resume(training, store.checkpoint(run, SECOND), store.folder(run) / SECOND, of),
+        save=lambda state: store.save_checkpoint(run, dump_state({**state, "of": of}, context.device), SECOND),
+        save_every=context.save_every,
+        report=part(report, 1),
+    )
+
+
+def part(report: Callable[[float], None] | None, done: int) -> Callable[[float], None] | None:
+    """Reports of one of two stages as those of both, `done` of which are behind."""
+    return (lambda share: report((done + share) / 2)) if report else None
+
+
+def joined(first: Outcome, second: Outcome | None) -> list[dict[str, float]]:
+    """The curves of both stages, the second's steps counted on from the first's."""
+    return first.curve + [{**row, "step": first.step + row["step"]} for row in (second.curve if second else [])]
+
+
+def costs(outcome: Outcome, second: Outcome | None, images: int, evaluation: float, device: torch.device) -> dict[str, Any]:
     """What differs between two equal runs: times and memory."""
     memory = "allocated on the device" if device.type == "cuda" else "resident in the process"
+    protocol = "fitting the density of the second stage, device idle at both ends"
     return {
         "train_seconds": cost(outcome.seconds, "training only, device idle at both ends", "s"),
+        **({"density_seconds": cost(second.seconds, protocol, "s")} if second else {}),
         "images_per_second": cost(images / outcome.seconds, "training images over training seconds", "1/s", "higher"),
         "evaluation_seconds": cost(evaluation, "all metrics of the run", "s"),
         "peak_memory_mib": cost(peak_memory_mib(device), f"most memory {memory}, training and evaluation", "MiB"),
@@ -222,50 +260,6 @@ def cost(value: float | None, protocol: str, unit: str = "", better: str | None 
     """An entry of a record like a metric's."""
     reason = {} if value is not None else {"reason": "this system does not say"}
     return {"value": value, **reason, "unit": unit, "better": better, "group": "cost", "protocol": protocol}
-
-
-def dump_state(state: dict[str, Any], device: torch.device) -> bytes:
-    """A training state, and that of torch's own random streams, as bytes."""
-    streams = [torch.get_rng_state()] + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
-    buffer = io.BytesIO()
-    torch.save({**state, "layers": streams}, buffer)
-    return buffer.getvalue()
-
-
-def load_state(payload: bytes, device: torch.device) -> dict[str, Any]:
-    """A training state from bytes; generator states stay on the CPU, as torch wants them."""
-    state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
-    return {**state, "noise": state["noise"].cpu(), "layers": [stream.cpu() for stream in state["layers"]]}
-
-
-def resume(run: Run, training: Training, store: Store) -> dict[str, Any] | None:
-    """The state that an earlier process left, if one did, with torch's own streams set to it; RunError where it is no use."""
-    payload, device = store.checkpoint(run), training.noise.device
-    if payload is None:
-        return None
-    try:
-        state = load_state(payload, device)
-        training.restore(state)
-        torch.set_rng_state(state["layers"][0])
-        if device.type == "cuda":
-            torch.cuda.set_rng_state(state["layers"][1], device)
-    except Exception as error:  # of another version of the code or of torch
-        path, how = store.folder(run) / "checkpoint.pt", "delete it to train this run from the start"
-        raise RunError(f"{path}: cannot go on from it ({in_a_line(error)}); {how}") from error
-    return state
-
-
-def weights_file(method: nn.Module) -> bytes:
-    """The weights in safetensors format."""
-    return safetensors.torch.save({name: tensor.contiguous() for name, tensor in method.state_dict().items()})
-
-
-def weights_hash(method: nn.Module) -> str:
-    """Hash of every tensor of the state, by name."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(method.state_dict().items()):
-        digest.update(name.encode() + b"\0" + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def check_writable(store: Store) -> None:

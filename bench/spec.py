@@ -94,6 +94,16 @@ def at_least_one(values: object, *names: str) -> None:
 
 
 @dataclass(frozen=True)
+class Density:
+    """What is fitted to a row's codes once it has been trained (SPEC 1.6): the [methods.NAME.density] table."""
+
+    model: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    budget: Budget | None = None  # of its own; none for a density in closed form
+    optimizer: Optimizer | None = None  # None: Adam at 1e-3, constant, as the flows of SPEC 4
+
+
+@dataclass(frozen=True)
 class Entry:
     """One row of a suite: a method with its values, and what it overrides of the suite's training settings."""
 
@@ -105,6 +115,7 @@ class Entry:
     batch_size: int | None = None
     budget: Budget | None = None
     optimizer: Optimizer | None = None
+    density: Density | None = None
 
     def __post_init__(self) -> None:
         at_least_one(self, "latent_dim", "batch_size")
@@ -165,6 +176,7 @@ class Suite:
             plugins=self.plugins,
             device=device,
             smoke=smoke,
+            density=entry.density,
         )
 
 
@@ -188,11 +200,13 @@ class Run:
     plugins: tuple[str, ...]
     device: str  # its kind: cpu, cuda
     smoke: bool
+    density: Density | None = None  # None is left out of the config: a row without one keeps its key
 
     def config(self) -> dict[str, Any]:
         """What the row of a leaderboard stands for: the run without its seed and its place."""
         place = ("suite", "label", "seed", "plugins", "metrics")
-        return {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name not in place}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in place}
+        return {name: plain(value) for name, value in values.items() if value is not None}
 
     def row_key(self) -> str:
         """The same for all seeds of a row; it changes when the suite file's meaning for that row changes."""

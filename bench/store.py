@@ -1,6 +1,6 @@
 """Files of runs: who works on one, its checkpoint, its record; all written to a temporary name, then renamed.
 
-<out>/runs/<suite>/<label>/<seed>-<key>/    checkpoint.pt (while it trains), weights.safetensors, curve.jsonl, record.json
+<out>/runs/<suite>/<label>/<seed>-<key>/    checkpoint.pt (while it trains), weights.safetensors, curve.jsonl, *.png, record.json
 <out>/leaderboards/runs/<suite>.jsonl       the suite's records, one line each, sorted
 <out>/leaderboards/runs/<suite>.profile.jsonl
 """
@@ -24,6 +24,7 @@ WHOLE = {  # what a line of each kind has at least
     "": {"suite", "label", "seed", "row_key", "status", "error", "config", "spent", "hashes", "environment", "metrics", "cost"},
     PROFILE: {"suite", "label", "row_key", "device", "step_ms", "phases", "kernels", "environment"},
 }
+CHECKPOINT, SECOND = "checkpoint.pt", "density.pt"  # of the two stages of a run
 FINAL = ("done", "diverged")  # statuses that another start does not try again
 
 
@@ -122,13 +123,13 @@ class Store:
         """Loss terms by step, a line a block."""
         write(self.folder(run) / "curve.jsonl", "".join(canonical(row) + "\n" for row in curve).encode())
 
-    def save_checkpoint(self, run: Run, payload: bytes) -> None:
+    def save_checkpoint(self, run: Run, payload: bytes, name: str = CHECKPOINT) -> None:
         """A state as bytes, behind its checksum."""
-        write(self.folder(run) / "checkpoint.pt", hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+        write(self.folder(run) / name, hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
 
-    def checkpoint(self, run: Run) -> bytes | None:
+    def checkpoint(self, run: Run, name: str = CHECKPOINT) -> bytes | None:
         """The bytes saved last; RunError where they are not what was written."""
-        path = self.folder(run) / "checkpoint.pt"
+        path = self.folder(run) / name
         if not path.exists():
             return None
         checksum, _, payload = path.read_bytes().partition(b"\n")
@@ -138,7 +139,8 @@ class Store:
 
     def drop_checkpoint(self, run: Run) -> None:
         """A finished run keeps its weights only."""
-        (self.folder(run) / "checkpoint.pt").unlink(missing_ok=True)
+        for name in (CHECKPOINT, SECOND):
+            (self.folder(run) / name).unlink(missing_ok=True)
 
     def merge(self, records: Iterable[dict[str, Any]], kind: str = "") -> list[dict[str, Any]]:
         """Put records among those of the suite's file, a new one in place of the old one of its cell; -> all of them."""

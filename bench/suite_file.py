@@ -10,7 +10,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bench.errors import UserError, unknown
-from bench.spec import Budget, Entry, Optimizer, Suite
+from bench.spec import Budget, Density, Entry, Optimizer, Suite
 
 SUITES = Path(__file__).parent / "suites"
 STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -22,7 +22,9 @@ OWN = (
     "batch_size",
     "budget",
     "optimizer",
+    "density",
 )  # what a row may override; the rest are hyper-parameters
+OWN_OF_DENSITY = ("model", "budget", "optimizer")
 
 
 def names() -> list[str]:
@@ -122,9 +124,24 @@ def entry(label: str, row: Any) -> Entry:
         raise UserError(f"methods.{label!r}: a name has letters, digits and _ + - only")
     if not isinstance(row, dict):
         raise UserError(f"methods.{label} must be a table, not {row!r}")
-    own = {key: value for key, value in row.items() if key in OWN}
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key not in OWN}
+    own, values = split(row, OWN)
+    if "density" in own:
+        own["density"] = density(own["density"], f"methods.{label}.density")
     return build(Entry, {"method": label, **own}, f"methods.{label}", label=label, hyperparameters=values)
+
+
+def density(table: Any, where: str) -> Density:
+    """One [methods.LABEL.density] table."""
+    if not isinstance(table, dict):
+        raise UserError(f"{where} must be a table, not {table!r}")
+    own, values = split(table, OWN_OF_DENSITY)
+    return build(Density, own, where, options=values)
+
+
+def split(table: Mapping[str, Any], own: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings among the keys, and the rest: keyword arguments of what the table names, their lists as tuples."""
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items() if key not in own}
+    return {key: value for key, value in table.items() if key in own}, values
 
 
 def build(cls: type, table: Mapping[str, Any], where: str, **given: Any) -> Any:

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -39,6 +40,22 @@ class Player(Protocol):
     @property
     def betas(self) -> tuple[float, float] | None:
         """None: the suite's."""
+
+    @property
+    def decay(self) -> float:
+        """Its rate's own factor per finished epoch."""
+
+    @property
+    def clip(self) -> float | None:
+        """Bound of every gradient value."""
+
+    @property
+    def batches(self) -> int:
+        """How many independent batches it is given."""
+
+    @property
+    def start(self) -> int:
+        """Epochs before its first turn."""
 
 
 class Method(Protocol):
@@ -95,16 +112,27 @@ class Batches:
     def __init__(self, images: Tensor, levels: int, batch_size: int, seed: int):
         self.images, self.levels, self.batch_size, self.seed = images, levels, batch_size, seed
         self.per_epoch = len(images) // batch_size
-        self.epoch, self.order = -1, torch.empty(0)
+        self.orders: dict[int, tuple[int, Tensor]] = {}  # of each stream: the epoch, and its permutation
 
-    def at(self, step: int) -> Tensor:
-        """The batch of a step, a function of seed and step alone.   -> (B, C, H, W) float32 in [0, 1]"""
+    def at(self, step: int, stream: int = 0) -> Tensor:
+        """The batch of a step, a function of seed, step and stream alone.   -> (B, C, H, W) float32 in [0, 1]
+
+        Streams are independent shuffles, for players that need more than one batch a step.
+        """
         epoch, position = divmod(step, self.per_epoch)
-        if epoch != self.epoch:
-            shuffle = generator(torch.device("cpu"), self.seed, "order", epoch)
-            self.epoch, self.order = epoch, torch.randperm(len(self.images), generator=shuffle).to(self.images.device)
-        index = self.order[position * self.batch_size : (position + 1) * self.batch_size]
+        if stream not in self.orders or self.orders[stream][0] != epoch:
+            self.orders[stream] = epoch, self.permutation("order", stream, epoch) if stream else self.permutation("order", epoch)
+        index = self.orders[stream][1][position * self.batch_size : (position + 1) * self.batch_size]
         return self.images[index].float().div_(self.levels)
+
+    def permutation(self, *words: object) -> Tensor:
+        """A shuffle of the images, by the seed and those words.   -> (N,)"""
+        shuffle = generator(torch.device("cpu"), self.seed, *words)
+        return torch.randperm(len(self.images), generator=shuffle).to(self.images.device)
+
+    def some(self, epoch: int, n: int) -> Tensor:
+        """Up to n images at random, for what is fitted between epochs.   -> (n, C, H, W) float32 in [0, 1]"""
+        return self.images[self.permutation("some", epoch)[:n]].float().div_(self.levels)
 
 
 @dataclass(frozen=True)
@@ -136,6 +164,10 @@ class Outcome:
     seconds: float
     curve: list[dict[str, float]]  # the mean of every term over each block of steps
     error: str | None = None
+
+    def spent(self, per_epoch: int, batch_size: int) -> dict[str, Any]:
+        """The steps as a record has them."""
+        return {"steps": self.step, "epochs": self.step / per_epoch, "images": self.step * batch_size}
 
 
 class Training:
@@ -176,22 +208,47 @@ class Training:
         """One step of every player in turn.   -> (terms,) without gradient, on the device"""
         with record_function("data"):
             x = batches.at(self.step)
-        factor = self.plan.optimizer.factor(self.step / self.plan.per_epoch)
+        epoch = self.step / self.plan.per_epoch
+        factor = self.plan.optimizer.factor(epoch)
         values, names = list[Tensor](), list[str]()
         for player, optimizer, rate in zip(self.players, self.optimizers, self.rates, strict=True):
-            optimizer.param_groups[0]["lr"] = rate * factor
+            optimizer.param_groups[0]["lr"] = rate * factor * player.decay ** int(epoch)
             optimizer.zero_grad(set_to_none=True)
             with record_function("forward"):
-                terms = player.terms(x, self.noise)
-            with record_function("backward"):
-                torch.autograd.backward(terms["loss"], inputs=player.parameters)
-            with record_function("optimiser"):
-                optimizer.step()
+                more = [batches.at(self.step, stream) for stream in range(1, player.batches)]
+                terms = player.terms(torch.cat([x, *more]) if more else x, self.noise)
+            if epoch >= player.start:
+                with record_function("backward"):
+                    torch.autograd.backward(terms["loss"], inputs=player.parameters)
+                with record_function("optimiser"):
+                    if player.clip is not None:
+                        nn.utils.clip_grad_value_(player.parameters, player.clip)
+                    optimizer.step()
             values += [term.detach() for term in terms.values()]
             names += [f"{player.name}.{name}" for name in terms]
         self.names = names
         self.step += 1
         return torch.stack(values)
+
+    def take_steps(self, batches: Batches, n: int) -> list[Tensor]:
+        """n steps, and whatever is fitted at the ends of epochs among them.   -> n times (terms,)"""
+        rows = []
+        for _ in range(n):
+            rows.append(self.take_step(batches))
+            if self.step % self.plan.per_epoch == 0:
+                self.end_epoch(batches)
+        return rows
+
+    def end_epoch(self, batches: Batches) -> None:
+        """Time for what is fitted between epochs; part of training, so on its clock."""
+        if hasattr(self.method, "epoch_ended"):
+            epoch = self.step // self.plan.per_epoch
+            self.method.epoch_ended(epoch, partial(batches.some, epoch), self.noise)
+
+    def end(self, batches: Batches) -> None:
+        """The same, once the budget is spent."""
+        if hasattr(self.method, "training_ended"):
+            self.method.training_ended(partial(batches.some, self.step // self.plan.per_epoch), self.noise)
 
     def read(self, rows: list[Tensor]) -> str | None:
         """Bring a block's terms to the host and add their means to the curve; -> what is not finite, if anything is."""
@@ -226,8 +283,12 @@ def train(
     while plan.done(training.step, clock.spent) < 1:
         length = plan.block(training.step, clock.spent)
         clock.start()
-        rows = [training.take_step(batches) for _ in range(length)]
+        rows = training.take_steps(batches, length)
         seconds = clock.stop()
+        if plan.done(training.step, seconds) >= 1:
+            clock.start()
+            training.end(batches)
+            seconds = clock.stop()
         if error := training.read(rows):
             return Outcome("diverged", training.step, seconds, training.curve, error)
         if report:

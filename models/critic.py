@@ -8,10 +8,11 @@ Tolstikhin et al., arXiv:1711.01558, Algorithm 1 (WAE-GAN; the same as AAE for a
 
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.method import Draw, Prior
+from models.method import AutoEncoder, Draw, Player, Prior
 
 
 class PriorMatch(nn.Module):
@@ -38,6 +39,16 @@ class PriorMatch(nn.Module):
     def forward(self, draw: Draw, prior: Prior | None) -> Tensor:
         """-E log D(z̃): what the encoder descends.   -> ()"""
         return F.softplus(-self.logit(draw.z, prior)).mean()
+
+    def players(self, method: AutoEncoder, weight: float) -> list[Player]:
+        """The discriminator, before the autoencoder: Algorithm 1's order."""
+
+        def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
+            with torch.no_grad():
+                draw = method.draw(x, noise)
+            return {"loss": weight * self.critic_terms(draw, method.prior)}
+
+        return [Player(self.name, tuple(self.parameters()), terms, lr=self.lr, before=True)]
 
     def critic_terms(self, draw: Draw, prior: Prior | None) -> Tensor:
         """-E log D(z) - E log(1 - D(z̃)): what the discriminator descends; draw.z carries no gradient.   -> ()"""

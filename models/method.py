@@ -6,8 +6,8 @@ A paper chooses four things: the posterior q(z|x), the cost c, the regularisers 
 verbs of a method and nothing else: `players`, `draw`, `decode`, `sample`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from metrics.latent import Channel
+from models.networks.network import Levels, Network
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,10 @@ class Draw:
 
     z: Tensor  # (B, D)
     mean: Tensor  # (B, D)
-    log_variance: Tensor | None  # (B, D) of q(z|x); None for a deterministic encoder
+    log_variance: Tensor | None  # (B, D) of a diagonal Gaussian q(z|x); None for any other
     noise: torch.Generator  # where a regulariser takes its own randomness from
+    log_q: Tensor | None = None  # (B,) log q(z|x), nats, where the posterior is no diagonal Gaussian but has a density
+    x: Tensor | None = None  # (B, C, H, W) the images, once the autoencoder has put them in
 
 
 class Posterior(Protocol):
@@ -63,7 +66,7 @@ class Prior(Protocol):
 
 
 class Regulariser(Protocol):
-    """R(draw, prior) -> (); one with parameters of its own is a critic (models/critic.py)."""
+    """R(draw, prior) -> ()."""
 
     @property
     def name(self) -> str:
@@ -71,19 +74,6 @@ class Regulariser(Protocol):
 
     def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
         """-> ()"""
-
-
-class Critic(Protocol):
-    """A regulariser with a player of its own."""
-
-    name: str
-    lr: float | None  # None: the suite's
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """What its player moves."""
-
-    def critic_terms(self, draw: Draw, prior: Prior | None) -> Tensor:
-        """What its player descends; draw.z carries no gradient.   -> ()"""
 
 
 @dataclass(frozen=True)
@@ -95,6 +85,28 @@ class Recipe:
     regularisers: tuple[tuple[float, Regulariser], ...]  # (λ, R)
     prior: Prior | None  # None: it samples only once a density has been fitted to its codes (SPEC T45)
     power: float | None = None  # Σ_k Var(z_k) that the recipe aims at, noise included; None where it aims at none
+    clip: float | None = None  # every gradient value of the autoencoder's player is clipped to [-clip, clip]
+
+    def assemble(self, shape: tuple[int, int, int], dim: int, network: Network) -> "AutoEncoder":
+        """The method, with networks for images of that shape; ValueError where they do not fit."""
+        parts: tuple[object, ...] = (self.posterior, self.cost, self.prior, *(regulariser for _, regulariser in self.regularisers))
+        for part in parts:
+            if hasattr(part, "meet"):
+                part.meet(shape)  # one that looks at images, and gets its parameters only now
+        encoder, decoder = network(shape, dim, self.posterior.outputs)
+        if isinstance(encoder, Levels):
+            raise ValueError(f"network {network.__name__!r} is a hierarchy of latents; only stacked methods take it")
+        return AutoEncoder(self, encoder, decoder, dim)
+
+    def words(self) -> dict[str, str]:
+        """The recipe as a row of SPEC 1.1's table has it."""
+        regularisers = ", ".join(f"{weight:g} × {regulariser}" for weight, regulariser in self.regularisers)
+        return {
+            "posterior": str(self.posterior),
+            "cost": str(self.cost),
+            "regularisers": regularisers or "none",
+            "prior": str(self.prior or "none"),
+        }
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,21 @@ class Player:
     terms: Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]  # images in [0, 1], noise -> named scalars
     lr: float | None = None  # None: the suite's
     betas: tuple[float, float] | None = None
+    decay: float = 1.0  # its rate's own factor per finished epoch, on top of the suite's schedule
+    clip: float | None = None  # every gradient value is clipped to [-clip, clip]
+    batches: int = 1  # how many independent batches `terms` is given, one after the other in one tensor
+    before: bool = False  # takes its turn before the autoencoder's
+    start: int = 0  # epochs before its first turn; until then its terms are only recorded
+
+
+class Part(Protocol):
+    """A cost, prior, posterior or regulariser (a module) that brings players of its own.
+
+    Their parameters are theirs alone: the autoencoder's player moves the rest.
+    """
+
+    def players(self, method: "AutoEncoder", weight: float) -> list[Player]:
+        """weight: λ of a regulariser, 1 of anything else."""
 
 
 class AutoEncoder(nn.Module):
@@ -117,8 +144,12 @@ class AutoEncoder(nn.Module):
         if len(set(names)) < len(names):
             raise ValueError(f"terms need names of their own, not {', '.join(names)}")
         self.recipe, self.encoder, self.decoder, self.dim = recipe, encoder, decoder, dim
-        parts: tuple[object, ...] = (recipe.posterior, recipe.cost, recipe.prior, *(r for _, r in recipe.regularisers))
-        self.parts = nn.ModuleList(part for part in parts if isinstance(part, nn.Module))
+        self.weighted_parts: list[tuple[float, object]] = [(1.0, part) for part in (recipe.posterior, recipe.cost, recipe.prior)]
+        self.weighted_parts += list(recipe.regularisers)
+        self.parts = nn.ModuleList(part for _, part in self.weighted_parts if isinstance(part, nn.Module))
+        for _, part in self.weighted_parts:
+            if hasattr(part, "bind"):
+                part.bind(self)  # one that looks at the encoder, as a VampPrior does
 
     @property
     def prior(self) -> Prior | None:
@@ -132,7 +163,7 @@ class AutoEncoder(nn.Module):
 
     def draw(self, x: Tensor, noise: torch.Generator) -> Draw:
         """One draw of q(z|x) per image.   (B, C, H, W) in [0, 1] -> Draw"""
-        return self.recipe.posterior(self.encoder(x), noise)
+        return replace(self.recipe.posterior(self.encoder(x), noise), x=x)
 
     def decode(self, z: Tensor) -> Tensor:
         """The image that a code stands for.   (B, D) -> (B, C, H, W)"""
@@ -152,16 +183,24 @@ class AutoEncoder(nn.Module):
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}
 
     def players(self) -> list[Player]:
-        """Each critic, then the autoencoder: the order of WAE Algorithm 1. Their parameters are disjoint and cover the model."""
-        critics = [(weight, cast(Critic, r)) for weight, r in self.recipe.regularisers if hasattr(r, "critic_terms")]
-        theirs = {id(p) for _, critic in critics for p in critic.parameters()}
-        own = tuple(p for p in self.parameters() if id(p) not in theirs)
-        return [*(self._critic(weight, critic) for weight, critic in critics), Player("autoencoder", own, self.terms)]
+        """Those before the autoencoder (the critic of WAE Algorithm 1), the autoencoder, those after it.
 
-    def _critic(self, weight: float, critic: Critic) -> Player:
-        def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
-            with torch.no_grad():
-                draw = self.draw(x, noise)
-            return {"loss": weight * critic.critic_terms(draw, self.recipe.prior)}
+        Their parameters are disjoint and cover the model.
+        """
+        parts = [(weight, cast(Part, part)) for weight, part in self.weighted_parts if hasattr(part, "players")]
+        others = [player for weight, part in parts for player in part.players(self, weight)]
+        theirs = {id(p) for player in others for p in player.parameters}
+        own = Player("autoencoder", tuple(p for p in self.parameters() if id(p) not in theirs), self.terms, clip=self.recipe.clip)
+        return [*(p for p in others if p.before), own, *(p for p in others if not p.before)]
 
-        return Player(critic.name, tuple(critic.parameters()), terms, lr=critic.lr)
+    def epoch_ended(self, epoch: int, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+        """Lets parts that are fitted between epochs be fitted; some(n) gives up to n training images, (n, C, H, W) in [0, 1]."""
+        for _, part in self.weighted_parts:
+            if hasattr(part, "epoch_ended"):
+                part.epoch_ended(epoch, self, some, noise)
+
+    def training_ended(self, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+        """The same once the budget is spent, for what is fitted more carefully then."""
+        for _, part in self.weighted_parts:
+            if hasattr(part, "training_ended"):
+                part.training_ended(self, some, noise)

@@ -33,10 +33,13 @@ class MMD:
     def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
         """-> ()"""
         assert prior is not None
-        z = prior.sample(len(draw.z), draw.noise)
+        return self.between(prior.sample(len(draw.z), draw.noise), draw.z)
+
+    def between(self, z: Tensor, codes: Tensor) -> Tensor:
+        """Of draws of any prior and codes.   (B, D), (B, D) -> ()"""
         if self.kernel == "rbf_median":
-            return mmd_rbf_median(z, draw.z)
-        return mmd(z, draw.z, 2 * draw.z.shape[1] * self.prior_variance, {"imq": imq, "imq7": imq7, "rbf": rbf}[self.kernel])
+            return mmd_rbf_median(z, codes)
+        return mmd(z, codes, 2 * codes.shape[1] * self.prior_variance, {"imq": imq, "imq7": imq7, "rbf": rbf}[self.kernel])
 
     def __str__(self) -> str:
         return f"MMD, {self.kernel}"

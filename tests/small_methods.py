@@ -59,7 +59,7 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         recipe = make()
-        return AutoEncoder(recipe, *network(shape, dim, recipe.posterior.outputs), dim)
+        return recipe.assemble(shape, dim, network)
 
 
 def training(method: AutoEncoder, budget: Budget, batches: Batches, *, optimizer: Optimizer | None = None, seed: int = 0) -> Training:

@@ -75,6 +75,7 @@ def test_each_metric_compares_its_view_with_the_test_images() -> None:
     views = {metric.name: metric.needs for metric in METRICS}
     assert views == {
         "frechet_pixels_pz": ("test.features.pixels", "samples.features.pixels"),
+        "frechet_pixels_qz": ("test.features.pixels", "density_samples.features.pixels"),
         "frechet_pixels_reconstruction": ("test.features.pixels", "reconstructions.features.pixels"),
         "frechet_pixels_floor": ("test.features.pixels", "train.features.pixels"),
     }

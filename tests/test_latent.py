@@ -8,6 +8,7 @@ from small_methods import P, Q, mmd_by_loops, normal, rows
 
 from metrics.latent import METRICS, Channel, Codes, capacity_bits, channel_capacity, mmd_to_prior, total_variance, variance_target
 from metrics.metric import Unavailable, Views, measure
+from models.prior import StandardNormal
 
 CROSS = torch.tensor([[1.0, 0], [-1, 0], [0, 2], [0, -2]], dtype=torch.float64)
 
@@ -76,13 +77,15 @@ def test_mmd_to_prior_takes_as_many_codes_as_prior_draws() -> None:
 def test_each_metric_reads_its_own_view() -> None:
     codes = Codes(CROSS.float(), torch.zeros(4, 2), torch.full((4, 2), math.log(0.25)))
     prior = normal(4, 2, seed=3)
-    views = Views({"test.codes": lambda v: codes, "channel": lambda v: Channel(2, 0.5, 2.0), "prior.codes": lambda v: prior})
+    given = {"test.codes": codes, "channel": Channel(2, 0.5, 2.0), "prior.codes": prior, "density": StandardNormal(2)}
+    views = Views({name: lambda v, view=view: view for name, view in given.items()})
     assert {metric.name: measure(metric, views)["value"] for metric in METRICS} == pytest.approx(
         {
             "sum_latent_variance": 2.5,
             "latent_variance_target": 2.0,
             "capacity_bits": 1.0,
             "mmd_prior": mmd_by_loops(prior, CROSS, lambda r2: 4 / (4 + r2)),
+            "density_nll_test": 2.5 / 2 + math.log(2 * math.pi),  # of N(0, I): half the mean squared length, and its constant
             "mean_log_variance": math.log(0.25),
         }
     )
@@ -91,4 +94,4 @@ def test_each_metric_reads_its_own_view() -> None:
 def test_a_deterministic_encoder_has_no_log_variance() -> None:
     views = Views({"test.codes": lambda v: Codes(CROSS, CROSS, None)})
     entry = measure(next(metric for metric in METRICS if metric.name == "mean_log_variance"), views)
-    assert (entry["value"], entry["reason"]) == (None, "a deterministic encoder has no variance")
+    assert (entry["value"], entry["reason"]) == (None, "q(z|x) is no diagonal Gaussian")

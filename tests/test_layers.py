@@ -21,9 +21,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "machine": ("bench.environment",),
     "loop": ("bench.train", "bench.evaluate"),
     "records": ("bench.store",),
-    "runs": ("bench.run", "bench.sweep", "bench.profile"),
+    "runs": ("bench.figures", "bench.run", "bench.second_stage", "bench.states", "bench.sweep", "bench.profile"),
     "tables": ("bench.leaderboard", "bench.statistics", "bench.boards"),
-    "command line": ("bench.__main__", "bench.command", "bench.console"),
+    "command line": ("bench.__main__", "bench.command", "bench.console", "bench.methods_table"),
 }
 # rows that may import less than all rows above them; the loop knows methods only by their verbs
 NARROW: dict[str, tuple[str, ...]] = {

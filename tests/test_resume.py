@@ -16,7 +16,7 @@ import pytest
 import torch
 from harness import ROWS, Started, cli, files, leftovers, outcome, records, suite, until
 
-from bench.run import load_state
+from bench.states import load_state
 
 PACED = """
 import time

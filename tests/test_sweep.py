@@ -4,12 +4,15 @@ import json
 import multiprocessing
 import re
 import signal
+import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 from harness import ROWS, Started, cli, files, leftovers, outcome, records, suite, until
 
+from bench import boards, suite_file
+from bench.store import Store
 from bench.sweep import Event, listen
 
 NOTED = """
@@ -129,6 +132,25 @@ def test_commands_for_different_rows_make_one_leaderboard(tmp_path: Path) -> Non
     assert text.count("1/1 done") >= 2
     assert "not run" not in text
     assert cli("leaderboard", "-s", file, "-o", tmp_path, "--check").code == 0
+
+
+def test_a_leaderboard_waits_for_who_changes_its_records(tmp_path: Path) -> None:
+    """Else one made of fewer records could be written after one made of more."""
+    file = suite(tmp_path / "suite", steps=5)
+    assert cli("run", "-s", file, "-o", tmp_path, *ALONE).code == 0
+    records_file, board_file = (tmp_path / "leaderboards" / name for name in ("runs/tiny.jsonl", "tiny.md"))
+    both = records_file.read_text(encoding="utf-8")
+    publishing = threading.Thread(target=boards.publish, args=(tmp_path, suite_file.read(str(file))))
+    with Store(tmp_path, "tiny").alone():
+        records_file.write_text(both.splitlines()[0] + "\n", encoding="utf-8")
+        board_file.unlink()
+        publishing.start()
+        publishing.join(0.3)
+        assert not board_file.exists()
+        records_file.write_text(both, encoding="utf-8")
+    publishing.join(10)
+    assert board_file.read_text(encoding="utf-8").count("1/1 done") >= 2
+    assert "not run" not in board_file.read_text(encoding="utf-8")
 
 
 def test_workers_survive_each_other_and_repeat_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,165 @@
+"""The terms of a VAE's bound apart from each other, for priors whose cross-entropy has no closed form.
+
+Lin & Clark, "LaDDer: Latent Data Distribution Modelling with a Generative Prior", arXiv:2009.00088, Eq. 2; SPEC 1.8:
+
+    -L(x) = |x - x̂|_1 / b + D log 2b   -   H[q(z|x)]   -   E_{q(z|x)} log p(z),           nats per image
+
+    b = max(|b'|, mean |x - x̂|),    H[q(z|x)] = ½ d log 2πe + Σ_k log σ_k
+
+b' is trained by a player of its own. The floor is the scale of highest likelihood, below which b would only lose.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from models.method import AutoEncoder, Draw, Player, Prior
+from models.posterior import standard_normal_like
+from models.prior import StandardNormal
+
+FLOOR = 0.001  # of σ
+LOG_2PI = math.log(2 * math.pi)
+Head = Literal["relu", "softplus"]
+Output = Literal["sigmoid", "relu", "identity"]
+
+
+@dataclass(frozen=True)
+class Adam:
+    """How a player of a part is trained; None is the suite's."""
+
+    lr: float | None = None
+    decay: float = 1.0  # per epoch, on top of the suite's schedule
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.lr is not None and not self.lr > 0:
+            raise ValueError(f"a player's lr must be positive, not {self.lr}")
+        if not self.decay > 0:
+            raise ValueError(f"a player's decay must be positive, not {self.decay}")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip must be positive, not {self.clip}")
+
+
+@dataclass(frozen=True)
+class StdGaussian:
+    """N(μ(x), diag σ(x)²), the network gives μ and what becomes σ: ReLU + 0.001, which may freeze there, or softplus + 0.001."""
+
+    head: Head = "relu"
+    outputs = 2
+    variance = None
+
+    def __call__(self, features: Tensor, noise: torch.Generator) -> Draw:
+        """(B, 2D), means then raw deviations -> Draw"""
+        mean, raw = features.chunk(2, dim=1)
+        std = FLOOR + (raw.relu() if self.head == "relu" else softplus(raw))
+        return Draw(mean + std * standard_normal_like(mean, noise), mean, 2 * std.log(), noise)
+
+    def __str__(self) -> str:
+        return f"diagonal Gaussian, σ from {self.head}"
+
+
+class Laplace(nn.Module):
+    """-log Π_j Laplace(x_j; x̂_j, b) with a learned b; x̂ is what `output` makes of the decoder's y, clipped only as an image (SPEC T36)."""
+
+    def __init__(self, output: Output = "sigmoid", *, scale: float = 0.5, adam: Adam | None = None):
+        super().__init__()
+        if not 0 < scale < math.inf:
+            raise ValueError(f"scale must be positive, not {scale}")
+        self.output, self.adam = output, adam or Adam()
+        self.scale = nn.Parameter(torch.tensor(scale))  # b'
+
+    def prediction(self, y: Tensor) -> Tensor:
+        """x̂ of the likelihood.   (B, ...) -> (B, ...)"""
+        return {"sigmoid": torch.sigmoid, "relu": torch.relu, "identity": torch.clone}[self.output](y)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """(B, ...), (B, ...) -> (B,) nats"""
+        error = (x - self.prediction(y)).abs().flatten(1)
+        b = torch.maximum(self.scale.abs(), error.mean())
+        return error.sum(1) / b + error.shape[1] * (2 * b).log()
+
+    def image(self, y: Tensor) -> Tensor:
+        """(B, ...) -> (B, ...) in [0, 1]"""
+        return self.prediction(y).clamp(0, 1)
+
+    def players(self, method: AutoEncoder, weight: float) -> list[Player]:
+        """b', after the autoencoder, down the same loss: the other terms do not depend on it."""
+
+        def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
+            with torch.no_grad():
+                y = method.decoder(method.draw(x, noise).z)
+            return {"loss": self(x, y).mean()}
+
+        return [Player("laplace_scale", (self.scale,), terms, lr=self.adam.lr, decay=self.adam.decay, clip=self.adam.clip)]
+
+    def __str__(self) -> str:
+        return f"Laplace, learned scale, {self.output}"
+
+
+def entropy(draw: Draw) -> Tensor:
+    """H[q(z|x)] of a diagonal Gaussian, nats.   -> (B,)"""
+    assert draw.log_variance is not None
+    return 0.5 * (draw.log_variance + LOG_2PI + 1).sum(1)
+
+
+def log_q(draw: Draw) -> Tensor:
+    """log q(z|x) of a diagonal Gaussian at the draw, nats.   -> (B,)"""
+    assert draw.log_variance is not None
+    return -0.5 * ((draw.z - draw.mean).square() * (-draw.log_variance).exp() + draw.log_variance + LOG_2PI).sum(1)
+
+
+class Expected(Prior, Protocol):
+    """A prior that knows its mean log density under a diagonal Gaussian, in closed form, by draws or as a bound."""
+
+    def expected_log_prob(self, draw: Draw) -> Tensor:
+        """E_{q(z|x)} log p(z), nats.   -> (B,)"""
+
+
+class Normal(StandardNormal):
+    """N(0, I), with its cross-entropy in closed form."""
+
+    def expected_log_prob(self, draw: Draw) -> Tensor:
+        """-½ d log 2π - ½ Σ_k (μ_k² + σ_k²).   -> (B,)"""
+        assert draw.log_variance is not None
+        return -0.5 * (draw.mean.square() + draw.log_variance.exp() + LOG_2PI).sum(1)
+
+
+def monte_carlo(log_prob: Callable[[Tensor], Tensor], draw: Draw, samples: int) -> Tensor:
+    """E_{q(z|x)} log p(z) by so many draws of q(z|x), nats.   -> (B,)"""
+    assert draw.log_variance is not None
+    mean, std = (values.expand(samples, -1, -1) for values in (draw.mean, (0.5 * draw.log_variance).exp()))
+    z = mean + std * standard_normal_like(mean, draw.noise)  # (S, B, D)
+    return log_prob(z.flatten(0, 1)).unflatten(0, (samples, -1)).mean(0)
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """Batch mean of H[q(z|x)]: a recipe gives it the weight -1."""
+
+    name = "entropy"
+
+    def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
+        """-> ()"""
+        return entropy(draw).mean()
+
+    def __str__(self) -> str:
+        return "entropy"
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Batch mean of -E_{q(z|x)} log p(z)."""
+
+    name = "cross_entropy"
+
+    def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
+        """-> ()"""
+        return -cast(Expected, prior).expected_log_prob(draw).mean()
+
+    def __str__(self) -> str:
+        return "cross-entropy"
