@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class Dataset:
     test_labels: np.ndarray | None = None
     levels: int = 255
     held_out: Split = "test"
+    train_factors: np.ndarray | None = None  # (N, K) int64, index of each factor's value; columns in the order of Source.factors
+    test_factors: np.ndarray | None = None
 
     def with_validation(self) -> "Dataset":
         """The same set without its test images: 10 % of the training images, seeded, are held out instead.
@@ -31,13 +33,18 @@ class Dataset:
         order = np.random.RandomState(VALIDATION_SEED).permutation(len(self.train))
         cut = round(VALIDATION_SHARE * len(order))
         out, kept = np.sort(order[:cut]), np.sort(order[cut:])
-        labels = self.train_labels
+
+        def chosen(of: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+            return None if of is None else of[rows]
+
         return replace(
             self,
             train=self.train[kept],
             test=self.train[out],
-            train_labels=None if labels is None else labels[kept],
-            test_labels=None if labels is None else labels[out],
+            train_labels=chosen(self.train_labels, kept),
+            test_labels=chosen(self.train_labels, out),
+            train_factors=chosen(self.train_factors, kept),
+            test_factors=chosen(self.train_factors, out),
             held_out="validation",
         )
 
@@ -48,6 +55,13 @@ class Dataset:
             for start in range(0, len(split), 4096):  # blocks: a packed set may be larger than memory
                 digest.update(np.ascontiguousarray(split[start : start + 4096]).data)
         return digest.hexdigest()
+
+
+class Factor(NamedTuple):
+    """One factor of variation of a rendered or labelled set."""
+
+    name: str
+    size: int  # values 0 .. size - 1
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,7 @@ class Source:
     licence: str
     url: str
     load: Callable[[Path], Dataset]  # data root -> Dataset; raises UserError that says which files are missing
+    factors: tuple[Factor, ...] = ()  # of variation, in the order of the columns of Dataset.train_factors
     files: tuple[str, ...] = ()  # relative to the data root; () for one that needs none
     fetch: Callable[[Path], None] | None = None  # downloads `files` into the data root, verified
     verify: Callable[[Path], None] | None = None  # reads `files` and their checksums; raises UserError

@@ -44,7 +44,7 @@ class Stream:
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
 
-Read = Callable[[Path], Mapping[str, Stream]]  # data root -> train, test and maybe train_labels, test_labels
+Read = Callable[[Path], Mapping[str, Stream]]  # data root -> train, test, and maybe labels and factors of each
 
 
 def load(root: Path, *, name: str, convention: str, files: Sequence[str], read: Read) -> Dataset:
@@ -114,7 +114,14 @@ def opened(folder: Path, raw: Mapping[str, int]) -> Dataset | None:
 
 def dataset(arrays: Mapping[str, np.ndarray]) -> Dataset:
     """From the arrays of a pack, by name; raises KeyError."""
-    return Dataset(arrays["train"], arrays["test"], arrays.get("train_labels"), arrays.get("test_labels"))
+    return Dataset(
+        arrays["train"],
+        arrays["test"],
+        arrays.get("train_labels"),
+        arrays.get("test_labels"),
+        train_factors=arrays.get("train_factors"),
+        test_factors=arrays.get("test_factors"),
+    )
 
 
 def sizes(root: Path, files: Sequence[str]) -> dict[str, int]:
