@@ -108,22 +108,41 @@ def variant(stem: str, overrides: tuple[str, ...]) -> str:
 def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
     """A `Suite` from the table of a file; UserError names the key."""
     table = dict(table)
-    rows = table.pop("methods", {})
-    if not isinstance(rows, dict):
-        raise UserError("methods must be tables, [methods.NAME]")
-    entries = tuple(entry(label, row) for label, row in rows.items())
+    rows, presets = (tables(table.pop(name, {}), name) for name in ("methods", "presets"))
+    entries = tuple(entry(label, with_preset(row, presets, f"methods.{label}")) for label, row in rows.items())
     if not isinstance(table.get("plugins", []), list):
         raise UserError(f"plugins must be a list of file names, not {table['plugins']!r}")
     table["plugins"] = [str(path.parent / plugin) for plugin in table.get("plugins", [])]
     return build(Suite, table, "", methods=entries, **given)
 
 
-def entry(label: str, row: Any) -> Entry:
+def tables(value: Any, name: str) -> dict[str, dict[str, Any]]:
+    """The tables [name.X] of a file."""
+    if not isinstance(value, dict):
+        raise UserError(f"{name} must be tables, [{name}.NAME]")
+    for key, table in value.items():
+        if not isinstance(table, dict):
+            raise UserError(f"{name}.{key} must be a table, not {table!r}")
+    return value
+
+
+def with_preset(row: dict[str, Any], presets: Mapping[str, Mapping[str, Any]], where: str) -> dict[str, Any]:
+    """The row on top of the preset that it names: a key of its own takes the preset's place, in an optimizer key by key."""
+    if "preset" not in row:
+        return row
+    own = {key: value for key, value in row.items() if key != "preset"}
+    if row["preset"] not in presets:
+        raise UserError(f"{where}.preset: {unknown('preset', str(row['preset']), presets)}")
+    preset = presets[row["preset"]]
+    if isinstance(preset.get("optimizer"), dict) and isinstance(own.get("optimizer"), dict):
+        own["optimizer"] = preset["optimizer"] | own["optimizer"]
+    return {**preset, **own}
+
+
+def entry(label: str, row: Mapping[str, Any]) -> Entry:
     """One [methods.LABEL] table."""
     if not LABEL.fullmatch(label):
         raise UserError(f"methods.{label!r}: a name has letters, digits and _ + - only")
-    if not isinstance(row, dict):
-        raise UserError(f"methods.{label} must be a table, not {row!r}")
     own, values = split(row, OWN)
     if "density" in own:
         own["density"] = density(own["density"], f"methods.{label}.density")

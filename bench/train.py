@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch.profiler import record_function
 from bench.spec import Budget, Optimizer
 
 BLOCK = 50  # steps between two looks at the losses
+Moment = Literal["training_begins", "epoch_ended", "training_ended"]
 CLOCK_SECONDS = 0.5  # a budget in seconds is looked at about this often
 
 
@@ -236,19 +237,14 @@ class Training:
         for _ in range(n):
             rows.append(self.take_step(batches))
             if self.step % self.plan.per_epoch == 0:
-                self.end_epoch(batches)
+                self.tell("epoch_ended", batches)
         return rows
 
-    def end_epoch(self, batches: Batches) -> None:
-        """Time for what is fitted between epochs; part of training, so on its clock."""
-        if hasattr(self.method, "epoch_ended"):
+    def tell(self, moment: Moment, batches: Batches) -> None:
+        """Time for what a method fits without a step of the players; part of training, so on its clock."""
+        if hasattr(self.method, "reached"):
             epoch = self.step // self.plan.per_epoch
-            self.method.epoch_ended(epoch, partial(batches.some, epoch), self.noise)
-
-    def end(self, batches: Batches) -> None:
-        """The same, once the budget is spent."""
-        if hasattr(self.method, "training_ended"):
-            self.method.training_ended(partial(batches.some, self.step // self.plan.per_epoch), self.noise)
+            self.method.reached(moment, epoch, partial(batches.some, epoch), self.noise)
 
     def read(self, rows: list[Tensor]) -> str | None:
         """Bring a block's terms to the host and add their means to the curve; -> what is not finite, if anything is."""
@@ -280,6 +276,10 @@ def train(
     clock = Clock(batches.images.device, training.restore(state) if state else 0.0)
     training.method.train()
     saved = time.monotonic()
+    if state is None:
+        clock.start()
+        training.tell("training_begins", batches)
+        clock.stop()
     while plan.done(training.step, clock.spent) < 1:
         length = plan.block(training.step, clock.spent)
         clock.start()
@@ -287,7 +287,7 @@ def train(
         seconds = clock.stop()
         if plan.done(training.step, seconds) >= 1:
             clock.start()
-            training.end(batches)
+            training.tell("training_ended", batches)
             seconds = clock.stop()
         if error := training.read(rows):
             return Outcome("diverged", training.step, seconds, training.curve, error)

@@ -6,6 +6,7 @@ A paper chooses four things: the posterior q(z|x), the cost c, the regularisers 
 verbs of a method and nothing else: `players`, `draw`, `decode`, `sample`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
@@ -76,6 +77,13 @@ class Regulariser(Protocol):
         """-> ()"""
 
 
+def truncated_normal_like(x: Tensor, noise: torch.Generator) -> Tensor:
+    """N(0, 1) cut off at ±2, by its quantiles.   (B, ...) -> (B, ...)"""
+    tail = 0.5 * math.erfc(math.sqrt(2))
+    u = torch.rand(x.shape, generator=noise, device=x.device, dtype=x.dtype)
+    return torch.special.ndtri(tail + (1 - 2 * tail) * u)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A method, as the choices its paper makes. The suite adds networks, data and budget."""
@@ -86,6 +94,8 @@ class Recipe:
     prior: Prior | None  # None: it samples only once a density has been fitted to its codes (SPEC T45)
     power: float | None = None  # Σ_k Var(z_k) that the recipe aims at, noise included; None where it aims at none
     clip: float | None = None  # every gradient value of the autoencoder's player is clipped to [-clip, clip]
+    input_noise: float = 0.0  # deviation of the noise that the encoder's images get in training
+    pretraining: object | None = None  # a part with `training_begins`
 
     def assemble(self, shape: tuple[int, int, int], dim: int, network: Network) -> "AutoEncoder":
         """The method, with networks for images of that shape; ValueError where they do not fit."""
@@ -101,8 +111,9 @@ class Recipe:
     def words(self) -> dict[str, str]:
         """The recipe as a row of SPEC 1.1's table has it."""
         regularisers = ", ".join(f"{weight:g} × {regulariser}" for weight, regulariser in self.regularisers)
+        extras = [f"input noise {self.input_noise:g}"] * (self.input_noise > 0) + [str(self.pretraining)] * (self.pretraining is not None)
         return {
-            "posterior": str(self.posterior),
+            "posterior": ", ".join([str(self.posterior), *extras]),
             "cost": str(self.cost),
             "regularisers": regularisers or "none",
             "prior": str(self.prior or "none"),
@@ -144,7 +155,8 @@ class AutoEncoder(nn.Module):
         if len(set(names)) < len(names):
             raise ValueError(f"terms need names of their own, not {', '.join(names)}")
         self.recipe, self.encoder, self.decoder, self.dim = recipe, encoder, decoder, dim
-        self.weighted_parts: list[tuple[float, object]] = [(1.0, part) for part in (recipe.posterior, recipe.cost, recipe.prior)]
+        alone = (recipe.posterior, recipe.cost, recipe.prior, recipe.pretraining)
+        self.weighted_parts: list[tuple[float, object]] = [(1.0, part) for part in alone]
         self.weighted_parts += list(recipe.regularisers)
         self.parts = nn.ModuleList(part for _, part in self.weighted_parts if isinstance(part, nn.Module))
         for _, part in self.weighted_parts:
@@ -163,7 +175,9 @@ class AutoEncoder(nn.Module):
 
     def draw(self, x: Tensor, noise: torch.Generator) -> Draw:
         """One draw of q(z|x) per image.   (B, C, H, W) in [0, 1] -> Draw"""
-        return replace(self.recipe.posterior(self.encoder(x), noise), x=x)
+        std = self.recipe.input_noise if self.training else 0.0
+        seen = x + std * truncated_normal_like(x, noise) if std else x
+        return replace(self.recipe.posterior(self.encoder(seen), noise), x=x)
 
     def decode(self, z: Tensor) -> Tensor:
         """The image that a code stands for.   (B, D) -> (B, C, H, W)"""
@@ -193,14 +207,11 @@ class AutoEncoder(nn.Module):
         own = Player("autoencoder", tuple(p for p in self.parameters() if id(p) not in theirs), self.terms, clip=self.recipe.clip)
         return [*(p for p in others if p.before), own, *(p for p in others if not p.before)]
 
-    def epoch_ended(self, epoch: int, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
-        """Lets parts that are fitted between epochs be fitted; some(n) gives up to n training images, (n, C, H, W) in [0, 1]."""
-        for _, part in self.weighted_parts:
-            if hasattr(part, "epoch_ended"):
-                part.epoch_ended(epoch, self, some, noise)
+    def reached(self, moment: str, epoch: int, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+        """Lets parts with a function of that name be fitted: training_begins, epoch_ended (so many epochs), training_ended.
 
-    def training_ended(self, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
-        """The same once the budget is spent, for what is fitted more carefully then."""
+        some(n) gives up to n training images, (n, C, H, W) in [0, 1].
+        """
         for _, part in self.weighted_parts:
-            if hasattr(part, "training_ended"):
-                part.training_ended(self, some, noise)
+            if hasattr(part, moment):
+                getattr(part, moment)(epoch, self, some, noise)

@@ -208,7 +208,7 @@ class MixturePrior(Refitted):
         images = some(FAST_CODES)
         self.refit(codes_of(method, images, self.count(FAST_CODES, len(images)), noise), noise)
 
-    def training_ended(self, method: AutoEncoder, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+    def training_ended(self, epoch: int, method: AutoEncoder, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Fits the mixture to sample from."""
         images = some(FINAL_CODES)
         self.finish(codes_of(method, images, self.count(FINAL_CODES, len(images)), noise), noise)

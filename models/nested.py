@@ -123,7 +123,7 @@ class NestedPrior(nn.Module):
         if isinstance(self.hyper, Refitted) and not self.warming:
             self.hyper.refit(self.codes(method, some, FAST_CODES, noise), noise)
 
-    def training_ended(self, method: AutoEncoder, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+    def training_ended(self, epoch: int, method: AutoEncoder, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Fits p(t) once more, accurately."""
         if isinstance(self.hyper, Refitted) and not self.warming:
             self.hyper.finish(self.codes(method, some, FINAL_CODES, noise), noise)

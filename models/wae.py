@@ -17,6 +17,7 @@ from models.cost import SquaredError
 from models.critic import PriorMatch
 from models.method import Draw, Prior, Recipe
 from models.posterior import AdditiveNoise, Deterministic
+from models.pretraining import MomentPretraining
 from models.prior import StandardNormal
 
 KernelName = Literal["imq", "imq7", "rbf", "rbf_median"]
@@ -52,11 +53,32 @@ def non_negative(weight: float) -> float:
     return weight
 
 
-def wae_mmd(dim: int, *, weight: float = 10.0, kernel: KernelName = "imq", prior_variance: float = 1.0) -> Recipe:
-    """WAE-MMD: deterministic encoder, squared error, λ MMD² (Eq. 4, Algorithm 2)."""
-    regulariser = (non_negative(weight), MMD(kernel, prior_variance))
-    prior = StandardNormal(dim, prior_variance)
-    return Recipe(Deterministic(), SquaredError(), (regulariser,), prior, power=dim * prior_variance)
+def wae_mmd(
+    dim: int,
+    *,
+    weight: float = 10.0,
+    kernel: KernelName = "imq",
+    prior_variance: float = 1.0,
+    input_noise: float = 0.0,
+    pretraining_batch: int = 0,
+) -> Recipe:
+    """WAE-MMD: deterministic encoder, squared error, λ MMD² (Eq. 4, Algorithm 2).
+
+    The released code has input_noise = 0.01 and pre-trains the encoder on batches of 1000 (MNIST) or 256 images; 0 is neither.
+    """
+    if not 0 <= input_noise < 1:
+        raise ValueError(f"input_noise must be 0 or larger and below 1, not {input_noise}")
+    if pretraining_batch < 0 or pretraining_batch == 1:
+        raise ValueError(f"pretraining_batch must be 0 or at least 2, not {pretraining_batch}")
+    return Recipe(
+        Deterministic(),
+        SquaredError(),
+        ((non_negative(weight), MMD(kernel, prior_variance)),),
+        StandardNormal(dim, prior_variance),
+        power=dim * prior_variance,
+        input_noise=input_noise,
+        pretraining=MomentPretraining(pretraining_batch) if pretraining_batch else None,
+    )
 
 
 def wae_gan(
@@ -67,10 +89,13 @@ def wae_gan(
     width: int = 512,
     pz_trick: bool = False,
     critic_lr: float | None = None,
+    input_noise: float = 0.0,
+    pretraining_batch: int = 0,
 ) -> Recipe:
     """WAE-GAN: the divergence is an adversary's on latents (Algorithm 1). critic_lr None is the suite's rate."""
     critic = PriorMatch(dim, width=width, pz_trick=pz_trick, lr=critic_lr)
-    return replace(wae_mmd(dim, prior_variance=prior_variance), regularisers=((non_negative(weight), critic),))
+    base = wae_mmd(dim, prior_variance=prior_variance, input_noise=input_noise, pretraining_batch=pretraining_batch)
+    return replace(base, regularisers=((non_negative(weight), critic),))
 
 
 def cwae(dim: int, *, weight: float = 50.0, noise_variance: float = 0.05, kernel: KernelName = "imq") -> Recipe:

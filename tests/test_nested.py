@@ -174,9 +174,9 @@ def test_during_the_warm_up_the_prior_is_a_standard_normal(recipe: Callable[...,
     assert torch.equal(prior.expected_log_prob(draw), Normal(DIM).expected_log_prob(draw))
     assert torch.equal(prior.sample(3, noise()), Normal(DIM).sample(3, noise()))
     assert [p.start for p in method.players()] == [0, 0, 1, 1]
-    method.epoch_ended(1, images, noise())
+    method.reached("epoch_ended", 1, images, noise())
     assert prior.warming
-    method.epoch_ended(2, images, noise())
+    method.reached("epoch_ended", 2, images, noise())
     assert not prior.warming
     assert torch.equal(prior.log_prob(z), prior.bound(z, noise(0)))
 
@@ -197,14 +197,14 @@ def test_players_wait_for_their_epoch() -> None:
         run.take_step(batches)
     assert not {"encoder", "decoder", "raw_scale"} & moved()
     assert {"parts.0.scale", "encoder.1.weight"} <= moved()
-    run.end_epoch(batches)
+    run.tell("epoch_ended", batches)
     run.take_step(batches)
     assert {"encoder", "decoder"} <= moved(), "from epoch e_0 on"
     assert prior.warming
     assert not bool(prior.hyper.fast.fitted)
     run.take_step(batches)
     run.take_step(batches)
-    run.end_epoch(batches)
+    run.tell("epoch_ended", batches)
     assert bool(prior.hyper.fast.fitted)
     assert not prior.warming
 
@@ -219,7 +219,7 @@ def test_the_hyper_prior_is_fitted_to_codes_of_codes() -> None:
     found = prior.hyper.sample(4000, noise(4))
     assert found.mean(0).tolist() == pytest.approx(t.mean(0).tolist(), abs=0.1)
     before = prior.hyper.final.means.clone()
-    method.training_ended(lambda n: images(min(n, 300)), noise(9))
+    method.reached("training_ended", 1, lambda n: images(min(n, 300)), noise(9))
     assert not torch.equal(prior.hyper.final.means, before)
 
 
@@ -230,7 +230,7 @@ def test_resumed_training_is_bit_identical() -> None:
         for step in range(stop):
             first.take_step(batches)
             if (step + 1) % 3 == 0:
-                first.end_epoch(batches)
+                first.tell("epoch_ended", batches)
         other = make(small_ladder, warmup_epochs=1, seed=7)
         train(training(other, Budget(steps=9), batches), batches, state=first.state(0.0))
         return weights(other)
