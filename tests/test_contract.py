@@ -171,6 +171,29 @@ def test_training_repeats_itself_and_lowers_the_loss(variant: str) -> None:
     assert last < first
 
 
+@pytest.mark.gpu
+@variants
+def test_the_same_on_a_gpu(variant: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    method = make(variant).to("cuda")
+    stream = torch.Generator("cuda").manual_seed(0)
+    for player in method.players():
+        terms = player.terms(given(player).to("cuda"), stream)
+        torch.autograd.backward(terms["loss"], inputs=player.parameters)
+        assert all(term.isfinite() for term in terms.values())
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in player.parameters)
+    samples = method.sample(5, stream)
+    assert samples is None or (samples.device.type == "cuda" and bool(samples.isfinite().all()))
+    torch.testing.assert_close(method.decode(method.draw(X.to("cuda"), stream).mean).cpu(), decoded(variant), rtol=1e-4, atol=1e-4)
+
+
+def decoded(variant: str) -> Tensor:
+    """Of mean codes, on the CPU."""
+    method = make(variant)
+    return method.decode(method.draw(X, noise()).mean)
+
+
 @variants
 def test_a_method_cites_its_source_and_says_what_it_is(variant: str) -> None:
     method, values = VARIANTS[variant]
