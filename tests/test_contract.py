@@ -67,7 +67,7 @@ def given(player: Player) -> Tensor:
 
 
 X = 0.8 * images(8, shape=(1, 8, 8))  # not so bright that an untrained LaDDer is below the floor of its scale, which has no gradient
-BYTES = torch.randint(0, 256, (40, 1, 8, 8), generator=noise(7), dtype=torch.uint8)
+BYTES = torch.randint(0, 256, (40, 1, 8, 8), generator=noise(7), dtype=torch.uint8).repeat(5, 1, 1, 1)  # epochs of ten batches
 
 
 def test_the_issues_methods_networks_and_datasets_are_there() -> None:
