@@ -1,4 +1,4 @@
-"""What every method is made of, and the one class that assembles it (SPEC 1.1).
+"""What every method is made of, and the one class that assembles it (SPEC 1.1). Images have values in [0, 1], signals any.
 
     loss(x) = E_{q(z|x)} [ c(x, G(z)) ]  +  Σ_i λ_i R_i(q, z, p)
 
@@ -46,7 +46,10 @@ class Posterior(Protocol):
 
 
 class Cost(Protocol):
-    """c(x, ·) of a decoder's raw output y, summed over an image's values, and the image x̂ that y stands for."""
+    """c(x, ·) of a decoder's raw output y, summed over an image's values, and the image x̂ that y stands for.
+
+    One that has a form for signals, whose values are any real numbers, gives it by a third method, `on_reals() -> Cost`.
+    """
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """(B, C, H, W), (B, C, H, W) -> (B,)"""
@@ -87,6 +90,12 @@ class Recipe:
     power: float | None = None  # Σ_k Var(z_k) that the recipe aims at, noise included; None where it aims at none
     clip: float | None = None  # every gradient value of the autoencoder's player is clipped to [-clip, clip]
 
+    def on_reals(self) -> "Recipe":
+        """The same for signals, whose values are any real numbers; ValueError where the cost is one of values in [0, 1] alone."""
+        if not hasattr(self.cost, "on_reals"):
+            raise ValueError(f"cost {self.cost} does not say what it is on real values (a method on_reals)")
+        return replace(self, cost=self.cost.on_reals())
+
     def assemble(self, shape: tuple[int, int, int], dim: int, network: Network) -> "AutoEncoder":
         """The method, with networks for images of that shape; ValueError where they do not fit."""
         parts: tuple[object, ...] = (self.posterior, self.cost, self.prior, *(regulariser for _, regulariser in self.regularisers))
@@ -115,7 +124,7 @@ class Player:
 
     name: str
     parameters: tuple[nn.Parameter, ...]
-    terms: Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]  # images in [0, 1], noise -> named scalars
+    terms: Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]  # images, noise -> named scalars
     lr: float | None = None  # None: the suite's
     betas: tuple[float, float] | None = None
     decay: float = 1.0  # its rate's own factor per finished epoch, on top of the suite's schedule
@@ -162,7 +171,7 @@ class AutoEncoder(nn.Module):
         return Channel(self.dim, self.recipe.posterior.variance, self.recipe.power)
 
     def draw(self, x: Tensor, noise: torch.Generator) -> Draw:
-        """One draw of q(z|x) per image.   (B, C, H, W) in [0, 1] -> Draw"""
+        """One draw of q(z|x) per image.   (B, C, H, W) -> Draw"""
         return replace(self.recipe.posterior(self.encoder(x), noise), x=x)
 
     def decode(self, z: Tensor) -> Tensor:
@@ -194,7 +203,7 @@ class AutoEncoder(nn.Module):
         return [*(p for p in others if p.before), own, *(p for p in others if not p.before)]
 
     def epoch_ended(self, epoch: int, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
-        """Lets parts that are fitted between epochs be fitted; some(n) gives up to n training images, (n, C, H, W) in [0, 1]."""
+        """Lets parts that are fitted between epochs be fitted; some(n) gives up to n training images, (n, C, H, W)."""
         for _, part in self.weighted_parts:
             if hasattr(part, "epoch_ended"):
                 part.epoch_ended(epoch, self, some, noise)
