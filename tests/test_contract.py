@@ -33,6 +33,7 @@ SHAPES = {
 }  # any other takes digits
 HIERARCHIES = ("stacked_mlp", "stacked_mnist", "stacked_svhn", "stacked_celeba")  # tests/test_stacked.py has theirs
 PLAIN = [name for name in KNOWN.networks if name not in HIERARCHIES]
+SLOW = {"wise_ale_sine": 400}  # steps that a network of 1-d convolutions needs where others need 100
 HEAVY = ("wae_mnist", "wae_celeba", "wise_ale_celeba", "vcae_shapes3d", "ladder_celeba", "ladder_celeba_code")
 
 
@@ -65,7 +66,7 @@ def given(player: Player) -> Tensor:
     return torch.cat([X] * player.batches)
 
 
-X = images(8, shape=(1, 8, 8))
+X = 0.8 * images(8, shape=(1, 8, 8))  # not so bright that an untrained LaDDer is below the floor of its scale, which has no gradient
 BYTES = torch.randint(0, 256, (40, 1, 8, 8), generator=noise(7), dtype=torch.uint8)
 
 
@@ -113,8 +114,8 @@ def test_players_are_named_apart_disjoint_and_complete(variant: str) -> None:
 def test_a_draw_and_its_image(variant: str) -> None:
     method = make(variant)
     draw = method.draw(X, noise())
-    assert draw.z.shape == draw.mean.shape == (8, DIM)
-    assert draw.log_variance is None or draw.log_variance.shape == (8, DIM)
+    assert draw.z.shape == draw.mean.shape == (8, method.dim)
+    assert draw.log_variance is None or draw.log_variance.shape == (8, method.dim)
     x_hat = method.decode(100 * draw.z)
     assert x_hat.shape == X.shape
     assert 0 <= x_hat.min() <= x_hat.max() <= 1
@@ -131,7 +132,7 @@ def test_what_the_channel_says_of_the_noise_is_so(variant: str) -> None:
             assert spread > 0
             return
         variance = draw.log_variance.exp().mean().item()
-    assert spread == pytest.approx(variance, rel=5 * math.sqrt(2 / (4000 * DIM)))
+    assert spread == pytest.approx(variance, rel=5 * math.sqrt(2 / (4000 * method.dim)))
 
 
 @variants
@@ -210,9 +211,8 @@ def test_a_network_learns_to_tell_images_apart(name: str) -> None:
     shape = SHAPES.get(name, (1, 8, 8))
     method = build(lambda: KNOWN.methods["ae"](5), network=KNOWN.networks[name], shape=shape, dim=5)
     batches = Batches(torch.randint(0, 2, (4, *shape), generator=noise(1), dtype=torch.uint8), 1, 4, seed=0)
-    outcome = train(training(method, Budget(steps=100), batches), batches)
-    first, last = (row["autoencoder.loss"] for row in outcome.curve)
-    assert last < first / 2
+    outcome = train(training(method, Budget(steps=SLOW.get(name, 100)), batches), batches)
+    assert outcome.curve[-1]["autoencoder.loss"] < outcome.curve[0]["autoencoder.loss"] / 2
 
 
 @pytest.mark.parametrize("name", KNOWN.datasets)

@@ -189,12 +189,12 @@ def test_a_suite_file_that_is_none_is_refused(tmp_path: Path, name: str, text: s
         ("x = 1\nraise ValueError('a\\nb')", "ValueError: a b (plugin.py, line 2)"),
         ("import sys\nsys.exit()", "SystemExit:  (plugin.py, line 2)"),
         ("def f(:", "SyntaxError: "),
-        ("x = 1", "it has none of the lists METHODS, NETWORKS, DATASETS, METRICS"),
+        ("x = 1", "it has none of the lists METHODS, NETWORKS, DENSITIES, DATASETS, METRICS"),
         ("METHODS = 5", "METHODS must be a list, not 5"),
         ("METHODS = [5]", "METHODS holds functions, not 5"),
         ("METRICS = [len]", "METRICS holds instances of metrics.metric.Metric, not <built-in function len>"),
         ("DATASETS = ['mnist']", "DATASETS holds instances of bench.datasets.dataset.Source, not 'mnist'"),
-        ("from models.vae import ae\nMETHODS = [ae]", "method 'ae' exists already; give yours another name"),
+        ("from models.vae import ae\nMETHODS = [ae]", "METHODS: 'ae' exists already; give yours another name"),
     ],
 )
 def test_a_plugin_that_is_none_is_named_with_its_line(tmp_path: Path, text: str, says: str) -> None:

@@ -17,7 +17,8 @@ from bench.datasets import digits
 from bench.environment import code_hash
 from bench.errors import UserError
 from bench.registry import catalogue
-from bench.run import prepare, weights_hash
+from bench.run import prepare
+from bench.states import weights_hash
 
 ROWS = """
 [methods.ae]
@@ -143,8 +144,8 @@ def test_preparing_a_run_reads_no_data_and_leaves_the_random_stream_alone(file: 
     before = torch.get_rng_state()
     prepared = prepare(first, found)
     assert torch.equal(torch.get_rng_state(), before)
-    assert weights_hash(prepared.method) == weights_hash(prepare(first, found).method)
-    assert weights_hash(prepared.method) != weights_hash(prepare(again, found).method)
+    assert weights_hash(prepared.tensors()) == weights_hash(prepare(first, found).tensors())
+    assert weights_hash(prepared.tensors()) != weights_hash(prepare(again, found).tensors())
     assert (prepared.plan.total, prepared.plan.per_epoch) == (60, 14)
     assert (prepare(other[0], found).plan.total, prepare(other[0], found).hyperparameters["noise_variance"]) == (13, 0.05)
     assert [metric.name for metric in prepared.metrics] == list(found.metrics)
