@@ -106,7 +106,8 @@ class Evaluation:
     ):
         self.method, self.images, self.levels, self.seed = method, {"train": train, "test": test}, levels, seed
         self.baselines, self.density, self.values = baselines, density, values
-        self.errors, self.features = (errors, pixel_features) if values == "unit" else (errors_on_reals, value_features)
+        self.errors: Callable[[Tensor, Tensor], Errors] = errors if values == "unit" else errors_on_reals
+        self.features: Callable[[Tensor], Tensor] = pixel_features if values == "unit" else value_features
         self.device = train.device
 
     def noise(self, view: str) -> torch.Generator:
@@ -209,7 +210,8 @@ def stack(parts: Iterable[Tensor]) -> Tensor:
 
 def join(parts: list[Errors]) -> Errors:
     """Errors of batches as those of the split."""
-    return Errors(*(None if field[0] is None else torch.cat(field) for field in zip(*parts, strict=True)))
+    sse, l1, bce = zip(*parts, strict=True)
+    return Errors(torch.cat(sse), torch.cat(l1), None if bce[0] is None else torch.cat(bce))
 
 
 @torch.no_grad()

@@ -112,7 +112,10 @@ def scaled(images: Tensor, levels: int) -> Tensor:
 
 
 class Batches:
-    """Images on the device as uint8, or signals as float32, shuffled anew at each epoch by the run's seed; the last partial batch is dropped (SPEC T42)."""
+    """Images on the device as uint8, signals as float32, shuffled anew at each epoch by the run's seed.
+
+    The last partial batch is dropped (SPEC T42).
+    """
 
     def __init__(self, images: Tensor, levels: int, batch_size: int, seed: int):
         self.images, self.levels, self.batch_size, self.seed = images, levels, batch_size, seed

@@ -16,7 +16,7 @@ The bracket is E |z_n - z̃_n|² over z̃_n ~ p(·|z_{n+1}) in closed form. The 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -207,7 +207,7 @@ class Stack:
     mmd: MMD
     penalty: float = 0.0  # λ^Σ; level n has λ^Σ e^{-(n-1)} (section 3.2)
     implicit: bool = False  # only level 1 has an encoder
-    cost: SquaredError = SquaredError()
+    cost: SquaredError = field(default_factory=SquaredError)
 
     def on_reals(self) -> "Stack":
         """The same for signals, whose values are any real numbers."""

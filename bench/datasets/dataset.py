@@ -95,7 +95,8 @@ class Source:
             if images.shape != (count, *self.shape):
                 return f"its {name} images have the shape {images.shape}, its card says {(count, *self.shape)}"
             if (images.dtype, dataset.levels) != (kind, levels):
-                return f"its {name} images are {images.dtype} of {dataset.levels} levels, its card says {self.values} values: {kind} of {levels}"
+                found = f"{images.dtype} of {dataset.levels} levels"
+                return f"its {name} images are {found}, its card says {self.values} values, which are {kind} of {levels}"
             if (None if factors is None else factors.shape) != ((count, len(self.factors)) if self.factors else None):
                 return f"its {name} images have {'no' if factors is None else factors.shape[1]} factors, its card says {len(self.factors)}"
         return None
