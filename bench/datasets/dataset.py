@@ -25,14 +25,18 @@ class Dataset:
     held_out: Split = "test"
     train_factors: np.ndarray | None = None  # (N, K) int64, index of each factor's value; columns in the order of Source.factors
     test_factors: np.ndarray | None = None
+    train_groups: np.ndarray | None = None  # (N,) int64; images of one group share pixels, so none of them is held out without the others
 
     def with_validation(self) -> "Dataset":
         """The same set without its test images: 10 % of the training images, seeded, are held out instead.
 
         Whatever is selected (a weight, a stopping time) is selected on these; they do not overlap with training.
         """
-        order = np.random.RandomState(VALIDATION_SEED).permutation(len(self.train))
+        draws, groups = np.random.RandomState(VALIDATION_SEED), self.train_groups
+        order = draws.permutation(len(self.train)) if groups is None else np.argsort(ranks(groups, draws), kind="stable")
         cut = round(VALIDATION_SHARE * len(order))
+        if groups is not None and groups[order[cut - 1]] == groups[order[cut]]:
+            raise ValueError(f"{cut} images of {len(order)} cannot be held out without dividing a group")
         out, kept = np.sort(order[:cut]), np.sort(order[cut:])
 
         def chosen(of: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
@@ -45,6 +49,7 @@ class Dataset:
             train_labels=chosen(self.train_labels, kept),
             test_labels=chosen(self.train_labels, out),
             train_factors=chosen(self.train_factors, kept),
+            train_groups=chosen(groups, kept),
             test_factors=chosen(self.train_factors, out),
             held_out="validation",
         )
@@ -56,6 +61,12 @@ class Dataset:
             for start in range(0, len(split), 4096):  # blocks: a packed set may be larger than memory
                 digest.update(np.ascontiguousarray(split[start : start + 4096]).data)
         return digest.hexdigest()
+
+
+def ranks(groups: np.ndarray, draws: np.random.RandomState) -> np.ndarray:
+    """The place of each image's group in a random order of the groups.   (N,) -> (N,)"""
+    names, which = np.unique(groups, return_inverse=True)
+    return draws.permutation(len(names))[which]
 
 
 class Factor(NamedTuple):
