@@ -1,21 +1,28 @@
 """Method + dataset -> views, each computed once -> metrics. Batch norm in evaluation mode; a view has a random stream of its own."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from bench.train import generator
-from metrics.frechet import pixel_features
+from bench.datasets.dataset import Values
+from bench.train import generator, scaled
+from metrics.frechet import pixel_features, value_features
 from metrics.latent import Channel, Codes
 from metrics.metric import Metric, Unavailable, Views, measure
-from metrics.reconstruction import Baselines, Errors, errors, pca_sse
+from metrics.reconstruction import Baselines, Errors, errors, errors_on_reals, pca_sse
 
 BATCH = 1000
 SAMPLES = 10_000  # images on each side of a distance between sets (SPEC 5.6)
 PCA_VALUES = 4096  # larger images have no PCA baseline: its covariance would take longer than the run
+SIGNALS = (  # protocols and names of images, in the words of signals
+    ("pixels in [0, 1]", "values as they are"),
+    ("pixels (area-averaged to at most 32×32)", "values as they are"),
+    ("pixel", "value"),
+    ("image", "signal"),
+)
 
 
 class Draw(Protocol):
@@ -95,9 +102,12 @@ class Evaluation:
         seed: int,
         baselines: Callable[[int], Baselines],
         density: Density | None = None,
+        values: Values = "unit",
     ):
         self.method, self.images, self.levels, self.seed = method, {"train": train, "test": test}, levels, seed
-        self.baselines, self.density = baselines, density
+        self.baselines, self.density, self.values = baselines, density, values
+        self.errors: Callable[[Tensor, Tensor], Errors] = errors if values == "unit" else errors_on_reals
+        self.features: Callable[[Tensor], Tensor] = pixel_features if values == "unit" else value_features
         self.device = train.device
 
     def noise(self, view: str) -> torch.Generator:
@@ -105,9 +115,9 @@ class Evaluation:
         return generator(self.device, self.seed, "evaluate", view)
 
     def batches(self, split: str, limit: int | None = None) -> Iterator[Tensor]:
-        """A split in order.   -> (B, C, H, W) float32 in [0, 1]"""
+        """A split in order.   -> (B, C, H, W) float32"""
         for part in self.images[split][:limit].split(BATCH):
-            yield part.float().div_(self.levels)
+            yield scaled(part, self.levels)
 
     def views(self) -> Views:
         """Every view a metric may need, by name."""
@@ -130,7 +140,7 @@ class Evaluation:
 
     def image_features(self, split: str, views: Views) -> Tensor:
         """Pixels of the first images of a split, no more than there are test images and SAMPLES.   -> (n, F)"""
-        return stack(map(pixel_features, self.batches(split, min(SAMPLES, len(self.images["test"])))))
+        return stack(map(self.features, self.batches(split, min(SAMPLES, len(self.images["test"])))))
 
     def run_through(self, split: str, views: Views) -> Pass:
         """Encode and reconstruct every image of a split."""
@@ -140,10 +150,10 @@ class Evaluation:
             draw = self.method.draw(x, noise)
             x_hat = self.method.decode(draw.z)
             codes.append((draw.z, draw.mean, draw.log_variance))
-            draws.append(errors(x, x_hat))
-            means.append(draws[-1] if draw.z is draw.mean else errors(x, self.method.decode(draw.mean)))
+            draws.append(self.errors(x, x_hat))
+            means.append(draws[-1] if draw.z is draw.mean else self.errors(x, self.method.decode(draw.mean)))
             if len(features) * BATCH < SAMPLES:
-                features.append(pixel_features(x_hat))
+                features.append(self.features(x_hat))
         z, mean, log_variance = zip(*codes, strict=True)
         spread = None if log_variance[0] is None else stack(log_variance)
         joined = Codes(stack(z), stack(mean), spread)
@@ -157,7 +167,7 @@ class Evaluation:
             images = self.method.sample(min(BATCH, n - start), noise)
             if images is None:
                 raise Unavailable("no prior: it samples only from a density fitted to its codes")
-            parts.append(pixel_features(images))
+            parts.append(self.features(images))
         return stack(parts)
 
     def prior_codes(self) -> Tensor:
@@ -179,7 +189,7 @@ class Evaluation:
 
     def density_features(self, codes: Tensor) -> Tensor:
         """Pixels of a density's draws, decoded; they hold the encoder's noise, so none is added (SPEC 1.6).   (n, D) -> (n, F)"""
-        return stack(pixel_features(self.method.decode(z)) for z in codes.split(BATCH))
+        return stack(self.features(self.method.decode(z)) for z in codes.split(BATCH))
 
     def baseline(self) -> Baselines:
         """The untrained references at the method's latent size."""
@@ -200,20 +210,25 @@ def stack(parts: Iterable[Tensor]) -> Tensor:
 
 def join(parts: list[Errors]) -> Errors:
     """Errors of batches as those of the split."""
-    return Errors(*(torch.cat(field) for field in zip(*parts, strict=True)))
+    sse, l1, bce = zip(*parts, strict=True)
+    return Errors(torch.cat(sse), torch.cat(l1), None if bce[0] is None else torch.cat(bce))
 
 
 @torch.no_grad()
 def evaluate(evaluation: Evaluation, metrics: Iterable[Metric], held_out: str) -> dict[str, dict[str, Any]]:
-    """Every metric's entry in a record; with validation images held out, names say validation where they said test."""
+    """Every metric's entry in a record; names and protocols say validation instead of test, and signal instead of image, where it is so."""
     evaluation.method.eval()
     views = evaluation.views()
+    words = [*(SIGNALS if evaluation.values == "real" else ()), *([("test", held_out)] if held_out != "test" else ())]
     entries = {metric.name: measure(metric, views) for metric in metrics}
-    if held_out == "test":
-        return entries
     for entry in entries.values():
-        entry["protocol"] = entry["protocol"].replace("test", held_out)
-    return {name.replace("test", held_out): entry for name, entry in entries.items()}
+        entry["protocol"] = said(entry["protocol"], words)
+    return {said(name, words): entry for name, entry in entries.items()}
+
+
+def said(text: str, words: Iterable[tuple[str, str]]) -> str:
+    """The text with each first word of a pair replaced by the second, pair by pair."""
+    return reduce(lambda text, pair: text.replace(*pair), words, text)
 
 
 def baselines_of(train: Tensor, test: Tensor, levels: int) -> Callable[[int], Baselines]:

@@ -32,7 +32,7 @@ class Player(Protocol):
 
     @property
     def terms(self) -> Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]:
-        """Images in [0, 1] and noise -> named scalars; it moves down "loss"."""
+        """Images and noise -> named scalars; it moves down "loss"."""
 
     @property
     def lr(self) -> float | None:
@@ -107,8 +107,16 @@ class Clock:
         return self.spent
 
 
+def scaled(images: Tensor, levels: int) -> Tensor:
+    """What a method sees of a dataset: pixels in [0, 1] of uint8 images; signals, float32, as they are.   (B, ...) -> (B, ...)"""
+    return images if images.is_floating_point() else images.float().div_(levels)  # of a copy, never of the data themselves
+
+
 class Batches:
-    """Images on the device as uint8, shuffled anew at each epoch by the run's seed; the last partial batch is dropped (SPEC T42)."""
+    """Images on the device as uint8, signals as float32, shuffled anew at each epoch by the run's seed.
+
+    The last partial batch is dropped (SPEC T42).
+    """
 
     def __init__(self, images: Tensor, levels: int, batch_size: int, seed: int):
         self.images, self.levels, self.batch_size, self.seed = images, levels, batch_size, seed
@@ -116,7 +124,7 @@ class Batches:
         self.orders: dict[int, tuple[int, Tensor]] = {}  # of each stream: the epoch, and its permutation
 
     def at(self, step: int, stream: int = 0) -> Tensor:
-        """The batch of a step, a function of seed, step and stream alone.   -> (B, C, H, W) float32 in [0, 1]
+        """The batch of a step, a function of seed, step and stream alone.   -> (B, C, H, W) float32
 
         Streams are independent shuffles, for players that need more than one batch a step.
         """
@@ -124,7 +132,7 @@ class Batches:
         if stream not in self.orders or self.orders[stream][0] != epoch:
             self.orders[stream] = epoch, self.permutation("order", stream, epoch) if stream else self.permutation("order", epoch)
         index = self.orders[stream][1][position * self.batch_size : (position + 1) * self.batch_size]
-        return self.images[index].float().div_(self.levels)
+        return scaled(self.images[index], self.levels)
 
     def permutation(self, *words: object) -> Tensor:
         """A shuffle of the images, by the seed and those words.   -> (N,)"""
@@ -132,8 +140,8 @@ class Batches:
         return torch.randperm(len(self.images), generator=shuffle).to(self.images.device)
 
     def some(self, epoch: int, n: int) -> Tensor:
-        """Up to n images at random, for what is fitted between epochs.   -> (n, C, H, W) float32 in [0, 1]"""
-        return self.images[self.permutation("some", epoch)[:n]].float().div_(self.levels)
+        """Up to n images at random, for what is fitted between epochs.   -> (n, C, H, W) float32"""
+        return scaled(self.images[self.permutation("some", epoch)[:n]], self.levels)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metrics.metric import Metric
+from metrics.metric import Metric, Unavailable
 
 MAX_SIDE = 32
+MAX_VALUES = 4096  # of a row: the roots of larger covariances would take longer than the run
 
 
 def frechet_distance(m1: Tensor, C1: Tensor, m2: Tensor, C2: Tensor) -> Tensor:
@@ -38,8 +39,15 @@ def pixel_features(images: Tensor) -> Tensor:
     return images.flatten(1)
 
 
+def value_features(signals: Tensor) -> Tensor:
+    """Signals as rows of their values, all of them.   (N, C, H, W) -> (N, C·H·W)"""
+    return signals.flatten(1)
+
+
 def frechet_of_features(a: Tensor, b: Tensor) -> Tensor:
-    """Fréchet distance of Gaussians fitted to two sets of features.   (N, D), (M, D) -> ()"""
+    """Fréchet distance of Gaussians fitted to two sets of features.   (N, D), (M, D) -> (); Unavailable for D above MAX_VALUES"""
+    if a.shape[1] > MAX_VALUES:
+        raise Unavailable(f"not computed on more than {MAX_VALUES} values")
     return frechet_distance(*moments(a), *moments(b))
 
 
