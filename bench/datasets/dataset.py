@@ -80,6 +80,7 @@ class Source:
     files: tuple[str, ...] = ()  # relative to the data root; () for one that needs none
     fetch: Callable[[Path], None] | None = None  # downloads `files` into the data root, verified
     verify: Callable[[Path], None] | None = None  # reads `files` and their checksums; raises UserError
+    raw_bytes: int = 0  # of the official files, as they are downloaded
 
     def train_count(self, held_out: Split) -> int:
         """How many images a run trains on."""
