@@ -17,14 +17,15 @@ from bench.errors import UserError
 
 
 def test_list_says_what_is_there(tmp_path: Path) -> None:
-    assert data.state(card(), tmp_path) == ("missing", str(tmp_path / "MNIST" / "raw"))
+    assert data.state(card(), tmp_path) == ("missing", "-", str(tmp_path / "MNIST" / "raw"))
     put(tmp_path)
     rows = data.rows([digits.DATASETS[0], card()], tmp_path)
-    assert rows[0] == ("digits", "real", "1x8x8", "1,437", "360", "CC BY 4.0", "built in", "-")
-    assert rows[1] == ("mnist", "real", "1x28x28", "12", "5", "CC BY-SA 3.0", "present", str(tmp_path / "MNIST" / "raw"))
+    assert rows[0] == ("digits", "real", "1x8x8", "1,437", "360", "CC BY 4.0", "-", "0.1 MB", "built in", "-", "-")
+    facts = ("mnist", "real", "1x28x28", "12", "5", "CC BY-SA 3.0", "12 MB", "0.01 MB")
+    assert rows[1] == (*facts, "present", "good", str(tmp_path / "MNIST" / "raw"))
     assert len(rows[0]) == len(data.HEADERS)
     mnist.load(FAMILY, tmp_path)
-    assert data.state(card(), tmp_path) == ("packed", str(packed_folder(tmp_path)))
+    assert data.state(card(), tmp_path) == ("packed", "good", str(packed_folder(tmp_path)))
 
 
 def test_verify_of_a_built_in_set_compares_it_with_its_card(tmp_path: Path) -> None:
