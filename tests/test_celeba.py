@@ -2,7 +2,9 @@
 
 import math
 import random
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +162,20 @@ def test_a_bad_image_in_another_process_is_named_too(tmp_path: Path, monkeypatch
     put(tmp_path, images={"000005.jpg": b"no image"})
     with pytest.raises(UserError, match=r"000005\.jpg is damaged \(8 bytes\)"):
         load(tmp_path)
+
+
+def test_the_workers_are_at_most_two_tasks_ahead() -> None:
+    taken = []
+
+    def tasks() -> Iterator[list[Encoded]]:
+        for number in range(20):
+            taken.append(number)
+            yield [Encoded(encoded(photo(0)), str(number))]
+
+    with faces.mapper(2) as in_order:
+        for number, _ in enumerate(in_order(partial(faces.block, View(None, 8)), tasks())):
+            assert len(taken) <= number + 2 * 2
+    assert taken == list(range(20))
 
 
 def test_archive_and_folder_give_the_same(tmp_path: Path) -> None:

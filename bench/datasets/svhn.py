@@ -77,7 +77,7 @@ def variable(path: Path, name: str) -> np.ndarray:
     except Exception as error:  # scipy raises ValueError, TypeError, NotImplementedError, zlib.error and its own for damaged files
         raise UserError(f"{path} is damaged ({path.stat().st_size:,} bytes): {' '.join(str(error).split())}") from None
     if name not in found:
-        raise UserError(f"{path} has no variable {name}: it is not one of the files of {URL}")
+        raise UserError(f"{path} has no variable {name} ({path.stat().st_size:,} bytes): it is cut short or not one of the files of {URL}")
     return np.asarray(found[name])
 
 
