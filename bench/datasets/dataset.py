@@ -93,6 +93,7 @@ class Source:
     files: tuple[str, ...] = ()  # relative to the data root; () for one that needs none
     fetch: Callable[[Path], None] | None = None  # downloads `files` into the data root, verified
     verify: Callable[[Path], None] | None = None  # reads `files` and their checksums; raises UserError
+    raw_bytes: int = 0  # of the official files, as they are downloaded
 
     def fault(self, dataset: Dataset) -> str | None:
         """In what a loaded dataset, its validation split held out or not, is not what this card says; None where it is."""
