@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from bench.batches import generator, scaled
 from bench.datasets.dataset import Values
-from bench.train import generator, scaled
 from metrics.frechet import pixel_features, value_features
 from metrics.latent import Channel, Codes
 from metrics.metric import Metric, Unavailable, Views, measure

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.batches import Batches, derive, generator
 from bench.datasets.dataset import Dataset, Source, Values
 from bench.environment import code_hash, describe, peak_memory_mib, reset_peak_memory
 from bench.errors import RunError, UserError, in_a_line
@@ -21,7 +22,7 @@ from bench.second_stage import Second, prepare_second, train_second
 from bench.spec import SCHEMA, Budget, Run
 from bench.states import dump_state, resume, weights_file, weights_hash
 from bench.store import CHECKPOINT, SECOND, Store, write, writing
-from bench.train import Batches, Outcome, Plan, Training, derive, generator, train
+from bench.train import Outcome, Plan, Training, train
 from metrics.metric import Metric
 from metrics.reconstruction import Baselines
 from models.method import AutoEncoder, Recipe

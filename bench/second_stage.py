@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.batches import Batches, derive, generator, scaled
 from bench.errors import UserError
 from bench.registry import Catalogue, hyperparameters
 from bench.spec import Budget, Optimizer, Run
 from bench.spec import Density as Values
-from bench.train import Batches, Clock, Outcome, Plan, Training, derive, generator, scaled, train
+from bench.train import Clock, Outcome, Plan, Training, train
 from models.density import Density, SecondStage
 from models.method import AutoEncoder
 

@@ -14,12 +14,13 @@ import torch
 from small_methods import build, images, noise, training, weights
 from torch import Tensor
 
+from bench.batches import Batches
 from bench.datasets.dataset import Source
 from bench.datasets.pack import find
 from bench.evaluate import Evaluation, baselines_of, evaluate
 from bench.registry import catalogue
 from bench.spec import Budget
-from bench.train import Batches, train
+from bench.train import train
 from metrics.metric import Metric
 from models.method import AutoEncoder, Player, Recipe
 from models.networks.network import Network

@@ -12,12 +12,13 @@ import pytest
 import torch
 from small_methods import build, training
 
+from bench.batches import Batches
 from bench.datasets import data, dsprites, pack
 from bench.datasets.dsprites import SIZES, factors, render
 from bench.errors import UserError
 from bench.registry import catalogue
 from bench.spec import Budget
-from bench.train import Batches, train
+from bench.train import train
 from models.networks.mlp import mlp
 from models.vae import vae_bernoulli
 

@@ -12,8 +12,9 @@ from small_methods import DIM, LEVELS, build, images, noise, normal, pixels, row
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from bench.batches import Batches
 from bench.spec import Budget
-from bench.train import Batches, train
+from bench.train import train
 from models.elbo import Normal
 from models.ladder import prior_gmm
 from models.method import Draw

@@ -11,8 +11,9 @@ import torch
 from small_methods import DIM, LEVELS, build, images, noise, normal, pixels, rows, training, weights
 from torch import Tensor, nn
 
+from bench.batches import Batches
 from bench.spec import Budget
-from bench.train import Batches, train
+from bench.train import train
 from models.elbo import Normal
 from models.ladder import ladder, prior_hier
 from models.method import AutoEncoder

@@ -11,12 +11,13 @@ import skimage.data
 import torch
 from small_methods import build, training
 
+from bench.batches import Batches
 from bench.datasets import photographs
 from bench.datasets.dataset import Dataset
 from bench.errors import UserError
 from bench.registry import catalogue
 from bench.spec import Budget
-from bench.train import Batches, train
+from bench.train import train
 from models.networks.mlp import mlp
 from models.networks.vcae import vcae_shapes3d
 from models.networks.wae import wae_celeba

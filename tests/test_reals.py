@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.distributions import Laplace as TorchLaplace
 
 from bench import suite_file
+from bench.batches import Batches, scaled
 from bench.datasets.dataset import Dataset, Factor, Source
 from bench.errors import UserError
 from bench.evaluate import SIGNALS, Evaluation, baselines_of, evaluate, said
@@ -26,7 +27,7 @@ from bench.figures import CURVE_HEIGHT, CURVE_WIDTH, curves, pictures
 from bench.registry import catalogue
 from bench.run import prepare
 from bench.spec import Budget
-from bench.train import Batches, scaled, train
+from bench.train import train
 from models.cost import Bernoulli, Gaussian, SquaredError
 from models.elbo import Laplace
 from models.networks.mlp import mog_mlp

@@ -14,9 +14,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from bench.batches import Batches
 from bench.datasets import faces, pack
 from bench.datasets.faces import Encoded, View
-from bench.train import Batches
 
 VIEW, BATCH, ROUNDS = View((19, 39, 159, 179), 64), 100, 5
 
