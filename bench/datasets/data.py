@@ -91,7 +91,7 @@ def counted(source: Source, root: Path) -> str:
 def pack(source: Source, root: Path) -> str:
     """Decode the raw files once to uint8, unless that was done; a sentence on where they lie."""
     source.load(root)
-    packed = packs.find(root, source.name, source.convention, source.files) if source.files else None
+    packed = packs.find(root, source.name, source.convention, source.files)
     if packed:
         return f"{source.name}: packed in {packed[0]}"
     return f"{source.name}: loads without a pack of its own"

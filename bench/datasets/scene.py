@@ -156,8 +156,8 @@ def room(o: Vector, d: Vector) -> tuple[Tensor, Vector, Tensor]:
     wall = torch.minimum(x, y)
     ground = -o.z / d.z
     below = (d.z < 0) & (ground < wall)
-    sides = [torch.where(~below & (wall == t), -torch.sign(c), 0.0) for t, c in ((x, d.x), (y, d.y))]
-    return torch.where(below, ground, wall), Vector(*sides, below.to(d.x.dtype)), ~below & (o.z + wall * d.z > HEIGHT)
+    east, north = (torch.where(~below & (wall == t), -torch.sign(c), 0.0) for t, c in ((x, d.x), (y, d.y)))
+    return torch.where(below, ground, wall), Vector(east, north, below.to(d.x.dtype)), ~below & (o.z + wall * d.z > HEIGHT)
 
 
 def lamp(place: Vector, normal: Vector) -> tuple[Tensor, Tensor]:

@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 from rich.console import Console
 from rich.progress import track
@@ -13,6 +13,9 @@ from rich.progress import track
 from bench.datasets import pack, raw
 from bench.datasets.dataset import Dataset, Factor, Source
 from bench.errors import UserError
+
+if TYPE_CHECKING:
+    import h5py
 
 NAME, URL = "shapes3d", "https://github.com/google-deepmind/3d-shapes"
 FOLDER, ARCHIVE = "shapes3d", "3dshapes.h5"
@@ -52,8 +55,10 @@ def damaged(path: Path, what: object) -> UserError:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[h5py.Dataset, h5py.Dataset]]:
+def opened(path: Path) -> Iterator[tuple["h5py.Dataset", "h5py.Dataset"]]:
     """The file's images and labels, of the shapes and types they must have; UserError says what is wrong."""
+    import h5py  # only those who have the file need it
+
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -74,7 +79,9 @@ def ranked(labels: np.ndarray, path: Path) -> np.ndarray:
     wrong = np.argwhere(found != factors(np.arange(len(found))))
     if len(wrong):
         row, column = wrong[0]
-        raise UserError(f"{path}: label {row:,} has {FACTORS[column].name} {labels[row, column]}, not as in the official order; from {URL}?")
+        raise UserError(
+            f"{path}: label {row:,} has {FACTORS[column].name} {labels[row, column]}, not as in the official order; from {URL}?"
+        )
     return found.astype(np.int64)
 
 
