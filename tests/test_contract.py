@@ -253,9 +253,11 @@ def test_a_dataset_has_a_whole_card(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KNOWN.datasets)
-def test_a_dataset_is_what_its_card_says(name: str) -> None:
+def test_a_dataset_is_what_its_card_says(name: str, tmp_path: Path) -> None:
     source: Source = KNOWN.datasets[name]
-    root = Path(os.environ.get("LATENTBENCH_DATA", ""))
+    if not source.files and math.prod(source.shape) * sum(source.counts.values()) > 2**28:
+        pytest.skip(f"{name}: too large to draw for a test; its own tests draw parts of it")
+    root = Path(os.environ["LATENTBENCH_DATA"]) if source.files and "LATENTBENCH_DATA" in os.environ else tmp_path
     if source.files and not (os.environ.get("LATENTBENCH_DATA") and all((root / file).exists() for file in source.files)):
         pytest.skip(f"{name}: its files are not in LATENTBENCH_DATA")
     if source.counts["train"] * math.prod(source.shape) > LARGE and not find(root, name, source.convention, source.files):
