@@ -112,10 +112,7 @@ def scaled(images: Tensor, levels: int) -> Tensor:
 
 
 class Batches:
-    """Images on the device as uint8, signals as float32, shuffled anew at each epoch by the run's seed.
-
-    The last partial batch is dropped (SPEC T42).
-    """
+    """Images or signals on the device, shuffled anew at each epoch by the run's seed; the last partial batch is dropped (SPEC T42)."""
 
     def __init__(self, images: Tensor, levels: int, batch_size: int, seed: int):
         self.images, self.levels, self.batch_size, self.seed = images, levels, batch_size, seed
@@ -123,20 +120,15 @@ class Batches:
         self.orders: dict[int, tuple[int, Tensor]] = {}  # of each stream: the epoch, and its permutation
 
     def at(self, step: int, stream: int = 0) -> Tensor:
-        """The batch of a step, a function of seed, step and stream alone.   -> (B, C, H, W) float32
-
-        Streams are independent shuffles, for players that need more than one batch a step.
-        """
+        """The batch of a step, by the seed and one of several independent shuffles.   -> (B, C, H, W) float32"""
         epoch, position = divmod(step, self.per_epoch)
         if stream not in self.orders or self.orders[stream][0] != epoch:
             self.orders[stream] = epoch, self.permutation("order", stream, epoch) if stream else self.permutation("order", epoch)
-        index = self.orders[stream][1][position * self.batch_size : (position + 1) * self.batch_size]
-        return scaled(self.images[index], self.levels)
+        return scaled(self.images[self.orders[stream][1][position * self.batch_size :][: self.batch_size]], self.levels)
 
     def permutation(self, *words: object) -> Tensor:
         """A shuffle of the images, by the seed and those words.   -> (N,)"""
-        shuffle = generator(torch.device("cpu"), self.seed, *words)
-        return torch.randperm(len(self.images), generator=shuffle).to(self.images.device)
+        return torch.randperm(len(self.images), generator=generator(torch.device("cpu"), self.seed, *words)).to(self.images.device)
 
     def some(self, epoch: int, n: int) -> Tensor:
         """Up to n images at random, for what is fitted between epochs.   -> (n, C, H, W) float32"""
