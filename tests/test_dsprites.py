@@ -4,6 +4,7 @@ import hashlib
 import io
 import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_places_move_a_shape_and_nothing_else(shape: int, orientation: int) -> N
         rows, columns = np.nonzero(image)
         centres.append((columns.mean() + 0.5 - 32 * x / 31, rows.mean() + 0.5 - 32 * y / 31))
     np.testing.assert_array_equal(drawn(shape=shape, x=0)[:, :32], drawn(shape=shape, x=31)[:, 32:])  # 32 pixels from end to end
-    assert areas == pytest.approx([areas[0]] * 5, rel=0.03)
+    assert areas == pytest.approx([areas[0]] * 5, rel=0.11)  # a level square of 19.2 pixels covers 19 or 20 of them a side
     assert np.ptp(centres, axis=0).max() < 0.3
 
 
@@ -203,7 +204,11 @@ def test_an_official_archive_loads_packs_and_trains(tmp_path: Path, monkeypatch:
     np.testing.assert_array_equal(found.test_factors, found.train_factors[of])
     (card,) = [source for source in dsprites.DATASETS if source.name == "dsprites"]
     assert replace(card, counts={"train": 72, "test": 20}).fault(found) is None
+    content = path.read_bytes()
+    blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    card = replace(card, verify=partial(dsprites.verify, blob=blob))
     assert data.state(card, tmp_path)[0] == "packed"
+    assert data.verify(card, tmp_path).startswith("dsprites: raw files and pack ")
     path.unlink()
     assert official(tmp_path).sha256() == found.sha256()
     batches = Batches(torch.from_numpy(found.train), found.levels, 24, seed=0)
