@@ -242,10 +242,15 @@ def test_a_killed_packing_goes_on_and_its_workers_end(tmp_path: Path, many: Path
     assert finish(many) == load(tmp_path / "b", splits=MANY).sha256()
 
 
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    return [pid for pid in pids() if group_of(pid) == process.pid and b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
 def test_a_killed_worker_is_said_and_the_packing_goes_on(many: Path) -> None:
     process = start(many)
+    until(lambda: len(workers_of(process)) >= 2, "its workers")
+    workers = workers_of(process)
     until(lambda: rows_done(many) >= 20, "twenty images")
-    workers = [pid for pid in pids() if group_of(pid) == process.pid and b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(workers[0], signal.SIGKILL)
     said = process.communicate(timeout=120)[0]
     assert "a worker process was killed, perhaps for memory; what is done is kept, the same command goes on" in said
