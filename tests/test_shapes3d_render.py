@@ -172,6 +172,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A subset of 40 + 10, drawn 16 at a time."""
     for name, value in {"SUBSET_TRAIN": 40, "SUBSET_TEST": 10, "BLOCK": 16}.items():
         monkeypatch.setattr(shapes3d_render, name, value)
+    monkeypatch.setattr(pack, "FALLBACK", Path("nowhere"))  # the whole set may be packed in ./data
 
 
 @pytest.mark.usefixtures("small")
