@@ -132,6 +132,7 @@ def shorten_journal(folder: Path) -> None:
         (lambda folder: (folder / journal.NAME).unlink(), 0),
         (lambda folder: (folder / journal.NAME).write_bytes(b"\xff\n"), 0),
         (lambda folder: (folder / "train.npy").open("ab").write(b"half a block that has no line"), 20),
+        (lambda folder: (folder / "train.npy").open("ab").write(bytes(1000)), 20),
     ],
 )
 def test_what_is_damaged_is_made_again_and_the_rest_is_not(tmp_path: Path, whole: str, damage: Callable, start: int) -> None:
@@ -139,14 +140,32 @@ def test_what_is_damaged_is_made_again_and_the_rest_is_not(tmp_path: Path, whole
     again = Half()
     assert again.load(tmp_path) == whole
     assert again.asked == [start]
+    assert (pack.places(tmp_path, "half", "c")[0] / "train.npy").stat().st_size == 128 + N * 6
 
 
-def test_a_damaged_pack_stopped_again_still_ends_the_same(tmp_path: Path, whole: str) -> None:
+def test_a_damaged_pack_stopped_again_goes_on_from_the_later_stop(tmp_path: Path, whole: str) -> None:
     flip(9 * 6)(stopped(tmp_path))
-    stopped(tmp_path)
+    half = Half(KeyboardInterrupt())
+    half.rows = 42
+    with pytest.raises(KeyboardInterrupt):
+        half.load(tmp_path)
     again = Half()
     assert again.load(tmp_path) == whole
-    assert again.asked == [20]
+    assert (half.asked, again.asked) == ([8], [40])
+
+
+def test_each_array_goes_on_by_itself(tmp_path: Path) -> None:
+    def load(train: Half, test: Half) -> str:
+        streams = {name: pack.Stream.continuable(IMAGES.shape, "|u1", of.blocks) for name, of in (("train", train), ("test", test))}
+        return pack.load(tmp_path, name="half", convention="c", files=(), read=lambda _: streams).sha256()
+
+    with pytest.raises(KeyboardInterrupt):
+        load(Half(), Half(KeyboardInterrupt()))
+    train, test = Half(), Half()
+    found = load(train, test)
+    assert (train.asked, test.asked) == ([50], [20])
+    np.testing.assert_array_equal(np.load(pack.places(tmp_path, "half", "c")[0] / "test.npy"), IMAGES)
+    assert len(found) == 64
 
 
 def test_half_a_pack_of_other_files_is_not_continued(tmp_path: Path) -> None:
