@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from bench import suite_file
+from bench.claims import section
 from bench.curves import picture
 from bench.errors import UserError
 from bench.leaderboard import index, render
@@ -32,7 +33,8 @@ def current(out: Path, suite: Suite) -> bool:
 
 def board(store: Store, suite: Suite) -> str:
     """The text of a leaderboard, with its training curves where they have been drawn."""
-    text, curves = render(suite, store.kept(), store.kept(PROFILE)), picture(store)
+    records, curves = store.kept(), picture(store)
+    text = render(suite, records, store.kept(PROFILE)) + section(suite, records)
     words = "Means over seeds of the terms as each row minimises them; scales of different costs differ."
     return f"{text}\n## Training curves\n\n{words}\n\n![curves]({curves.name})\n" if curves.exists() else text
 
