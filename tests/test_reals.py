@@ -107,7 +107,7 @@ def test_a_hierarchy_decodes_to_reals_too() -> None:
 
 @pytest.mark.parametrize("name", ["vae_bernoulli", "factorvae", "tc_vcae", "wise_ale", "beta_vae"])
 def test_a_bernoulli_method_on_signals_is_one_clear_line(name: str, tmp_path: Path) -> None:
-    (tmp_path / "s.toml").write_text(f"[methods.{name}]\n".join([(ROOT / "bench/suites/mog.toml").read_text().split("[methods")[0], ""]))
+    (tmp_path / "s.toml").write_text(f"[methods.{name}]\n".join([(ROOT / "bench/suites/sine-cpu.toml").read_text().split("[methods")[0], ""]))
     (run, *_) = suite_file.read(str(tmp_path / "s.toml")).runs("cpu")
     with pytest.raises(UserError) as caught:
         prepare(run, KNOWN)
