@@ -11,7 +11,6 @@ import math
 import torch
 from torch import Tensor
 
-
 FARTHEST = 1e15  # deviations: an overlap there is 0, its square still a number
 
 
