@@ -7,7 +7,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from bench import feature_views
 from bench.train import generator
+from metrics.features.network import eight_bit
 from metrics.frechet import pixel_features
 from metrics.latent import Channel, Codes
 from metrics.metric import Metric, Unavailable, Views, measure
@@ -74,13 +76,20 @@ class Method(Protocol):
         """-> (n, C, H, W)"""
 
 
+class Shown(NamedTuple):
+    """What is kept of images that are compared as a set."""
+
+    features: Tensor  # pixels, (n, F)
+    images: Tensor  # 8 bit, for feature networks, (n, C, H, W) uint8
+
+
 class Pass(NamedTuple):
     """All that one pass over a split leaves: images are decoded once from the noise draw and once from the mean code."""
 
     codes: Codes
     draw: Errors
     mean: Errors
-    features: Tensor  # of the first SAMPLES reconstructions from the noise draw, (n, F)
+    shown: Shown  # the first SAMPLES reconstructions from the noise draw
 
 
 class Evaluation:
@@ -95,9 +104,10 @@ class Evaluation:
         seed: int,
         baselines: Callable[[int], Baselines],
         density: Density | None = None,
+        features: feature_views.Features | None = None,
     ):
         self.method, self.images, self.levels, self.seed = method, {"train": train, "test": test}, levels, seed
-        self.baselines, self.density = baselines, density
+        self.baselines, self.density, self.features = baselines, density, features
         self.device = train.device
 
     def noise(self, view: str) -> torch.Generator:
@@ -109,56 +119,64 @@ class Evaluation:
         for part in self.images[split][:limit].split(BATCH):
             yield part.float().div_(self.levels)
 
-    def views(self) -> Views:
-        """Every view a metric may need, by name."""
-        makers: dict[str, Callable[[Views], Any]] = {}
+    def views(self, metrics: Iterable[Metric] = ()) -> Views:
+        """Every view a metric may need, by name, and those of the feature networks that these metrics are on."""
+        makers = feature_views.makers(feature_views.networks_of(metrics), self.features)
         for split in self.images:
             makers[f"{split}.pass"] = partial(self.run_through, split)
-            makers[f"{split}.errors.draw"] = partial(of_pass, split, "draw")
-            makers[f"{split}.errors.mean"] = partial(of_pass, split, "mean")
-            makers[f"{split}.codes"] = partial(of_pass, split, "codes")
+            makers[f"{split}.errors.draw"] = partial(part_of, f"{split}.pass", "draw")
+            makers[f"{split}.errors.mean"] = partial(part_of, f"{split}.pass", "mean")
+            makers[f"{split}.codes"] = partial(part_of, f"{split}.pass", "codes")
             makers[f"{split}.features.pixels"] = partial(self.image_features, split)
-        makers["reconstructions.features.pixels"] = lambda views: views["test.pass"].features
-        makers["samples.features.pixels"] = lambda views: self.sample_features()
+            makers[f"{split}.images"] = partial(self.compared, split)
+        makers["reconstructions"] = lambda views: views["test.pass"].shown
+        makers["samples"] = lambda views: self.samples()
+        makers["density_samples"] = lambda views: self.density_samples(views["density.codes"])
+        for name in ("reconstructions", "samples", "density_samples"):
+            makers[f"{name}.features.pixels"] = partial(part_of, name, "features")
+            makers[f"{name}.images"] = partial(part_of, name, "images")
         makers["prior.codes"] = lambda views: self.prior_codes()
         makers["density"] = lambda views: self.fitted()
         makers["density.codes"] = lambda views: self.fitted().sample(self.sample_count, self.noise("density"))
-        makers["density_samples.features.pixels"] = lambda views: self.density_features(views["density.codes"])
         makers["channel"] = lambda views: self.method.channel
         makers["baselines"] = lambda views: self.baseline()
         return Views(makers)
 
     def image_features(self, split: str, views: Views) -> Tensor:
         """Pixels of the first images of a split, no more than there are test images and SAMPLES.   -> (n, F)"""
-        return stack(map(pixel_features, self.batches(split, min(SAMPLES, len(self.images["test"])))))
+        return stack(map(pixel_features, self.batches(split, self.sample_count)))
+
+    def compared(self, split: str, views: Views) -> Tensor:
+        """The same images in 8 bit.   -> (n, C, H, W) uint8"""
+        return stack(map(eight_bit, self.batches(split, self.sample_count)))
 
     def run_through(self, split: str, views: Views) -> Pass:
         """Encode and reconstruct every image of a split."""
         noise = self.noise(f"{split}.pass")
-        codes, draws, means, features = [], list[Errors](), list[Errors](), list[Tensor]()
+        codes, draws, means, seen = [], list[Errors](), list[Errors](), list[Shown]()
         for x in self.batches(split):
             draw = self.method.draw(x, noise)
             x_hat = self.method.decode(draw.z)
             codes.append((draw.z, draw.mean, draw.log_variance))
             draws.append(errors(x, x_hat))
             means.append(draws[-1] if draw.z is draw.mean else errors(x, self.method.decode(draw.mean)))
-            if len(features) * BATCH < SAMPLES:
-                features.append(pixel_features(x_hat))
+            if len(seen) * BATCH < SAMPLES:
+                seen.append(shown(x_hat))
         z, mean, log_variance = zip(*codes, strict=True)
         spread = None if log_variance[0] is None else stack(log_variance)
         joined = Codes(stack(z), stack(mean), spread)
-        return Pass(joined, join(draws), join(means), stack(features)[:SAMPLES])
+        return Pass(joined, join(draws), join(means), together(seen, SAMPLES))
 
-    def sample_features(self) -> Tensor:
-        """Pixels of as many decoded prior draws as there are test images, up to SAMPLES.   -> (n, F)"""
+    def samples(self) -> Shown:
+        """As many decoded prior draws as there are test images, up to SAMPLES."""
         noise, parts = self.noise("samples"), []
         n = self.sample_count
         for start in range(0, n, BATCH):
             images = self.method.sample(min(BATCH, n - start), noise)
             if images is None:
                 raise Unavailable("no prior: it samples only from a density fitted to its codes")
-            parts.append(pixel_features(images))
-        return stack(parts)
+            parts.append(shown(images))
+        return together(parts)
 
     def prior_codes(self) -> Tensor:
         """As many prior draws as there are test images, up to SAMPLES.   -> (n, D)"""
@@ -177,9 +195,9 @@ class Evaluation:
             raise Unavailable("no density was fitted to its codes")
         return self.density
 
-    def density_features(self, codes: Tensor) -> Tensor:
-        """Pixels of a density's draws, decoded; they hold the encoder's noise, so none is added (SPEC 1.6).   (n, D) -> (n, F)"""
-        return stack(pixel_features(self.method.decode(z)) for z in codes.split(BATCH))
+    def density_samples(self, codes: Tensor) -> Shown:
+        """A density's draws, decoded; they hold the encoder's noise, so none is added (SPEC 1.6).   (n, D)"""
+        return together([shown(self.method.decode(z)) for z in codes.split(BATCH)])
 
     def baseline(self) -> Baselines:
         """The untrained references at the method's latent size."""
@@ -188,9 +206,19 @@ class Evaluation:
         return self.baselines(self.method.dim)
 
 
-def of_pass(split: str, field: str, views: Views) -> Any:
-    """One of the things that the pass over a split left."""
-    return getattr(views[f"{split}.pass"], field)
+def part_of(view: str, field: str, views: Views) -> Any:
+    """One of the things that a view holds."""
+    return getattr(views[view], field)
+
+
+def shown(x_hat: Tensor) -> Shown:
+    """What is kept of a batch.   (B, C, H, W)"""
+    return Shown(pixel_features(x_hat), eight_bit(x_hat))
+
+
+def together(parts: list[Shown], limit: int | None = None) -> Shown:
+    """Batches as one set, its first `limit` images."""
+    return Shown(*(torch.cat(field)[:limit] for field in zip(*parts, strict=True)))
 
 
 def stack(parts: Iterable[Tensor]) -> Tensor:
@@ -207,7 +235,8 @@ def join(parts: list[Errors]) -> Errors:
 def evaluate(evaluation: Evaluation, metrics: Iterable[Metric], held_out: str) -> dict[str, dict[str, Any]]:
     """Every metric's entry in a record; with validation images held out, names say validation where they said test."""
     evaluation.method.eval()
-    views = evaluation.views()
+    metrics = list(metrics)
+    views = evaluation.views(metrics)
     entries = {metric.name: measure(metric, views) for metric in metrics}
     if held_out == "test":
         return entries

@@ -15,6 +15,7 @@ from bench.datasets.dataset import Dataset
 from bench.environment import code_hash, describe, peak_memory_mib, reset_peak_memory
 from bench.errors import RunError, UserError, in_a_line
 from bench.evaluate import Evaluation, baselines_of, evaluate
+from bench.features import FeatureNetworks
 from bench.figures import pictures
 from bench.registry import Catalogue, hyperparameters
 from bench.second_stage import Second, prepare_second, train_second
@@ -38,6 +39,7 @@ class Images:
     levels: int
     sha256: str
     baselines: Callable[[int], Baselines]
+    features: FeatureNetworks
 
 
 @dataclass
@@ -60,7 +62,9 @@ class Context:
             splits = (np.require(split, requirements="W") for split in (dataset.train, dataset.test))  # a packed set is read-only
             train_images, test_images = (torch.from_numpy(split).to(self.device) for split in splits)
             baselines = baselines_of(train_images, test_images, dataset.levels)
-            self.images[key] = Images(train_images, test_images, dataset.levels, dataset.sha256(), baselines)
+            cache = self.store.out / "runs" / ".features"
+            features = FeatureNetworks(run.dataset, train_images, dataset.levels, self.data_root / "weights", cache)
+            self.images[key] = Images(train_images, test_images, dataset.levels, dataset.sha256(), baselines, features)
         return self.images[key]
 
     def read(self, run: Run) -> Dataset:
@@ -198,7 +202,7 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
     entries = {}
     if last.status == "done":
         density = prepared.second.density if prepared.second else None
-        evaluation = Evaluation(method, data.train, data.test, data.levels, run.seed, data.baselines, density)
+        evaluation = Evaluation(method, data.train, data.test, data.levels, run.seed, data.baselines, density, features=data.features)
         entries = evaluate(evaluation, prepared.metrics, run.held_out)
         write(store.folder(run) / "weights.safetensors", weights_file(prepared.tensors()))
         for name, picture in pictures(method, evaluation).items():

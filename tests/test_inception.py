@@ -1,0 +1,137 @@
+"""FID, KID, precision and recall end to end against torch-fidelity, on the same images and the same file of random weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch_fidelity
+from small_features import bytes_of, random_inception
+from torch import Tensor
+from torch.utils.data import Dataset
+from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+
+from metrics.features import inception as module
+from metrics.features.inception import SHA256, inception
+from metrics.features.network import colour
+from metrics.frechet import frechet_of_features
+from metrics.kernel_distance import kernel_distance
+from metrics.metric import Unavailable
+from metrics.precision_recall import real, scores
+
+# layer 64 ends early: 100 images take seconds, and have covariances of full rank, which torch-fidelity's form needs to be exact
+LAYER, N, M = "64", 100, 90
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with a file of random weights, and its hash."""
+    folder = tmp_path_factory.mktemp("weights")
+    return folder, random_inception(folder)
+
+
+def images(n: int, seed: int) -> Tensor:
+    """Noise over a shade, unlike for unlike seeds.   -> (n, 1, 12, 12) uint8"""
+    shade = bytes_of(n, 10 * seed, (1, 1, 1), 0, 80) + 60 * (seed - 1)
+    return (shade + bytes_of(n, seed, (1, 12, 12), 0, 60)).to(torch.uint8)
+
+
+class Colours(Dataset):
+    """What torch-fidelity reads."""
+
+    def __init__(self, images: Tensor):
+        self.images = colour(images)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.images[index]
+
+
+def theirs(samples: Tensor, test: Tensor, folder: Path, layer: str) -> dict[str, float]:
+    return torch_fidelity.calculate_metrics(
+        input1=Colours(samples),
+        input2=Colours(test),
+        feature_extractor_weights_path=str(folder / module.FILE),
+        **{f"feature_layer_{kind}": layer for kind in ("fid", "kid", "prc")},
+        **dict.fromkeys(("fid", "kid", "prc", "save_cpu_ram"), True),
+        kid_subsets=1,
+        kid_subset_size=min(len(samples), len(test)),
+        cuda=False,
+        cache=False,
+        verbose=False,
+        batch_size=32,
+    )
+
+
+def test_all_four_are_torch_fidelitys(weights: tuple[Path, str]) -> None:
+    test, samples = images(N, 1), images(N, 2)
+    net = inception(weights[0], expected=weights[1], layer=LAYER)
+    a, b = net.features(test), net.features(samples)
+    expected = theirs(samples, test, weights[0], LAYER)
+    found = scores(real(a), b)
+    assert frechet_of_features(a, b).item() == pytest.approx(expected["frechet_inception_distance"], rel=1e-6)
+    assert kernel_distance(a, b).item() == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-6)
+    assert (found.precision, found.recall) == pytest.approx((expected["precision"], expected["recall"]), rel=1e-6)
+
+
+def test_of_sets_that_are_alike_too(weights: tuple[Path, str]) -> None:
+    """Where torch-fidelity's float32 would lose the digits of a small kernel distance, it is given float64."""
+    net = inception(weights[0], expected=weights[1], layer=LAYER)
+    test, samples = images(N, 1), images(M, 1).flip(2)
+    a, b = net.features(test), net.features(samples)
+    expected = theirs(samples, test, weights[0], LAYER)
+    assert frechet_of_features(a, b).item() == pytest.approx(expected["frechet_inception_distance"], rel=1e-6)
+    found = scores(real(a), b)
+    assert (found.precision, found.recall) == pytest.approx((expected["precision"], expected["recall"]), rel=1e-6)
+    assert 0 < found.precision != found.recall
+    kid = kid_features_to_metric(a[:M].double(), b.double(), kid_subsets=1, kid_subset_size=M, verbose=False)
+    assert kernel_distance(a[:M], b).item() == pytest.approx(kid[KEY_METRIC_KID_MEAN], rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_layer_of_the_fid(weights: tuple[Path, str]) -> None:
+    test, samples = images(40, 1), images(40, 2)
+    net = inception(weights[0], expected=weights[1])
+    a, b = net.features(test), net.features(samples)
+    assert a.shape == (40, 2048)
+    expected = theirs(samples, test, weights[0], "2048")
+    found = scores(real(a), b)
+    assert kernel_distance(a, b).item() == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-6)
+    assert (found.precision, found.recall) == pytest.approx((expected["precision"], expected["recall"]), rel=1e-6)
+    # of 40 images in 2,048 dimensions its eigenvalues of a product of rank 39 carry the roots of rounding errors
+    assert frechet_of_features(a, b).item() == pytest.approx(expected["frechet_inception_distance"], rel=1e-3)
+
+
+def test_batches_and_order_do_not_change_the_distance(weights: tuple[Path, str]) -> None:
+    net = inception(weights[0], expected=weights[1], layer=LAYER)
+    test, samples = images(70, 1), images(70, 2)
+    order = torch.randperm(70, generator=torch.Generator().manual_seed(0))
+    a, b = net.features(test), net.features(samples)
+    shuffled = torch.cat([net.rows(part) for part in samples[order].split(9)])
+    for distance in (frechet_of_features, kernel_distance):
+        assert distance(a, shuffled).item() == pytest.approx(distance(a, b).item(), rel=1e-6)
+
+
+def test_another_resize_is_another_number(weights: tuple[Path, str]) -> None:
+    """Why the protocol says how images are resized: the same images, enlarged before by half-pixel bilinear."""
+    net = inception(weights[0], expected=weights[1], layer=LAYER)
+    test, samples = images(70, 1), images(70, 2)
+    enlarged = [
+        torch.nn.functional.interpolate(part.float(), (299, 299), mode="bilinear").round().to(torch.uint8) for part in (test, samples)
+    ]
+    usual = frechet_of_features(net.features(test), net.features(samples)).item()
+    assert frechet_of_features(*map(net.features, enlarged)).item() != pytest.approx(usual, rel=1e-3)
+
+
+def test_its_words_say_network_hash_resize_and_layer(weights: tuple[Path, str]) -> None:
+    net = inception(weights[0], expected=weights[1], layer=LAYER)
+    assert net.words == f"features inception-tf, sha256 {weights[1][:16]}, TensorFlow 1 bilinear to 299, layer 64"
+
+
+def test_without_the_real_weights_there_is_no_network(weights: tuple[Path, str], tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=f"^{module.FILE} is not in the folder weights of the data root$"):
+        inception(tmp_path)
+    with pytest.raises(Unavailable, match=f"has sha256 {weights[1][:16]}, expected {SHA256[:16]}$"):
+        inception(weights[0])
