@@ -180,7 +180,7 @@ def list_all(what: str) -> None:
         rows = [[name, first_line(fn), str(inspect.signature(fn)).split(" ->")[0]] for name, fn in sorted(found.items())]
         console.table([ONE[what], "what it is", "values"], rows)
     elif what == "datasets":
-        console.table([*data.HEADERS[:-2]], [list(row[:-2]) for row in data.rows(found.values(), Path("data"))])
+        console.table([*data.HEADERS[: -data.LOCAL]], [list(row[: -data.LOCAL]) for row in data.rows(found.values(), Path("data"))])
     else:
         arrows = {"lower": "↓", "higher": "↑", "target": "→", None: ""}
         console.table(

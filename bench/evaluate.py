@@ -1,23 +1,30 @@
 """Method + dataset -> views, each computed once -> metrics. Batch norm in evaluation mode; a view has a random stream of its own."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from bench import feature_views
-from bench.train import generator
+from bench.batches import generator, scaled
+from bench.datasets.dataset import Values
 from metrics.features.network import eight_bit
-from metrics.frechet import pixel_features
+from metrics.frechet import pixel_features, value_features
 from metrics.latent import Channel, Codes
 from metrics.metric import Metric, Unavailable, Views, measure
-from metrics.reconstruction import Baselines, Errors, errors, pca_sse
+from metrics.reconstruction import Baselines, Errors, errors, errors_on_reals, pca_sse
 
 BATCH = 1000
 SAMPLES = 10_000  # images on each side of a distance between sets (SPEC 5.6)
 PCA_VALUES = 4096  # larger images have no PCA baseline: its covariance would take longer than the run
+SIGNALS = (  # protocols and names of images, in the words of signals
+    ("pixels in [0, 1]", "values as they are"),
+    ("pixels (area-averaged to at most 32×32)", "values as they are"),
+    ("pixel", "value"),
+    ("image", "signal"),
+)
 
 
 class Draw(Protocol):
@@ -76,11 +83,11 @@ class Method(Protocol):
         """-> (n, C, H, W)"""
 
 
-class Shown(NamedTuple):
-    """What is kept of images that are compared as a set."""
+class Images(NamedTuple):
+    """What is kept of images that were decoded or read once."""
 
     features: Tensor  # pixels, (n, F)
-    images: Tensor  # 8 bit, for feature networks, (n, C, H, W) uint8
+    eight_bit: Tensor  # for feature networks, (n, C, H, W) uint8
 
 
 class Pass(NamedTuple):
@@ -89,7 +96,7 @@ class Pass(NamedTuple):
     codes: Codes
     draw: Errors
     mean: Errors
-    shown: Shown  # the first SAMPLES reconstructions from the noise draw
+    images: Images  # the first SAMPLES reconstructions from the noise draw
 
 
 class Evaluation:
@@ -104,10 +111,13 @@ class Evaluation:
         seed: int,
         baselines: Callable[[int], Baselines],
         density: Density | None = None,
-        features: feature_views.Features | None = None,
+        values: Values = "unit",
+        networks: feature_views.Features | None = None,
     ):
         self.method, self.images, self.levels, self.seed = method, {"train": train, "test": test}, levels, seed
-        self.baselines, self.density, self.features = baselines, density, features
+        self.baselines, self.density, self.values, self.networks = baselines, density, values, networks
+        self.errors: Callable[[Tensor, Tensor], Errors] = errors if values == "unit" else errors_on_reals
+        self.features: Callable[[Tensor], Tensor] = pixel_features if values == "unit" else value_features
         self.device = train.device
 
     def noise(self, view: str) -> torch.Generator:
@@ -115,26 +125,25 @@ class Evaluation:
         return generator(self.device, self.seed, "evaluate", view)
 
     def batches(self, split: str, limit: int | None = None) -> Iterator[Tensor]:
-        """A split in order.   -> (B, C, H, W) float32 in [0, 1]"""
+        """A split in order.   -> (B, C, H, W) float32"""
         for part in self.images[split][:limit].split(BATCH):
-            yield part.float().div_(self.levels)
+            yield scaled(part, self.levels)
 
     def views(self, metrics: Iterable[Metric] = ()) -> Views:
-        """Every view a metric may need, by name, and those of the feature networks that these metrics are on."""
-        makers = feature_views.makers(feature_views.networks_of(metrics), self.features)
+        """Every view a metric may need, by name, with those of the feature networks that these metrics are on."""
+        makers = feature_views.makers(feature_views.networks_of(metrics), self.networks)
         for split in self.images:
             makers[f"{split}.pass"] = partial(self.run_through, split)
-            makers[f"{split}.errors.draw"] = partial(part_of, f"{split}.pass", "draw")
-            makers[f"{split}.errors.mean"] = partial(part_of, f"{split}.pass", "mean")
-            makers[f"{split}.codes"] = partial(part_of, f"{split}.pass", "codes")
-            makers[f"{split}.features.pixels"] = partial(self.image_features, split)
-            makers[f"{split}.images"] = partial(self.compared, split)
-        makers["reconstructions"] = lambda views: views["test.pass"].shown
-        makers["samples"] = lambda views: self.samples()
-        makers["density_samples"] = lambda views: self.density_samples(views["density.codes"])
-        for name in ("reconstructions", "samples", "density_samples"):
-            makers[f"{name}.features.pixels"] = partial(part_of, name, "features")
-            makers[f"{name}.images"] = partial(part_of, name, "images")
+            makers[f"{split}.errors.draw"] = partial(of_pass, split, "draw")
+            makers[f"{split}.errors.mean"] = partial(of_pass, split, "mean")
+            makers[f"{split}.codes"] = partial(of_pass, split, "codes")
+            makers[f"{split}.images"] = lambda views, split=split: self.kept(self.batches(split, self.sample_count))
+        makers["reconstructions.images"] = lambda views: views["test.pass"].images
+        makers["samples.images"] = lambda views: self.kept(self.samples())
+        makers["density_samples.images"] = lambda views: self.kept(self.density_samples(views["density.codes"]))
+        for name in feature_views.SETS:
+            makers[f"{name}.features.pixels"] = lambda views, name=name: views[f"{name}.images"].features
+            makers[f"{name}.eight_bit"] = lambda views, name=name: self.seen(views[f"{name}.images"])
         makers["prior.codes"] = lambda views: self.prior_codes()
         makers["density"] = lambda views: self.fitted()
         makers["density.codes"] = lambda views: self.fitted().sample(self.sample_count, self.noise("density"))
@@ -142,41 +151,45 @@ class Evaluation:
         makers["baselines"] = lambda views: self.baseline()
         return Views(makers)
 
-    def image_features(self, split: str, views: Views) -> Tensor:
-        """Pixels of the first images of a split, no more than there are test images and SAMPLES.   -> (n, F)"""
-        return stack(map(pixel_features, self.batches(split, self.sample_count)))
+    def kept(self, batches: Iterable[Tensor]) -> Images:
+        """What is kept of images.   batches of (B, C, H, W)"""
+        return together([self.keep(x) for x in batches])
 
-    def compared(self, split: str, views: Views) -> Tensor:
-        """The same images in 8 bit.   -> (n, C, H, W) uint8"""
-        return stack(map(eight_bit, self.batches(split, self.sample_count)))
+    def keep(self, x: Tensor) -> Images:
+        """What is kept of a batch.   (B, C, H, W)"""
+        return Images(self.features(x), eight_bit(x))
+
+    def seen(self, images: Images) -> Tensor:
+        """What feature networks see.   -> (n, C, H, W) uint8; Unavailable for signals"""
+        if self.values != "unit":
+            raise Unavailable("networks of images have no features of signals")
+        return images.eight_bit
 
     def run_through(self, split: str, views: Views) -> Pass:
         """Encode and reconstruct every image of a split."""
         noise = self.noise(f"{split}.pass")
-        codes, draws, means, seen = [], list[Errors](), list[Errors](), list[Shown]()
+        codes, draws, means, images = [], list[Errors](), list[Errors](), list[Images]()
         for x in self.batches(split):
             draw = self.method.draw(x, noise)
             x_hat = self.method.decode(draw.z)
             codes.append((draw.z, draw.mean, draw.log_variance))
-            draws.append(errors(x, x_hat))
-            means.append(draws[-1] if draw.z is draw.mean else errors(x, self.method.decode(draw.mean)))
-            if len(seen) * BATCH < SAMPLES:
-                seen.append(shown(x_hat))
+            draws.append(self.errors(x, x_hat))
+            means.append(draws[-1] if draw.z is draw.mean else self.errors(x, self.method.decode(draw.mean)))
+            if len(images) * BATCH < SAMPLES:
+                images.append(self.keep(x_hat))
         z, mean, log_variance = zip(*codes, strict=True)
         spread = None if log_variance[0] is None else stack(log_variance)
         joined = Codes(stack(z), stack(mean), spread)
-        return Pass(joined, join(draws), join(means), together(seen, SAMPLES))
+        return Pass(joined, join(draws), join(means), together(images, SAMPLES))
 
-    def samples(self) -> Shown:
-        """As many decoded prior draws as there are test images, up to SAMPLES."""
-        noise, parts = self.noise("samples"), []
-        n = self.sample_count
+    def samples(self) -> Iterator[Tensor]:
+        """As many decoded prior draws as there are test images, up to SAMPLES.   -> (B, C, H, W)"""
+        noise, n = self.noise("samples"), self.sample_count
         for start in range(0, n, BATCH):
             images = self.method.sample(min(BATCH, n - start), noise)
             if images is None:
                 raise Unavailable("no prior: it samples only from a density fitted to its codes")
-            parts.append(shown(images))
-        return together(parts)
+            yield images
 
     def prior_codes(self) -> Tensor:
         """As many prior draws as there are test images, up to SAMPLES.   -> (n, D)"""
@@ -195,9 +208,9 @@ class Evaluation:
             raise Unavailable("no density was fitted to its codes")
         return self.density
 
-    def density_samples(self, codes: Tensor) -> Shown:
-        """A density's draws, decoded; they hold the encoder's noise, so none is added (SPEC 1.6).   (n, D)"""
-        return together([shown(self.method.decode(z)) for z in codes.split(BATCH)])
+    def density_samples(self, codes: Tensor) -> Iterator[Tensor]:
+        """A density's draws, decoded; they hold the encoder's noise, so none is added (SPEC 1.6).   (n, D) -> (B, C, H, W)"""
+        return map(self.method.decode, codes.split(BATCH))
 
     def baseline(self) -> Baselines:
         """The untrained references at the method's latent size."""
@@ -206,19 +219,9 @@ class Evaluation:
         return self.baselines(self.method.dim)
 
 
-def part_of(view: str, field: str, views: Views) -> Any:
-    """One of the things that a view holds."""
-    return getattr(views[view], field)
-
-
-def shown(x_hat: Tensor) -> Shown:
-    """What is kept of a batch.   (B, C, H, W)"""
-    return Shown(pixel_features(x_hat), eight_bit(x_hat))
-
-
-def together(parts: list[Shown], limit: int | None = None) -> Shown:
-    """Batches as one set, its first `limit` images."""
-    return Shown(*(torch.cat(field)[:limit] for field in zip(*parts, strict=True)))
+def of_pass(split: str, field: str, views: Views) -> Any:
+    """One of the things that the pass over a split left."""
+    return getattr(views[f"{split}.pass"], field)
 
 
 def stack(parts: Iterable[Tensor]) -> Tensor:
@@ -226,23 +229,33 @@ def stack(parts: Iterable[Tensor]) -> Tensor:
     return torch.cat(tuple(parts))
 
 
+def together(parts: list[Images], limit: int | None = None) -> Images:
+    """Batches as one set, its first `limit` images."""
+    return Images(*(torch.cat(field)[:limit] for field in zip(*parts, strict=True)))
+
+
 def join(parts: list[Errors]) -> Errors:
     """Errors of batches as those of the split."""
-    return Errors(*(torch.cat(field) for field in zip(*parts, strict=True)))
+    sse, l1, bce = zip(*parts, strict=True)
+    return Errors(torch.cat(sse), torch.cat(l1), None if bce[0] is None else torch.cat(bce))
 
 
 @torch.no_grad()
 def evaluate(evaluation: Evaluation, metrics: Iterable[Metric], held_out: str) -> dict[str, dict[str, Any]]:
-    """Every metric's entry in a record; with validation images held out, names say validation where they said test."""
+    """Every metric's entry in a record; names and protocols say validation instead of test, and signal instead of image, where it is so."""
     evaluation.method.eval()
     metrics = list(metrics)
     views = evaluation.views(metrics)
+    words = [*(SIGNALS if evaluation.values == "real" else ()), *([("test", held_out)] if held_out != "test" else ())]
     entries = {metric.name: measure(metric, views) for metric in metrics}
-    if held_out == "test":
-        return entries
     for entry in entries.values():
-        entry["protocol"] = entry["protocol"].replace("test", held_out)
-    return {name.replace("test", held_out): entry for name, entry in entries.items()}
+        entry["protocol"] = said(entry["protocol"], words)
+    return {said(name, words): entry for name, entry in entries.items()}
+
+
+def said(text: str, words: Iterable[tuple[str, str]]) -> str:
+    """The text with each first word of a pair replaced by the second, pair by pair."""
+    return reduce(lambda text, pair: text.replace(*pair), words, text)
 
 
 def baselines_of(train: Tensor, test: Tensor, levels: int) -> Callable[[int], Baselines]:

@@ -1,4 +1,4 @@
-"""Views on the features of networks: rows of each set of images, the Gaussian fitted to them, their neighbours."""
+"""Views on the features of networks: rows of each set of images, the Gaussian fitted to them, how they lie among the test images."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -34,7 +34,7 @@ def networks_of(metrics: Iterable[Metric]) -> list[str]:
 
 
 def makers(networks: Iterable[str], features: Features | None) -> dict[str, Maker]:
-    """The views of every network; they stand on `<set>.images`, uint8."""
+    """The views of every network; they stand on `<set>.eight_bit`."""
 
     def given() -> Features:
         if features is None:
@@ -47,14 +47,14 @@ def makers(networks: Iterable[str], features: Features | None) -> dict[str, Make
         for name in SETS:
             found[f"{name}.features.{network}"] = partial(rows, name, network, given)
             found[f"{name}.gaussian.{network}"] = partial(gaussian, f"{name}.features.{network}")
-            found[f"{name}.neighbours.{network}"] = partial(neighbours, name, network)
+            found[f"{name}.balls.{network}"] = partial(balls, name, network)
         found[f"real.{network}"] = partial(references, network)
     return found
 
 
 def counts(one: str, other: str, views: Views) -> str:
     """`10,000 against 10,000 images`"""
-    sizes = [len(views[f"{name}.images"]) for name in (one, other)]
+    sizes = [len(views[f"{name}.eight_bit"]) for name in (one, other)]
     return f"{sizes[0]:,} against {sizes[1]:,} images"
 
 
@@ -67,7 +67,7 @@ def rows(name: str, network: str, given: Callable[[], Features], views: Views) -
     """A network's features of a set; without its weights nothing is decoded for it.   -> (N, D)"""
     features = given()
     features.words(network)
-    return features.of(network, views[f"{name}.images"], name in REFERENCES)
+    return features.of(network, views[f"{name}.eight_bit"], name in REFERENCES)
 
 
 def gaussian(of: str, views: Views) -> Gaussian:
@@ -76,10 +76,10 @@ def gaussian(of: str, views: Views) -> Gaussian:
 
 
 def references(network: str, views: Views) -> Real:
-    """The test images' side of what neighbours say."""
+    """The test images' side of precision and recall."""
     return real(views[f"test.features.{network}"])
 
 
-def neighbours(name: str, network: str, views: Views) -> Scores:
+def balls(name: str, network: str, views: Views) -> Scores:
     """Precision, recall, density, coverage of a set among the test images."""
     return scores(views[f"real.{network}"], views[f"{name}.features.{network}"])

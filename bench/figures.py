@@ -1,15 +1,19 @@
-"""Pictures of a trained method: samples (SPEC 7, F1) and reconstructions (F2), as PNG."""
+"""Pictures of a trained method: samples (SPEC 7, F1) and reconstructions (F2; of signals as curves, F15), as PNG."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from bench.datasets.dataset import Values
 from bench.evaluate import Evaluation, Method
 
 COLUMNS, ROWS, HEIGHT = 10, 4, 28  # of a sheet; images smaller than HEIGHT pixels are enlarged by whole factors
+
+CURVES, CURVE_HEIGHT, CURVE_WIDTH, MARGIN = 5, 48, 256, 0.1  # of a sheet of signals: columns, pixels, share of the range left free
 
 
 def sheet(images: Tensor, columns: int = COLUMNS) -> Image.Image:
@@ -40,6 +44,19 @@ def alternate(originals: Tensor, others: Tensor, columns: int = COLUMNS) -> Tens
     return torch.cat([part for pair in pairs for part in pair])
 
 
+def curves(signals: Tensor, low: float, high: float) -> Tensor:
+    """Signals as white curves on black, a column of pixels for each value, `low` at the bottom; longer ones are thinned out.
+
+    (N, ...) -> (N, 1, CURVE_HEIGHT, up to CURVE_WIDTH), 0 or 1
+    """
+    values = signals.flatten(1)
+    values = values[:, :: -(-values.shape[1] // CURVE_WIDTH)]
+    rows = ((high - values) / max(high - low, 1e-12) * (CURVE_HEIGHT - 1)).clamp(0, CURVE_HEIGHT - 1).round()  # (N, W)
+    before = torch.cat([rows[:, :1], rows[:, :-1]], 1)  # a curve is lit from the last value's row to this one's
+    lines = torch.arange(CURVE_HEIGHT, device=signals.device)[:, None]
+    return ((lines >= torch.minimum(rows, before)[:, None]) & (lines <= torch.maximum(rows, before)[:, None])).float()[:, None]
+
+
 @torch.no_grad()
 def pictures(method: Method, evaluation: Evaluation) -> dict[str, bytes]:
     """`samples` from the fitted density or else the prior, and `reconstructions` of held-out images from the mean code."""
@@ -47,7 +64,17 @@ def pictures(method: Method, evaluation: Evaluation) -> dict[str, bytes]:
     n, noise = COLUMNS * ROWS, evaluation.noise("pictures")
     originals = next(evaluation.batches("test", n // 2))
     codes = method.draw(originals, noise).mean
-    found = {"reconstructions": png(sheet(alternate(originals, method.decode(codes))))}
+    shown, columns = drawing(evaluation.values, originals)
+    found = {"reconstructions": png(sheet(alternate(shown(originals), shown(method.decode(codes)), columns), columns))}
     density = evaluation.density
     samples = method.sample(n, noise) if density is None else method.decode(density.sample(n, noise))
-    return found if samples is None else found | {"samples": png(sheet(samples))}
+    return found if samples is None else found | {"samples": png(sheet(shown(samples), columns))}
+
+
+def drawing(values: Values, originals: Tensor) -> tuple[Callable[[Tensor], Tensor], int]:
+    """What turns images or signals into what a sheet takes, all on the scale of the originals; and the sheet's columns."""
+    if values == "unit":
+        return lambda images: images, COLUMNS
+    low, high = originals.min().item(), originals.max().item()
+    free = MARGIN * (high - low)
+    return lambda signals: curves(signals, low - free, high + free), CURVES

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from bench.batches import Batches, generator
 from bench.environment import describe
 from bench.run import Context, Prepared
-from bench.train import Batches, Clock, Training, generator
+from bench.train import Clock, Training
 
 PHASES = ("data", "forward", "regulariser", "backward", "optimiser")
 WARM_UP, TIMED, PROFILED = 10, 30, 10

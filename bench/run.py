@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.datasets.dataset import Dataset
+from bench.batches import Batches, derive, generator
+from bench.datasets.dataset import Dataset, Source, Values
 from bench.environment import code_hash, describe, peak_memory_mib, reset_peak_memory
 from bench.errors import RunError, UserError, in_a_line
 from bench.evaluate import Evaluation, baselines_of, evaluate
@@ -22,7 +23,7 @@ from bench.second_stage import Second, prepare_second, train_second
 from bench.spec import SCHEMA, Budget, Run
 from bench.states import dump_state, resume, weights_file, weights_hash
 from bench.store import CHECKPOINT, SECOND, Store, write, writing
-from bench.train import Batches, Outcome, Plan, Training, derive, generator, train
+from bench.train import Outcome, Plan, Training, train
 from metrics.metric import Metric
 from metrics.reconstruction import Baselines
 from models.method import AutoEncoder, Recipe
@@ -34,12 +35,13 @@ SMOKE_STEPS = 5
 class Images:
     """A dataset on the device, with what is computed once for it."""
 
-    train: Tensor  # (N, C, H, W) uint8
+    train: Tensor  # (N, C, H, W) uint8, or float32 for signals
     test: Tensor
     levels: int
+    values: Values
     sha256: str
     baselines: Callable[[int], Baselines]
-    features: FeatureNetworks
+    networks: FeatureNetworks
 
 
 @dataclass
@@ -62,9 +64,10 @@ class Context:
             splits = (np.require(split, requirements="W") for split in (dataset.train, dataset.test))  # a packed set is read-only
             train_images, test_images = (torch.from_numpy(split).to(self.device) for split in splits)
             baselines = baselines_of(train_images, test_images, dataset.levels)
+            values = self.catalogue.get("dataset", run.dataset).values
             cache = self.store.out / "runs" / ".features"
-            features = FeatureNetworks(run.dataset, train_images, dataset.levels, self.data_root / "weights", cache)
-            self.images[key] = Images(train_images, test_images, dataset.levels, dataset.sha256(), baselines, features)
+            networks = FeatureNetworks(run.dataset, train_images, dataset.levels, self.data_root / "weights", cache)
+            self.images[key] = Images(train_images, test_images, dataset.levels, values, dataset.sha256(), baselines, networks)
         return self.images[key]
 
     def read(self, run: Run) -> Dataset:
@@ -74,13 +77,13 @@ class Context:
             dataset = source.load(self.data_root)
             if run.held_out == "validation":
                 dataset = dataset.with_validation()
-            found, said = dataset.train.shape, (source.train_count(run.held_out), *source.shape)
+            fault = source.fault(dataset)
         except UserError:
             raise
         except Exception as error:  # a plugin's
             raise UserError(f"dataset {run.dataset} cannot be read: {in_a_line(error)}") from error
-        if found != said:
-            raise UserError(f"dataset {run.dataset}: its training images have the shape {found}, its card says {said}")
+        if fault:
+            raise UserError(f"dataset {run.dataset}: {fault}")
         return dataset
 
 
@@ -124,7 +127,7 @@ def prepare(run: Run, catalogue: Catalogue) -> Prepared:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(run.seed, "weights"))
         try:
-            recipe = make(run.latent_dim, **values)
+            recipe = fitting(make(run.latent_dim, **values), source, values)
             method = recipe.assemble(source.shape, run.latent_dim, network)
         except ValueError as error:
             raise UserError(f"{where}: {error}") from None
@@ -133,6 +136,17 @@ def prepare(run: Run, catalogue: Catalogue) -> Prepared:
     plan = Plan(budget, run.optimizer, n // run.batch_size, budget.total_steps(n, run.batch_size))
     second = prepare_second(run, method.dim, catalogue, n, Budget(steps=SMOKE_STEPS))
     return Prepared(run, recipe, method, values, plan, metrics, second)
+
+
+def fitting(recipe: Recipe, source: Source, given: Mapping[str, Any]) -> Recipe:
+    """The recipe for the dataset's range of values; ValueError where it has none."""
+    if source.values == "unit":
+        return recipe
+    try:
+        return recipe.on_reals()
+    except ValueError as error:
+        way = 'set likelihood = "gaussian"' if "likelihood" in given else "use a method with a squared error, such as vae_gauss or wae_mmd"
+        raise ValueError(f"{error}; dataset {source.name} has real values; {way}") from None
 
 
 def execute(run: Run, context: Context, report: Callable[[float], None] | None = None) -> dict[str, Any]:
@@ -202,7 +216,7 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
     entries = {}
     if last.status == "done":
         density = prepared.second.density if prepared.second else None
-        evaluation = Evaluation(method, data.train, data.test, data.levels, run.seed, data.baselines, density, features=data.features)
+        evaluation = Evaluation(method, data.train, data.test, data.levels, run.seed, data.baselines, density, data.values, data.networks)
         entries = evaluate(evaluation, prepared.metrics, run.held_out)
         write(store.folder(run) / "weights.safetensors", weights_file(prepared.tensors()))
         for name, picture in pictures(method, evaluation).items():

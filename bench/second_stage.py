@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.batches import Batches, derive, generator, scaled
 from bench.errors import UserError
 from bench.registry import Catalogue, hyperparameters
 from bench.spec import Budget, Optimizer, Run
 from bench.spec import Density as Values
-from bench.train import Batches, Clock, Outcome, Plan, Training, derive, generator, train
+from bench.train import Clock, Outcome, Plan, Training, train
 from models.density import Density, SecondStage
 from models.method import AutoEncoder
 
@@ -92,6 +93,6 @@ def train_second(
 
 
 def some(batches: Batches) -> Iterator[Tensor]:
-    """Up to CODES images at random.   -> (B, C, H, W) float32 in [0, 1]"""
+    """Up to CODES images at random.   -> (B, C, H, W) float32"""
     for index in batches.permutation("some")[:CODES].split(ENCODED):
-        yield batches.images[index].float().div_(batches.levels)
+        yield scaled(batches.images[index], batches.levels)

@@ -131,9 +131,10 @@ def with_preset(row: dict[str, Any], presets: Mapping[str, Mapping[str, Any]], w
     if "preset" not in row:
         return row
     own = {key: value for key, value in row.items() if key != "preset"}
-    if row["preset"] not in presets:
-        raise UserError(f"{where}.preset: {unknown('preset', str(row['preset']), presets)}")
-    preset = presets[row["preset"]]
+    name = convert(row["preset"], str, f"{where}.preset")
+    if name not in presets:
+        raise UserError(f"{where}.preset: {unknown('preset', name, presets)}")
+    preset = presets[name]
     if isinstance(preset.get("optimizer"), dict) and isinstance(own.get("optimizer"), dict):
         own["optimizer"] = preset["optimizer"] | own["optimizer"]
     return {**preset, **own}

@@ -1,6 +1,5 @@
 """The only training loop: players take turns, a budget ends it, a state resumes it bit for bit (on the CPU)."""
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
+from bench.batches import Batches
 from bench.spec import Budget, Optimizer
 
 BLOCK = 50  # steps between two looks at the losses
@@ -32,7 +32,7 @@ class Player(Protocol):
 
     @property
     def terms(self) -> Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]:
-        """Images in [0, 1] and noise -> named scalars; it moves down "loss"."""
+        """Images and noise -> named scalars; it moves down "loss"."""
 
     @property
     def lr(self) -> float | None:
@@ -75,16 +75,6 @@ class Method(Protocol):
         """The reverse."""
 
 
-def derive(seed: int, *words: object) -> int:
-    """An independent seed for each use of a run's seed."""
-    return int.from_bytes(hashlib.sha256(repr((seed, *words)).encode()).digest()[:7], "big")
-
-
-def generator(device: torch.device, seed: int, *words: object) -> torch.Generator:
-    """A random stream of its own."""
-    return torch.Generator(device).manual_seed(derive(seed, *words))
-
-
 class Clock:
     """Seconds of training only: the device is idle whenever the clock is read, started or stopped."""
 
@@ -105,35 +95,6 @@ class Clock:
         """Stop counting; -> seconds so far."""
         self.spent += self.wait() - self.started
         return self.spent
-
-
-class Batches:
-    """Images on the device as uint8, shuffled anew at each epoch by the run's seed; the last partial batch is dropped (SPEC T42)."""
-
-    def __init__(self, images: Tensor, levels: int, batch_size: int, seed: int):
-        self.images, self.levels, self.batch_size, self.seed = images, levels, batch_size, seed
-        self.per_epoch = len(images) // batch_size
-        self.orders: dict[int, tuple[int, Tensor]] = {}  # of each stream: the epoch, and its permutation
-
-    def at(self, step: int, stream: int = 0) -> Tensor:
-        """The batch of a step, a function of seed, step and stream alone.   -> (B, C, H, W) float32 in [0, 1]
-
-        Streams are independent shuffles, for players that need more than one batch a step.
-        """
-        epoch, position = divmod(step, self.per_epoch)
-        if stream not in self.orders or self.orders[stream][0] != epoch:
-            self.orders[stream] = epoch, self.permutation("order", stream, epoch) if stream else self.permutation("order", epoch)
-        index = self.orders[stream][1][position * self.batch_size : (position + 1) * self.batch_size]
-        return self.images[index].float().div_(self.levels)
-
-    def permutation(self, *words: object) -> Tensor:
-        """A shuffle of the images, by the seed and those words.   -> (N,)"""
-        shuffle = generator(torch.device("cpu"), self.seed, *words)
-        return torch.randperm(len(self.images), generator=shuffle).to(self.images.device)
-
-    def some(self, epoch: int, n: int) -> Tensor:
-        """Up to n images at random, for what is fitted between epochs.   -> (n, C, H, W) float32 in [0, 1]"""
-        return self.images[self.permutation("some", epoch)[:n]].float().div_(self.levels)
 
 
 @dataclass(frozen=True)

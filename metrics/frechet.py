@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metrics.metric import Metric
+from metrics.metric import Metric, Unavailable
 
 MAX_SIDE = 32
+MAX_VALUES = 4096  # of a row: the roots of larger covariances would take longer than the run
 CHUNK = 1000  # rows in float64 at a time
 
 
@@ -117,7 +118,9 @@ def fit(features: Tensor) -> Gaussian:
 
 
 def frechet_of_features(a: Tensor, b: Tensor) -> Tensor:
-    """Fréchet distance of Gaussians fitted to two sets of features.   (N, D), (M, D) -> ()"""
+    """Fréchet distance of Gaussians fitted to two sets of features.   (N, D), (M, D) -> (); Unavailable for D above MAX_VALUES"""
+    if a.shape[1] > MAX_VALUES:
+        raise Unavailable(f"not computed on more than {MAX_VALUES} values")
     return distance(fit(a), fit(b))
 
 
@@ -127,6 +130,11 @@ def pixel_features(images: Tensor) -> Tensor:
     if max(height, width) > MAX_SIDE:
         images = F.adaptive_avg_pool2d(images, (min(height, MAX_SIDE), min(width, MAX_SIDE)))
     return images.flatten(1)
+
+
+def value_features(signals: Tensor) -> Tensor:
+    """Signals as rows of their values, all of them.   (N, C, H, W) -> (N, C·H·W)"""
+    return signals.flatten(1)
 
 
 def pixel_metric(name: str, view: str, words: str, group: str = "samples") -> Metric:

@@ -1,4 +1,4 @@
-"""Errors of a reconstruction x̂ of x, per image, with pixels in [0, 1] (SPEC 0.1, 5.1).
+"""Errors of a reconstruction x̂ of x, per image, with pixels in [0, 1] (SPEC 0.1, 5.1); and of signals, whose values are any.
 
 Sums over the values of an image; means over images are the metrics. Errors of stochastic encoders are taken from one draw
 of the noise (the primary number) and from the mean code (`_mean_code`).
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metrics.metric import Metric
+from metrics.metric import Metric, Unavailable
 
 BCE_FLOOR = 1e-6  # x̂ is clamped to [floor, 1 - floor] in reported cross-entropies, so that a saturated pixel costs 13.8 nats
 
@@ -20,7 +20,14 @@ class Errors(NamedTuple):
 
     sse: Tensor  # (N,)
     l1: Tensor  # (N,), mean over values
-    bce: Tensor  # (N,) nats
+    bce: Tensor | None  # (N,) nats; None of signals: a cross-entropy is one of values in [0, 1]
+
+    def mean(self, kind: str) -> Tensor:
+        """Over the images; Unavailable where the error does not exist.   -> ()"""
+        values = getattr(self, kind)
+        if values is None:
+            raise Unavailable("the values are not in [0, 1], so they have no cross-entropy")
+        return values.mean()
 
 
 def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
@@ -35,10 +42,15 @@ def bernoulli_nll(x: Tensor, logits: Tensor) -> Tensor:
 
 def errors(x: Tensor, x_hat: Tensor) -> Errors:
     """All three errors of a batch.   (B, ...), (B, ...) -> three (B,)"""
+    bounded = x_hat.double().clamp(BCE_FLOOR, 1 - BCE_FLOOR)
+    bce = F.binary_cross_entropy(bounded, x.double(), reduction="none").flatten(1).sum(1)
+    return errors_on_reals(x, x_hat)._replace(bce=bce)
+
+
+def errors_on_reals(x: Tensor, x_hat: Tensor) -> Errors:
+    """Those that signals have, whose values are any real numbers.   (B, ...), (B, ...) -> two (B,)"""
     x, x_hat = x.double(), x_hat.double()
-    bounded = x_hat.clamp(BCE_FLOOR, 1 - BCE_FLOOR)
-    bce = F.binary_cross_entropy(bounded, x, reduction="none").flatten(1).sum(1)
-    return Errors(squared_error(x, x_hat), (x - x_hat).abs().flatten(1).mean(1), bce)
+    return Errors(squared_error(x, x_hat), (x - x_hat).abs().flatten(1).mean(1), None)
 
 
 class Baselines(NamedTuple):
@@ -52,7 +64,7 @@ class Baselines(NamedTuple):
 def pca_sse(train: Tensor, test: Tensor, components: int) -> Baselines:
     """SSE of linear PCA fitted on `train` with that many components, and of the constant mean image (SPEC 2).
 
-    (N, D), (M, D) in [0, 1] -> means over images
+    (N, D), (M, D) -> means over images
     """
     mean = train.mean(0, dtype=torch.float64).to(train.dtype)
     centred, held_out = train - mean, test - mean
@@ -66,12 +78,12 @@ def pca_sse(train: Tensor, test: Tensor, components: int) -> Baselines:
 
 
 KINDS = {
-    "rec_sse": ("sse", "", lambda errors: errors.sse.mean()),
-    "rec_l1_per_pixel_x100": ("absolute error per value, times 100", "", lambda errors: 100 * errors.l1.mean()),
+    "rec_sse": ("sse", "", lambda errors: errors.mean("sse")),
+    "rec_l1_per_pixel_x100": ("absolute error per value, times 100", "", lambda errors: 100 * errors.mean("l1")),
     "rec_bce_sum": (
         f"cross-entropy, x̂ clamped to [{BCE_FLOOR:g}, 1 - {BCE_FLOOR:g}]",
         "nats",
-        lambda errors: errors.bce.mean(),
+        lambda errors: errors.mean("bce"),
     ),
 }
 CODES = {"": ("draw", "one noise draw"), "_mean_code": ("mean", "mean code")}
@@ -101,7 +113,7 @@ def gap(name: str, field: str, fn_name: str, unit: str = "") -> Metric:
     combine = {"minus": lambda test, train: test - train, "ratio": lambda test, train: test / train}[fn_name]
     return Metric(
         name=name,
-        fn=lambda test, train: combine(getattr(test, field).mean(), getattr(train, field).mean()),
+        fn=lambda test, train: combine(test.mean(field), train.mean(field)),
         needs=("test.errors.draw", "train.errors.draw"),
         protocol=f"{field} on test {'minus' if fn_name == 'minus' else 'over'} train; one noise draw",
         source="VCAE Table 1; SPEC 5.1",

@@ -70,7 +70,7 @@ class Laplace(nn.Module):
         super().__init__()
         if not 0 < scale < math.inf:
             raise ValueError(f"scale must be positive, not {scale}")
-        self.output, self.adam = output, adam or Adam()
+        self.output, self.adam, self.range = output, adam or Adam(), (0.0, 1.0)  # range: of an image
         self.scale = nn.Parameter(torch.tensor(scale))  # b'
 
     def prediction(self, y: Tensor) -> Tensor:
@@ -84,8 +84,14 @@ class Laplace(nn.Module):
         return error.sum(1) / b + error.shape[1] * (2 * b).log()
 
     def image(self, y: Tensor) -> Tensor:
-        """(B, ...) -> (B, ...) in [0, 1]"""
-        return self.prediction(y).clamp(0, 1)
+        """(B, ...) -> (B, ...) in [0, 1]; of signals the prediction itself"""
+        return self.prediction(y).clamp(*self.range)
+
+    def on_reals(self) -> "Laplace":
+        """The same with outputs as they are, and its scale at the start."""
+        other = Laplace("identity", scale=self.scale.item(), adam=self.adam)
+        other.range = (-math.inf, math.inf)
+        return other
 
     def players(self, method: AutoEncoder, weight: float) -> list[Player]:
         """b', after the autoencoder, down the same loss: the other terms do not depend on it."""
@@ -98,7 +104,7 @@ class Laplace(nn.Module):
         return [Player("laplace_scale", (self.scale,), terms, lr=self.adam.lr, decay=self.adam.decay, clip=self.adam.clip)]
 
     def __str__(self) -> str:
-        return f"Laplace, learned scale, {self.output}"
+        return f"Laplace, learned scale, {self.output}" + ", not clipped" * (self.range != (0, 1))
 
 
 def entropy(draw: Draw) -> Tensor:

@@ -1,4 +1,4 @@
-"""What every method is made of, and the one class that assembles it (SPEC 1.1).
+"""What every method is made of, and the one class that assembles it (SPEC 1.1). Images have values in [0, 1], signals any.
 
     loss(x) = E_{q(z|x)} [ c(x, G(z)) ]  +  Σ_i λ_i R_i(q, z, p)
 
@@ -47,7 +47,10 @@ class Posterior(Protocol):
 
 
 class Cost(Protocol):
-    """c(x, ·) of a decoder's raw output y, summed over an image's values, and the image x̂ that y stands for."""
+    """c(x, ·) of a decoder's raw output y, summed over an image's values, and the image x̂ that y stands for.
+
+    One that has a form for signals, whose values are any real numbers, gives it by a third method, `on_reals() -> Cost`.
+    """
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """(B, C, H, W), (B, C, H, W) -> (B,)"""
@@ -97,6 +100,12 @@ class Recipe:
     input_noise: float = 0.0  # deviation of the noise that the encoder's images get in training
     pretraining: object | None = None  # a part with `training_begins`
 
+    def on_reals(self) -> "Recipe":
+        """The same for signals, whose values are any real numbers; ValueError where the cost is one of values in [0, 1] alone."""
+        if not hasattr(self.cost, "on_reals"):
+            raise ValueError(f"cost {self.cost} does not say what it is on real values (a method on_reals)")
+        return replace(self, cost=self.cost.on_reals())
+
     def assemble(self, shape: tuple[int, int, int], dim: int, network: Network) -> "AutoEncoder":
         """The method, with networks for images of that shape; ValueError where they do not fit."""
         parts: tuple[object, ...] = (self.posterior, self.cost, self.prior, *(regulariser for _, regulariser in self.regularisers))
@@ -126,7 +135,7 @@ class Player:
 
     name: str
     parameters: tuple[nn.Parameter, ...]
-    terms: Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]  # images in [0, 1], noise -> named scalars
+    terms: Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]  # images, noise -> named scalars
     lr: float | None = None  # None: the suite's
     betas: tuple[float, float] | None = None
     decay: float = 1.0  # its rate's own factor per finished epoch, on top of the suite's schedule
@@ -174,7 +183,7 @@ class AutoEncoder(nn.Module):
         return Channel(self.dim, self.recipe.posterior.variance, self.recipe.power)
 
     def draw(self, x: Tensor, noise: torch.Generator) -> Draw:
-        """One draw of q(z|x) per image.   (B, C, H, W) in [0, 1] -> Draw"""
+        """One draw of q(z|x) per image.   (B, C, H, W) -> Draw"""
         std = self.recipe.input_noise if self.training else 0.0
         seen = x + std * truncated_normal_like(x, noise) if std else x
         return replace(self.recipe.posterior(self.encoder(seen), noise), x=x)
@@ -210,7 +219,7 @@ class AutoEncoder(nn.Module):
     def reached(self, moment: str, epoch: int, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Lets parts with a function of that name be fitted: training_begins, epoch_ended (so many epochs), training_ended.
 
-        some(n) gives up to n training images, (n, C, H, W) in [0, 1].
+        some(n) gives up to n training images, (n, C, H, W).
         """
         for _, part in self.weighted_parts:
             if hasattr(part, moment):

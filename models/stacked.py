@@ -16,7 +16,7 @@ The bracket is E |z_n - z̃_n|² over z̃_n ~ p(·|z_{n+1}) in closed form. The 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -77,7 +77,7 @@ class StackedWAE(nn.Module):
         super().__init__()
         self.recipe, self.weights, self.dims = recipe, weights, generators.dims
         self.encoders, self.generators = nn.ModuleList(list(encoders)[: len(weights)]), generators
-        self.gaussian, self.cost, self.top = SoftplusGaussian(), SquaredError(), StandardNormal(self.dims[-1])
+        self.gaussian, self.cost, self.top = SoftplusGaussian(), recipe.cost, StandardNormal(self.dims[-1])
         self.dim = self.dims[len(weights) - 1]  # d_M
 
     @property
@@ -207,6 +207,11 @@ class Stack:
     mmd: MMD
     penalty: float = 0.0  # λ^Σ; level n has λ^Σ e^{-(n-1)} (section 3.2)
     implicit: bool = False  # only level 1 has an encoder
+    cost: SquaredError = field(default_factory=SquaredError)
+
+    def on_reals(self) -> "Stack":
+        """The same for signals, whose values are any real numbers."""
+        return replace(self, cost=self.cost.on_reals())
 
     def assemble(self, shape: tuple[int, int, int], dim: int, network: Network) -> StackedWAE:
         """The method, with a hierarchy for images of that shape and `dim` latents at its top; ValueError where they do not fit."""
@@ -228,7 +233,7 @@ class Stack:
         penalty = [f"{self.penalty:g} e^(1-n) × {LogVariancePenalty()}"] if self.penalty else []
         return {
             "posterior": f"{SoftplusGaussian()}, {level}",
-            "cost": str(SquaredError()),
+            "cost": str(self.cost),
             "regularisers": ", ".join([*costs, f"w × {self.mmd}", f"w = {self.weights}", *penalty]),
             "prior": "Gaussian levels under N(0, I)",
         }

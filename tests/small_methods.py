@@ -6,8 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from bench.batches import Batches
 from bench.spec import Budget, Optimizer
-from bench.train import Batches, Plan, Training
+from bench.train import Plan, Training
 from models.method import AutoEncoder, Recipe
 from models.networks.network import Network, Pair
 

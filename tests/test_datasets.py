@@ -75,7 +75,8 @@ def test_mnist_verifies_packs_and_lists(real: Dataset, real_root: Path) -> None:
     card = mnist.DATASETS[0]
     assert data.pack(card, real_root) == f"mnist: packed in {pack.places(real_root, 'mnist', card.convention)[0]}"
     assert data.verify(card, real_root).startswith("mnist: raw files and pack ")
-    assert data.rows([card], real_root)[0][:7] == ("mnist", "real", "1x28x28", "60,000", "10,000", "CC BY-SA 3.0", "packed")
+    facts = ("mnist", "real", "1x28x28", "60,000", "10,000", "CC BY-SA 3.0", "12 MB", "55 MB", "packed", "good")
+    assert data.rows([card], real_root)[0][:-1] == facts
     assert data.fetch(card, real_root) == f"mnist: already in {real_root / 'MNIST' / 'raw'}, checksums good"
 
 

@@ -114,6 +114,18 @@ def test_the_scale_is_a_player_of_its_own() -> None:
     assert all(p.grad is None for p in own.parameters)
 
 
+def test_the_scales_player_is_trained_as_its_cost_says() -> None:
+    cost = Laplace(adam=Adam(0.2, 0.9, 0.3))
+    (player,) = cost.players(build(partial(vae_laplace, DIM)), 1.0)
+    assert (player.lr, player.decay, player.clip, player.parameters) == (0.2, 0.9, 0.3, (cost.scale,))
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.5, math.inf, math.nan])
+def test_a_scale_that_cannot_be_is_refused(scale: float) -> None:
+    with pytest.raises(ValueError, match="scale must be positive, not"):
+        Laplace(scale=scale)
+
+
 @pytest.mark.parametrize("values", [{"lr": 0.0}, {"decay": 0.0}, {"clip": -1.0}])
 def test_rates_that_cannot_be_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be positive"):

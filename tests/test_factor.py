@@ -7,8 +7,9 @@ import torch
 from small_methods import DIM, LEVELS, SHAPE, build, images, noise, normal, pixels, rows, tiny_with_batch_norm
 from torch import Tensor, nn
 
+from bench.batches import Batches
 from bench.spec import Budget, Optimizer
-from bench.train import Batches, Plan, Training
+from bench.train import Plan, Training
 from models.cost import Bernoulli
 from models.factor import TotalCorrelation, factorvae, permute_dimensions, tc_cwae, tc_vcae
 from models.method import AutoEncoder, Draw, Recipe

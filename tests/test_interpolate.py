@@ -1,5 +1,6 @@
 """Shortest likely paths: the objective by loops, and what a path does on priors whose shape is known."""
 
+import inspect
 import math
 from functools import partial
 from itertools import pairwise
@@ -26,6 +27,43 @@ def test_the_objective_is_the_loops() -> None:
     likelihood = sum(-0.5 * (x * x + y * y) - math.log(2 * math.pi) for x, y in points[1:-1])
     assert path_loss(path, Normal(2).log_prob).item() == pytest.approx(10 * sum(steps) + 100 * std - likelihood)
     assert path_loss(path, Normal(2).log_prob, length=1, evenness=1).item() == pytest.approx(sum(steps) + std - likelihood)
+
+
+def loss_by_loops(points: list[list[float]]) -> float:
+    """SPEC 7.1 with the code's weights, for p = N(0, I) in two dimensions."""
+    steps = [math.dist(a, b) for a, b in pairwise(points)]
+    mean = sum(steps) / len(steps)
+    std = math.sqrt(sum((s - mean) ** 2 for s in steps) / len(steps))
+    return 10 * sum(steps) + 100 * std + sum(0.5 * (x * x + y * y) for x, y in points[1:-1])
+
+
+def test_a_path_takes_the_codes_steps() -> None:
+    """Adam (0.01; 0.9, 0.95) by loops, each value of the slope within [-1, 1]."""
+    path = straight_path(START, END, 3).double().tolist()
+    first, second = ([[0.0, 0.0] for _ in range(3)] for _ in range(2))
+    for step in range(1, 9):
+        slopes = []
+        for j in range(3):
+            for k in range(2):
+                ends = []
+                for h in (1e-6, -1e-6):
+                    moved = [list(point) for point in path]
+                    moved[j + 1][k] += h
+                    ends.append(loss_by_loops(moved))
+                slopes.append(max(-1.0, min(1.0, (ends[0] - ends[1]) / 2e-6)))
+        for j in range(3):
+            for k in range(2):
+                g = slopes[2 * j + k]
+                first[j][k] = 0.9 * first[j][k] + 0.1 * g
+                second[j][k] = 0.95 * second[j][k] + 0.05 * g * g
+                path[j + 1][k] -= 0.01 * first[j][k] / (1 - 0.9**step) / (math.sqrt(second[j][k] / (1 - 0.95**step)) + 1e-8)
+    found = shortest_likely_path(START.double(), END.double(), Normal(2).log_prob, points=3, iterations=8)
+    assert torch.allclose(found, torch.tensor(path, dtype=torch.float64), atol=1e-5)
+
+
+def test_the_codes_amounts_are_the_defaults() -> None:
+    defaults = {name: p.default for name, p in inspect.signature(shortest_likely_path).parameters.items() if p.default is not p.empty}
+    assert defaults == {"points": 8, "length": 10.0, "evenness": 100.0, "iterations": 500, "lr": 0.01}
 
 
 def test_the_straight_path_is_even_and_has_both_ends() -> None:
@@ -85,7 +123,18 @@ def test_a_nested_prior_interpolates_between_codes_of_codes() -> None:
     assert torch.allclose(found[2], method.decode(prior.decoder(t.mean(0, keepdim=True)))[0], atol=1e-6)
     likely = interpolate(method, pair, noise(), points=3)
     assert torch.allclose(likely[[0, -1]], method.decode(prior.decoder(t)), atol=1e-6)
+    path = shortest_likely_path(t[0], t[1], prior.hyper.log_prob, points=3)
+    assert torch.allclose(likely, method.decode(prior.decoder(path)), atol=1e-5)
+    assert (path - straight_path(t[0], t[1], 3)).abs().max() > 1e-3
+    assert not torch.allclose(likely, found, atol=1e-5)
     assert 0 <= likely.min() <= likely.max() <= 1
+
+
+def test_during_the_warm_up_a_nested_prior_interpolates_between_codes() -> None:
+    method, pair = build(partial(ladder, DIM, width=8, warmup_epochs=1, components=2, samples=2)), images(2)
+    z = method.draw(pair, noise()).mean
+    found = interpolate(method, pair, noise(), points=3)
+    assert torch.allclose(found, method.decode(shortest_likely_path(z[0], z[1], Normal(DIM).log_prob, points=3)), atol=1e-5)
 
 
 def test_no_prior_is_no_path() -> None:

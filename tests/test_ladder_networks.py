@@ -5,8 +5,9 @@ from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F
 from small_methods import noise, normal
-from torch import nn
+from torch import Tensor, nn
 
 from models.ladder import ladder, vae_laplace
 from models.networks.ladder import Mirror, StyledConv, StyleDecoder, glorot, ladder_celeba, ladder_celeba_code, ladder_fashion, ladder_mnist
@@ -75,6 +76,53 @@ def test_features_grow_by_the_papers_sizes() -> None:
         decoder(torch.zeros(1, 4))
     assert sizes[::2] == [(512, 2, 2), (512, 2, 2), (256, 16, 16), (128, 64, 64)]
     assert sizes[1::2] == [(512, 2, 2), (512, 16, 16), (256, 64, 64), (128, 128, 128)]
+
+
+def test_the_style_decoder_is_the_table() -> None:
+    """SPEC 3.5, row by row, with functions instead of layers."""
+    decoder, z = StyleDecoder(4), normal(1, 4, seed=1).float()
+    weights = dict(decoder.named_parameters())
+
+    def layer(x: Tensor, name: str) -> Tensor:
+        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+        return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2) if weight.dim() == 4 else x @ weight.T + bias
+
+    def leaky(x: Tensor) -> Tensor:
+        return torch.where(x > 0, x, 0.2 * x)
+
+    def larger(x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+    def styled(x: Tensor, k: int) -> Tensor:
+        x = layer(x, f"styled.{k}.conv")
+        x = (x - x.mean((2, 3), keepdim=True)) / (x.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+        scale, shift = layer(style, f"styled.{k}.modulation").unflatten(1, (2, -1)).unbind(1)
+        return leaky(x * (1 + scale[..., None, None]) + shift[..., None, None])
+
+    e = style = leaky(layer(z, "embed.0"))
+    for k in range(0, 16, 2):
+        style = leaky(layer(style, f"style.{k}"))
+    x = larger(layer(e[..., None, None], "first.1"))
+    x = styled(styled(x, 0), 1)
+    x = F.interpolate(x, size=(8, 8), mode="bilinear")
+    x = larger(leaky(layer(x, "after.1.1.1")))
+    x = larger(leaky(layer(larger(styled(x, 2)), "after.2.1.1")))
+    x = leaky(layer(larger(styled(x, 3)), "after.3.1.1"))
+    with torch.no_grad():
+        assert torch.allclose(decoder(z), layer(x, "last"), atol=1e-4)
+
+
+@pytest.mark.parametrize("network", [ladder_mnist, ladder_fashion, ladder_celeba, ladder_celeba_code])
+def test_every_layer_starts_as_glorots(network: Network) -> None:
+    for net in network((1, 28, 28) if network in (ladder_mnist, ladder_fashion) else (3, 128, 128), 16, 2):
+        layers = [module for module in net.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+        for layer in layers:
+            area = layer.weight[0, 0].numel()
+            bound = math.sqrt(6 / (area * (layer.weight.shape[0] + layer.weight.shape[1])))
+            assert layer.bias.abs().max() == 0
+            assert layer.weight.abs().max() <= bound * 1.0001
+            assert layer.weight.abs().max() > 0.9 * bound
+        assert len(layers) > 4
 
 
 def test_the_style_scales_and_shifts_each_channel() -> None:

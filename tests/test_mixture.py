@@ -8,12 +8,13 @@ import pytest
 import torch
 from scipy.special import digamma
 from sklearn.mixture import GaussianMixture
-from small_methods import DIM, LEVELS, build, images, noise, normal, pixels, rows, training, weights
+from small_methods import DIM, LEVELS, build, images, noise, normal, pixels, rows, tiny_with_batch_norm, training, weights
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from bench.batches import Batches
 from bench.spec import Budget
-from bench.train import Batches, train
+from bench.train import train
 from models.elbo import Normal
 from models.ladder import prior_gmm
 from models.method import Draw
@@ -165,6 +166,9 @@ def test_training_uses_the_fast_fit_and_evaluation_the_final_one() -> None:
     prior.finish(CODES + 5, noise(1))
     assert torch.allclose(prior.log_prob(z + 5), as_torch(prior.final).log_prob(z + 5), rtol=1e-4)
     assert torch.allclose(prior.train().log_prob(z), as_torch(prior.fast).log_prob(z), rtol=1e-4)
+    point = Draw(z, z, torch.full_like(z, -20.0), noise())
+    assert torch.allclose(prior.expected_log_prob(point), as_torch(prior.fast).log_prob(z), atol=1e-2)
+    assert torch.allclose(prior.eval().expected_log_prob(point), as_torch(prior.final).log_prob(z), atol=1e-2)
     assert prior.eval().sample(4000, noise()).mean(0).tolist() == pytest.approx((CODES.mean(0) + 5).tolist(), abs=0.3)
 
 
@@ -201,6 +205,31 @@ def test_codes_have_the_encoders_noise_and_leave_the_mode_alone() -> None:
     assert method.training
     assert not torch.equal(codes[:5], codes[5:10]), "every pass has noise of its own"
     assert torch.equal(codes[:5], method.draw(images(5), noise(1)).z)
+
+
+def test_codes_of_many_images_are_of_all_of_them_and_of_the_running_moments() -> None:
+    method = build(lambda: prior_gmm(DIM, components=2, samples=2), network=tiny_with_batch_norm)
+    method.draw(2 * images(50), noise())  # running moments that are no batch's own
+    x = images(2300)
+    codes = codes_of(method, x, 2300, noise(1))
+    assert method.training
+    draws = [method.eval().draw(one, noise()) for one in x.split(100)]
+    mean, std = (torch.cat(parts) for parts in zip(*((d.mean, (0.5 * d.log_variance).exp()) for d in draws), strict=True))
+    standard = (codes - mean) / std
+    assert standard.abs().max() < 5, "each is a draw of its own image's posterior"
+    assert standard.std().item() == pytest.approx(1, abs=0.03)
+
+
+def test_fits_ask_for_as_many_codes_as_the_code_has() -> None:
+    method, asked = build(lambda: prior_gmm(DIM, components=2, samples=2)), list[int]()
+
+    def some(n: int) -> Tensor:
+        asked.append(n)
+        return images(min(n, 40))
+
+    method.reached("epoch_ended", 1, some, noise())
+    method.reached("training_ended", 1, some, noise())
+    assert asked == [2_000, 20_000]
 
 
 def test_epochs_fit_the_prior_and_the_end_fits_it_again() -> None:

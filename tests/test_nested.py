@@ -11,8 +11,9 @@ import torch
 from small_methods import DIM, LEVELS, build, images, noise, normal, pixels, rows, training, weights
 from torch import Tensor, nn
 
+from bench.batches import Batches
 from bench.spec import Budget
-from bench.train import Batches, train
+from bench.train import train
 from models.elbo import Normal
 from models.ladder import ladder, prior_hier
 from models.method import AutoEncoder
@@ -56,6 +57,19 @@ def test_the_bound_is_the_loops(raw: float, s: float) -> None:
     epsilon = torch.randn(5, INNER, generator=noise(4))
     expected = [bound_by_loops(prior, one, e, s) for one, e in zip(rows(z), rows(epsilon), strict=True)]
     assert prior.bound(z, noise(4)).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_gradient_of_s_is_the_slope_of_the_loops() -> None:
+    prior, z = make().recipe.prior, normal(5, DIM, seed=1).float()
+    with torch.no_grad():
+        prior.raw_scale.fill_(0.07)
+    epsilon = torch.randn(5, INNER, generator=noise(4))
+
+    def mean_bound(s: float) -> float:
+        return sum(bound_by_loops(prior, one, e, s) for one, e in zip(rows(z), rows(epsilon), strict=True)) / 5
+
+    slope = (mean_bound(0.0701) - mean_bound(0.0699)) / 0.0002
+    assert torch.autograd.grad(prior.bound(z, noise(4)).mean(), prior.raw_scale)[0].item() == pytest.approx(slope, rel=1e-3)
 
 
 def test_the_bound_of_a_mixture_is_that_of_a_normal_but_for_its_last_term() -> None:
@@ -175,7 +189,9 @@ def test_during_the_warm_up_the_prior_is_a_standard_normal(recipe: Callable[...,
     assert torch.equal(prior.sample(3, noise()), Normal(DIM).sample(3, noise()))
     assert [p.start for p in method.players()] == [0, 0, 1, 1]
     method.reached("epoch_ended", 1, images, noise())
+    method.reached("training_ended", 1, images, noise())
     assert prior.warming
+    assert recipe is small_hier or not (prior.hyper.fast.fitted or prior.hyper.final.fitted)
     method.reached("epoch_ended", 2, images, noise())
     assert not prior.warming
     assert torch.equal(prior.log_prob(z), prior.bound(z, noise(0)))
@@ -221,6 +237,30 @@ def test_the_hyper_prior_is_fitted_to_codes_of_codes() -> None:
     before = prior.hyper.final.means.clone()
     method.reached("training_ended", 1, lambda n: images(min(n, 300)), noise(9))
     assert not torch.equal(prior.hyper.final.means, before)
+
+
+def test_a_few_images_give_codes_enough_and_each_with_noise_of_its_own() -> None:
+    """One image, and an outer posterior that is next to a point: what is left is the noise of q(t|z)."""
+    method, asked = make(small_ladder), list[int]()
+    prior, x = method.recipe.prior, images(1)
+    with torch.no_grad():
+        method.encoder[-1].bias[DIM:] = -50.0
+
+    def some(n: int) -> Tensor:
+        asked.append(n)
+        return x
+
+    method.reached("epoch_ended", 1, some, noise(1))
+    fast = weights(prior.hyper.fast)
+    method.reached("training_ended", 1, some, noise(1))
+    assert asked == [2_000, 20_000]
+    for mixture in (prior.hyper.fast, prior.hyper.final):
+        assert mixture.counts.sum().item() == pytest.approx(30, rel=1e-4), "ten for each of three components"
+        assert mixture.fitted
+    assert weights(prior.hyper.fast) == fast, "the end fits the final one alone"
+    t = prior.codes(method, lambda n: x.expand(4000, -1, -1, -1), 2000, noise(5))
+    q = prior.draw(method.draw(x, noise()).z, noise())
+    assert t.std(0).tolist() == pytest.approx((0.5 * q.log_variance[0]).exp().tolist(), rel=0.05)
 
 
 def test_resumed_training_is_bit_identical() -> None:

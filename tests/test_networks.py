@@ -8,8 +8,9 @@ import torch
 from small_methods import images, noise, normal
 from torch import Tensor, nn
 
+from bench.batches import Batches
 from bench.spec import Budget, Optimizer
-from bench.train import Batches, Plan, Training
+from bench.train import Plan, Training
 from models.method import AutoEncoder
 from models.networks.layers import SameTransposedConv, check_shape, same_conv
 from models.networks.mlp import mlp

@@ -33,7 +33,7 @@ def test_a_pack_is_used_without_the_raw_files(tmp_path: Path) -> None:
     mnist.load(FAMILY, tmp_path)
     shutil.rmtree(folder)
     check(mnist.load(FAMILY, tmp_path))
-    assert data.state(card(), tmp_path) == ("packed", str(packed_folder(tmp_path)))
+    assert data.state(card(), tmp_path) == ("packed", "-", str(packed_folder(tmp_path)))
     assert data.verify(card(), tmp_path) == f"mnist: pack {packed_folder(tmp_path)} good"
 
 

@@ -51,6 +51,11 @@ def test_a_rows_own_keys_take_the_presets_place() -> None:
     assert row.optimizer == Optimizer(lr=0.25, milestones=((3, 0.5),)), "the schedule stays"
 
 
+def test_a_rows_optimizer_stands_where_its_preset_has_none() -> None:
+    row = entry('[methods.wae_mmd]\npreset = "code"\noptimizer = { lr = 0.25 }')
+    assert (row.hyperparameters, row.optimizer) == ({"weight": 9.0}, Optimizer(lr=0.25))
+
+
 def test_set_chooses_a_preset_changes_it_and_goes_before_it() -> None:
     table = '[methods.wae_mmd]\npreset = "paper"'
     assert entry(table, "methods.wae_mmd.preset=code").hyperparameters == {"weight": 9.0}
@@ -78,7 +83,8 @@ ROW = '\n[methods.wae_mmd]\npreset = "paper"'
             SUITE + '[methods.wae_mmd]\npreset = "papr"',
             "methods.wae_mmd.preset: unknown preset 'papr'; did you mean 'paper'? known: code, paper",
         ),
-        (SUITE + "[methods.wae_mmd]\npreset = 3", "methods.wae_mmd.preset: unknown preset '3'; known: code, paper"),
+        (SUITE + "[methods.wae_mmd]\npreset = 3", "methods.wae_mmd.preset must be a text, not 3"),
+        (SUITE + '[methods.wae_mmd]\npreset = ["paper"]', "methods.wae_mmd.preset must be a text, not ['paper']"),
         (HEAD + ROW, "methods.wae_mmd.preset: unknown preset 'paper'; known: none"),
         ("presets = 3" + HEAD + ROW, "presets must be tables, [presets.NAME]"),
         ("presets.paper = 3" + HEAD + ROW, "presets.paper must be a table, not 3"),

@@ -8,8 +8,9 @@ import torch
 from small_methods import DIM, build, images, noise, normal, pixels, training, weights
 from torch import Tensor, nn
 
+from bench.batches import Batches
 from bench.spec import Budget
-from bench.train import Batches, train
+from bench.train import train
 from models.method import AutoEncoder, truncated_normal_like
 from models.pretraining import MomentPretraining, moment_mismatch
 from models.prior import StandardNormal
@@ -44,6 +45,51 @@ def test_codes_get_the_priors_moments_and_the_decoder_stays() -> None:
     method.reached("training_begins", 0, some, noise())
     assert moment_mismatch(*codes_and_draws(method)) < min(0.15, before / 3)
     assert weights(method.decoder) == decoder
+
+
+def seen_sizes(method: AutoEncoder) -> list[int]:
+    """How many images the encoder gets each time, from now on."""
+    sizes = list[int]()
+    method.encoder.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    return sizes
+
+
+def test_the_amounts_are_those_of_the_code() -> None:
+    part = MomentPretraining()
+    assert (part.batch, part.steps, part.tolerance) == (1000, 200, 0.1)
+    recipe = wae_mmd(DIM, pretraining_batch=50)
+    assert recipe.pretraining == MomentPretraining(batch=50)
+    method, asked = build(lambda: recipe), list[int]()
+    sizes = seen_sizes(method)
+
+    def pool(n: int) -> Tensor:
+        asked.append(n)
+        return some(n)
+
+    replace(part, batch=50, steps=7, tolerance=0.0).training_begins(0, method, pool, noise())
+    assert sizes == [50] * 7
+    assert asked == [1000], "20 batches to choose from"
+
+
+def test_it_stops_once_the_moments_match() -> None:
+    method = build(lambda: wae_mmd(DIM))
+    sizes = seen_sizes(method)
+    MomentPretraining(batch=400, lr=0.02).training_begins(0, method, some, noise())
+    assert 1 < len(sizes) < 200
+    assert moment_mismatch(*codes_and_draws(method)) < 0.15
+
+
+def test_a_step_is_adams_down_the_mismatch_of_its_own_batch() -> None:
+    """Adam's first steps have the size of its rate; the gradient that is left is of one batch, not the sum of all."""
+    method = build(lambda: wae_mmd(DIM))
+    bias = method.encoder[-1].bias
+    before = bias.detach().clone()
+    MomentPretraining(batch=400, steps=1, tolerance=0.0, lr=0.02).training_begins(0, method, some, noise())
+    assert (bias - before).abs().tolist() == pytest.approx([0.02] * DIM, rel=1e-3)
+    other = build(lambda: wae_mmd(DIM))
+    MomentPretraining(batch=400, steps=20, tolerance=0.0, lr=1e-12).training_begins(0, other, some, noise())
+    one, last = (torch.cat([p.grad.flatten() for p in m.encoder.parameters()]).norm() for m in (method, other))
+    assert last < 3 * one
 
 
 def test_a_matched_encoder_is_left_alone() -> None:
@@ -89,6 +135,8 @@ def test_noise_is_on_what_the_encoder_sees_in_training_alone() -> None:
     spread = (seen[0] - x).flatten()
     assert 0.005 < spread.std() < 0.01
     assert spread.abs().max() <= 0.02 + 1e-6
+    assert (seen[0] - x).std(0).min() > 0.004, "each image has noise of its own"
+    assert method.draw(x, noise()).x is x, "regularisers see the images without it"
     y = method.decoder(method.recipe.posterior(method.encoder(seen[0]), noise()).z)
     assert terms["reconstruction"].item() == pytest.approx((x - y.sigmoid()).square().flatten(1).sum(1).mean().item(), rel=1e-5)
     method.eval()

@@ -9,11 +9,12 @@ from small_methods import SHAPE, images, mmd_by_loops, noise, rows, sse_by_loops
 from torch import Tensor, nn
 
 from bench import suite_file
+from bench.batches import Batches
 from bench.errors import UserError
 from bench.registry import catalogue
 from bench.run import prepare
 from bench.spec import Budget
-from bench.train import Batches, train
+from bench.train import train
 from models.cost import SquaredError
 from models.method import AutoEncoder, Recipe
 from models.networks.mlp import mlp

@@ -46,6 +46,14 @@ def test_samples_have_the_mixtures_moments() -> None:
     assert samples.var(0).tolist() == pytest.approx(p.variance.tolist(), rel=0.05)
 
 
+def test_the_cross_entropy_is_the_mean_over_many_draws() -> None:
+    method = make(samples=3000, std_head="softplus")
+    draw, p = method.draw(X, noise(1)), mixture(method)
+    z = draw.mean + (0.5 * draw.log_variance).exp() * torch.randn(20_000, *draw.mean.shape, generator=noise(2))
+    assert method.prior.expected_log_prob(draw).tolist() == pytest.approx(p.log_prob(z).mean(0).tolist(), abs=0.1)
+    assert not torch.allclose(p.log_prob(draw.z), p.log_prob(z).mean(0), atol=0.1), "one draw would not do"
+
+
 def test_pseudo_inputs_are_images_of_standard_noise() -> None:
     inputs = make(components=300).recipe.prior.inputs
     assert inputs.shape == (300, *SHAPE)

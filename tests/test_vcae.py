@@ -8,8 +8,9 @@ import torch
 from small_methods import DIM, build, images, noise, normal, pixels, rows, sse_by_loops, training, uniform, weights
 from torch import Tensor
 
+from bench.batches import Batches
 from bench.spec import Budget
-from bench.train import Batches, train
+from bench.train import train
 from metrics.reconstruction import squared_error
 from models.method import Draw, Recipe
 from models.posterior import AdditiveNoise

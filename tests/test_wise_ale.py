@@ -5,8 +5,9 @@ import torch
 from small_methods import DIM, SHAPE, build, images, noise, normal
 from torch import Tensor, nn
 
+from bench.batches import Batches
 from bench.spec import Budget, Optimizer
-from bench.train import Batches, Plan, Training
+from bench.train import Plan, Training
 from metrics.pairwise import mixture_kl_bound
 from metrics.reconstruction import bernoulli_nll, squared_error
 from models.method import AutoEncoder, Draw

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets import pack, raw
+from bench.datasets import download, pack, raw
 from bench.datasets.dataset import Dataset, Source
 from bench.errors import UserError
 
@@ -38,6 +38,7 @@ class Family:
     folder: str  # the class's name too
     url: str
     licence: str
+    raw_bytes: int  # of the four archives
     files: tuple[Idx, Idx, Idx, Idx]
 
     @property
@@ -66,6 +67,7 @@ MNIST = Family(
     folder="MNIST",
     url="https://ossci-datasets.s3.amazonaws.com/mnist/",
     licence="CC BY-SA 3.0",
+    raw_bytes=11_594_722,
     files=four(
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
         "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -78,6 +80,7 @@ FASHION = Family(
     folder="FashionMNIST",
     url="https://github.com/zalandoresearch/fashion-mnist#get-the-data",
     licence="MIT",
+    raw_bytes=30_878_645,
     files=four(
         "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
         "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
@@ -171,15 +174,16 @@ def verify(family: Family, root: Path) -> None:
 
 
 def fetch(family: Family, root: Path) -> None:
-    """Download the four files with torchvision's downloader and check them before they enter the data root."""
+    """Download the archives that are missing or damaged from torchvision's mirrors, with its md5s, and compare them with our hashes."""
+    import torchvision
 
-    def arrive(temporary: Path) -> None:
-        import torchvision
-
-        getattr(torchvision.datasets, family.folder)(temporary, download=True)
-        checked(family, temporary)
-
-    raw.download(family.name, root, f"{family.folder}/raw", family.url, arrive)
+    known = getattr(torchvision.datasets, family.folder)
+    files = [
+        download.File(f"{family.folder}/raw/{name}", tuple(f"{mirror}{name}" for mirror in known.mirrors), md5)
+        for name, md5 in known.resources
+    ]
+    download.fetch(family.name, root, files, f"take them from {family.url}")
+    checked(family, root)
 
 
 def source(family: Family) -> Source:
@@ -196,6 +200,7 @@ def source(family: Family) -> Source:
         files=family.paths,
         fetch=partial(fetch, family),
         verify=partial(verify, family),
+        raw_bytes=family.raw_bytes,
     )
 
 

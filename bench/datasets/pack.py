@@ -1,7 +1,8 @@
 """Packed datasets: images decoded once to uint8, beside the raw files, under a name that their convention decides.
 
 `<data root>/packed/<name>-<hash of the convention>/` holds one .npy file per array and meta.json: the arrays' shapes
-and sha256, the raw files' sizes and sha256. Loading compares sizes only; `verify` reads everything.
+and sha256, the raw files' sizes and sha256. Loading compares sizes only; `verify` reads everything. A pack is written
+under a hidden name; what a killed process left there is continued (bench/datasets/journal.py).
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,16 @@ import numpy as np
 from filelock import FileLock
 
 from bench.datasets.dataset import Dataset
+from bench.datasets.journal import Journal
 from bench.datasets.raw import located, writable
 from bench.errors import UserError
 
 FORMAT = 1  # of the files written here; a change packs anew
 SMALL = 256 * 2**20  # bytes; what is smaller is held in memory, what is larger stays on disk
 FALLBACK = Path("data")  # where large sets are packed when the data root cannot be written
+
+
+After = Callable[[int], Iterable[np.ndarray]]  # row -> blocks from there on
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,21 @@ class Stream:
     shape: tuple[int, ...]
     dtype: str
     blocks: Iterable[np.ndarray]
+    after: After | None = None  # the blocks again, from a row on: what is half written can be continued
+
+    @classmethod
+    def continuable(cls, shape: tuple[int, ...], dtype: str, after: After) -> "Stream":
+        """Blocks that can begin at any row."""
+        return cls(shape, dtype, (), after)
 
     @classmethod
     def of(cls, array: np.ndarray) -> "Stream":
         """One block: an array that is in memory anyway."""
         return cls(array.shape, array.dtype.str, (array,))
+
+    def rows_from(self, row: int) -> Iterable[np.ndarray]:
+        """The blocks from a row on; only a stream that is continuable has them for a row that is not the first."""
+        return self.after(row) if self.after else self.blocks
 
     @property
     def nbytes(self) -> int:
@@ -63,7 +79,7 @@ def load(root: Path, *, name: str, convention: str, files: Sequence[str], read: 
         raise UserError("".join([str(error), *spoilt])) from None
     size = sum(stream.nbytes for stream in streams.values())
     if not writable(spots[0]) and size <= SMALL:
-        return dataset({key: np.concatenate(list(stream.blocks)) for key, stream in streams.items()})
+        return dataset({key: np.concatenate(list(stream.rows_from(0))) for key, stream in streams.items()})
     folder = next((place for place in spots if writable(place)), None)
     if folder is None:
         raise UserError(f"cannot pack {name} ({size / 1e6:,.0f} MB): neither {root} nor {FALLBACK} can be written")
@@ -72,6 +88,9 @@ def load(root: Path, *, name: str, convention: str, files: Sequence[str], read: 
         with FileLock(folder.with_name(f"{folder.name}.lock")):
             if not opened(folder, sizes(root, files)):  # another process may have packed it meanwhile
                 write(folder, streams, {"name": name, "convention": convention, "sources": sources(root, files)})
+    except (BrokenExecutor, MemoryError) as error:
+        died = "a worker process was killed, perhaps for memory" if isinstance(error, BrokenExecutor) else "no memory left"
+        raise UserError(f"cannot pack {name} in {folder}: {died}; what is done is kept, the same command goes on") from None
     except OSError as error:
         reason = f"{error.strerror or error}; it takes {size / 1e6:,.1f} MB"
         raise UserError(f"cannot pack {name} in {folder}: {reason}; make room or choose another --data-root") from None
@@ -142,35 +161,48 @@ def sha256(path: Path) -> str:
 
 
 def write(folder: Path, streams: Mapping[str, Stream], facts: Mapping[str, Any]) -> None:
-    """Arrays and meta.json under a temporary name, then renamed: a pack is whole or not there. Raises OSError."""
+    """Arrays and meta.json under a temporary name, then renamed: a pack is whole or not there. Raises OSError.
+
+    The caller holds the lock. What a killed process left under the temporary name is continued if it was made of the same.
+    """
     temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed: the caller holds the lock
+    shapes = {name: [list(stream.shape), stream.dtype] for name, stream in streams.items()}
     try:
-        temporary.mkdir(parents=True)
-        arrays = {name: write_array(temporary / f"{name}.npy", stream) for name, stream in streams.items()}
+        journal = Journal(temporary, {"format": FORMAT, **facts, "shapes": shapes})
+        arrays = {name: write_array(temporary / f"{name}.npy", stream, journal) for name, stream in streams.items()}
         meta = json.dumps({"format": FORMAT, **facts, "arrays": arrays}, indent=1)
         (temporary / "meta.json").write_text(meta, encoding="utf-8")
+        journal.path.unlink()
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
-    except BaseException:  # also Ctrl-C: half of a large set is gigabytes
-        shutil.rmtree(temporary, ignore_errors=True)
+    except BaseException as error:  # half of a large set is gigabytes: kept only if the same command may well go on from it
+        stopped = not isinstance(error, Exception) or isinstance(error, BrokenExecutor | MemoryError)
+        if not (stopped and any(stream.after for stream in streams.values())):
+            shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
-def write_array(path: Path, stream: Stream) -> dict[str, Any]:
-    """One .npy file, block by block; its entry of meta.json. Raises OSError.
+def write_array(path: Path, stream: Stream, journal: Journal | None = None) -> dict[str, Any]:
+    """One .npy file, block by block, after what the journal says is in it; its entry of meta.json. Raises OSError.
 
     Plain writes and not a memory map: on a full disk they raise, where a map kills the process.
     """
+    journal = journal if stream.after else None  # what cannot be continued begins anew
     digest, rows = hashlib.sha256(), 0
-    with path.open("wb") as file:
+    with path.open("r+b" if journal and path.exists() else "w+b") as file:
         header = {"descr": stream.dtype, "fortran_order": False, "shape": stream.shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for block in stream.blocks:
+        if journal:
+            rows = journal.kept(path.stem, file, stream.nbytes // max(1, stream.shape[0]), digest)
+        file.truncate()
+        for block in stream.rows_from(rows):
             data = np.ascontiguousarray(block, dtype=stream.dtype).data
             file.write(data)
             digest.update(data)
             rows += len(block)
+            if journal:
+                file.flush()  # before its line: a block that the journal has is in the file
+                journal.add(path.stem, len(block), data)
         file.flush()
         os.fsync(file.fileno())
     if rows != stream.shape[0]:

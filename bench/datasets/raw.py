@@ -1,5 +1,6 @@
 """Raw files of a dataset: where they lie, what to say when they are missing, downloads that arrive whole or not at all."""
 
+import hashlib
 import os
 import shlex
 import tempfile
@@ -34,6 +35,22 @@ def require(name: str, root: Path, files: Sequence[str], url: str) -> list[Path]
         what = f"dataset {name}: {len(absent)} of {len(files)} files missing in {root / folder}: {', '.join(absent)}"
         raise UserError(f"{what}; {instructions(name, root, folder, url)}")
     return [path for path in found if path is not None]
+
+
+def md5(path: Path) -> str:
+    """Of a whole file; what the official pages give."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def check_md5(path: Path, expected: str, what_to_do: str) -> None:
+    """UserError for a file that is another than the official one."""
+    try:
+        found = md5(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    if found != expected:
+        raise UserError(f"{path} is damaged: {path.stat().st_size:,} bytes with md5 {found}, expected {expected}; {what_to_do}")
 
 
 def writable(folder: Path) -> bool:

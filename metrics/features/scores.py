@@ -85,14 +85,14 @@ class Family:
             for of, (side, against) in SAMPLES.items()
         ]
 
-    def neighbours(self) -> list[Metric]:
+    def balls(self) -> list[Metric]:
         """Precision, recall, density, coverage of samples."""
         kinds = [("precision", K, BALLS), ("recall", K, BALLS), ("density", K_DENSITY, NAEEM), ("coverage", K_DENSITY, NAEEM)]
         return [
             self.metric(
                 f"{kind}_{self.label}_{of}",
                 lambda scores, kind=kind: getattr(scores, kind),
-                (f"{side}.neighbours",),
+                (f"{side}.balls",),
                 f"{kind}, k = {k}, of {against} among test images",
                 source,
                 better="higher",
@@ -103,7 +103,7 @@ class Family:
 
     def all(self) -> list[Metric]:
         """Every metric of the family."""
-        return [*self.frechet(), *self.kernel(), *self.neighbours()]
+        return [*self.frechet(), *self.kernel(), *self.balls()]
 
 
 METRICS = [
