@@ -137,13 +137,13 @@ class Evaluation:
             makers[f"{split}.errors.draw"] = partial(of_pass, split, "draw")
             makers[f"{split}.errors.mean"] = partial(of_pass, split, "mean")
             makers[f"{split}.codes"] = partial(of_pass, split, "codes")
-            makers[f"{split}.images"] = lambda views, split=split: self.kept(self.batches(split, self.sample_count))
+            makers[f"{split}.images"] = partial(self.first, split)
         makers["reconstructions.images"] = lambda views: views["test.pass"].images
         makers["samples.images"] = lambda views: self.kept(self.samples())
         makers["density_samples.images"] = lambda views: self.kept(self.density_samples(views["density.codes"]))
         for name in feature_views.SETS:
-            makers[f"{name}.features.pixels"] = lambda views, name=name: views[f"{name}.images"].features
-            makers[f"{name}.eight_bit"] = lambda views, name=name: self.seen(views[f"{name}.images"])
+            makers[f"{name}.features.pixels"] = partial(self.pixels, name)
+            makers[f"{name}.eight_bit"] = partial(self.seen, name)
         makers["prior.codes"] = lambda views: self.prior_codes()
         makers["density"] = lambda views: self.fitted()
         makers["density.codes"] = lambda views: self.fitted().sample(self.sample_count, self.noise("density"))
@@ -159,11 +159,19 @@ class Evaluation:
         """What is kept of a batch.   (B, C, H, W)"""
         return Images(self.features(x), eight_bit(x))
 
-    def seen(self, images: Images) -> Tensor:
-        """What feature networks see.   -> (n, C, H, W) uint8; Unavailable for signals"""
+    def first(self, split: str, views: Views) -> Images:
+        """The first images of a split, no more than there are test images and SAMPLES."""
+        return self.kept(self.batches(split, self.sample_count))
+
+    def pixels(self, name: str, views: Views) -> Tensor:
+        """Pixels of a set of images.   -> (n, F)"""
+        return views[f"{name}.images"].features
+
+    def seen(self, name: str, views: Views) -> Tensor:
+        """What feature networks see of a set of images.   -> (n, C, H, W) uint8; Unavailable for signals"""
         if self.values != "unit":
             raise Unavailable("networks of images have no features of signals")
-        return images.eight_bit
+        return views[f"{name}.images"].eight_bit
 
     def run_through(self, split: str, views: Views) -> Pass:
         """Encode and reconstruct every image of a split."""

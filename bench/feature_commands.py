@@ -67,17 +67,18 @@ def fetch_backbone(model: str, root: Path) -> str:
     import timm
 
     card = timm.get_pretrained_cfg(model) if timm.is_model(model) else None
-    if card is None or not card.hf_hub_id:
+    source = card.hf_hub_id if card else None
+    if not source:
         raise UserError(f"timm {timm.__version__} has no weights of {model!r} on its hub; its models: timm.list_models(pretrained=True)")
 
     def arrive(temporary: Path) -> None:
         from huggingface_hub import hf_hub_download  # comes with timm
 
         (temporary / WEIGHTS).mkdir()
-        hf_hub_download(card.hf_hub_id, "model.safetensors", local_dir=temporary)
+        hf_hub_download(source, "model.safetensors", local_dir=temporary)
         (temporary / "model.safetensors").rename(temporary / WEIGHTS / f"{model}.safetensors")
 
-    raw.download(f"{TIMM}{model}", root, WEIGHTS, f"model.safetensors of the hub's {card.hf_hub_id} (renamed {model}.safetensors)", arrive)
+    raw.download(f"{TIMM}{model}", root, WEIGHTS, f"model.safetensors of the hub's {source} (renamed {model}.safetensors)", arrive)
     return f"{TIMM}{model}: fetched into {root / WEIGHTS}"
 
 

@@ -20,6 +20,7 @@ FEATURES = 64
 FOLDER = Path(__file__).parent / "weights"
 SHIPPED = {  # dataset -> sha256 of its file in FOLDER, as `features train` writes it
     "digits": "60c0918f3db68b2508f323a8cecc386d00d25bd68d0751e8478d66ced2110876",
+    "mnist": "cb096f369c9d1300bf7d1cad1f7d1ff9cd194ad29018a885b93500d232378d53",
 }
 FACTS = "classifier"  # the key of the file's metadata; one, for several would come in any order
 SAME_IMAGES = {"reduced_mnist": "mnist"}  # datasets whose images another's classifier knows
@@ -47,7 +48,9 @@ class Classifier(nn.Sequential):
 
     def features(self, x: Tensor) -> Tensor:
         """The inputs of the last nonlinearity.   (B, C, H, W) -> (B, FEATURES)"""
-        return self[:-2](x)
+        for layer in list(self)[:-2]:
+            x = layer(x)
+        return x
 
 
 def file_of(dataset: str, weights: Path | None) -> tuple[Path, str | None]:
