@@ -90,7 +90,7 @@ def test_copies_of_the_real_images_are_perfect_and_copies_of_one_are_not() -> No
 
 def test_copies_are_at_distance_zero_however_far_from_the_origin() -> None:
     a = uniform(40, 7, seed=1) + 1000
-    found = scores(real(a.repeat(5, 1)), a[:6].repeat(2, 1))  # every real image five times: balls of radius 0 for k = 3
+    found = scores(real(a.repeat(6, 1)), a[:6].repeat(2, 1))  # every real image six times: balls of radius 0
     assert found.precision == 1
     assert found.density == 0  # which has balls without their surface
 
