@@ -115,6 +115,17 @@ def leaderboard(
         print(boards.publish(out, whole))
 
 
+@app.command()
+def curves(suite: SuiteName, overrides: Set = None, out: Out = HERE) -> None:
+    """Draw the training curves of a suite's runs into its leaderboard."""
+    from bench import boards
+    from bench.curves import draw
+
+    whole = suite_file.read(suite, tuple(overrides or ()))
+    print(draw(out, whole))
+    print(boards.publish(out, whole))
+
+
 @data.command(name="list")
 def data_list(data_root: DataRoot = DATA) -> None:
     """Every dataset: kind, shape, counts, licence, whether it is here."""

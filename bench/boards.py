@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 from bench import suite_file
+from bench.claims import section
+from bench.curves import picture
 from bench.errors import UserError
 from bench.leaderboard import index, render
 from bench.spec import Suite
@@ -30,8 +32,11 @@ def current(out: Path, suite: Suite) -> bool:
 
 
 def board(store: Store, suite: Suite) -> str:
-    """The text of a leaderboard."""
-    return render(suite, store.kept(), store.kept(PROFILE))
+    """The text of a leaderboard, with its training curves where they have been drawn."""
+    records, curves = store.kept(), picture(store)
+    text = render(suite, records, store.kept(PROFILE)) + section(suite, records)
+    words = "Means over seeds of the terms as each row minimises them; scales of different costs differ."
+    return f"{text}\n## Training curves\n\n{words}\n\n![curves]({curves.name})\n" if curves.exists() else text
 
 
 def keep(store: Store, suite: Suite) -> None:

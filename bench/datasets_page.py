@@ -23,7 +23,8 @@ HEAD = """# Datasets
 
 Written from the registry by `python -m bench.datasets_page docs`; what a record calls its `convention` is the line of that name here.
 `python -m bench data list` says which of them are on your machine. A picture shows training images spread over the whole split; there
-is none of a set whose files were not at hand.
+is none of a set whose files were not at hand. That of `shapes3d` is the picture of examples published with the set (Apache 2.0),
+that of `shapes3d_render` the same scenes as this project draws them.
 """
 
 

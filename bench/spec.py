@@ -122,6 +122,17 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A ratio of two rows' values that a paper prints, for the leaderboard to show beside the measured one."""
+
+    metric: str
+    row: str
+    over: str
+    printed: float
+    source: str  # paper and place
+
+
+@dataclass(frozen=True)
 class Suite:
     """A question, the dataset, networks, methods, budget and seeds that answer it."""
 
@@ -140,6 +151,7 @@ class Suite:
     held_out: Literal["test", "validation"] = "test"
     metrics: tuple[str, ...] = ()  # () is every metric
     plugins: tuple[str, ...] = ()  # python files with methods, datasets, metrics, networks of the user's
+    claims: tuple[Claim, ...] = ()  # of the papers, to be compared with
     source: str = ""  # the file it was read from
     text: str = ""  # what the file said
     overrides: tuple[str, ...] = ()

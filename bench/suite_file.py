@@ -10,7 +10,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bench.errors import UserError, unknown
-from bench.spec import Budget, Density, Entry, Optimizer, Suite
+from bench.spec import Budget, Claim, Density, Entry, Optimizer, Suite
 
 SUITES = Path(__file__).parent / "suites"
 STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -113,7 +113,12 @@ def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
     if not isinstance(table.get("plugins", []), list):
         raise UserError(f"plugins must be a list of file names, not {table['plugins']!r}")
     table["plugins"] = [str(path.parent / plugin) for plugin in table.get("plugins", [])]
-    return build(Suite, table, "", methods=entries, **given)
+    suite: Suite = build(Suite, table, "", methods=entries, **given)
+    for number, claim in enumerate(suite.claims):
+        for key, label in (("row", claim.row), ("over", claim.over)):
+            if label not in rows:
+                raise UserError(f"claims[{number}].{key}: {unknown('method', label, rows)}")
+    return suite
 
 
 def tables(value: Any, name: str) -> dict[str, dict[str, Any]]:
@@ -197,7 +202,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:
             raise wrong
         kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
         return tuple(convert(item, kind, f"{where}[{i}]") for i, (item, kind) in enumerate(zip(value, kinds, strict=True)))
-    if hint in (Budget, Optimizer):
+    if hint in (Budget, Optimizer, Claim):
         if not isinstance(value, dict):
             raise wrong
         return build(hint, value, where)

@@ -11,15 +11,19 @@ import math
 import torch
 from torch import Tensor
 
+FARTHEST = 1e15  # deviations: an overlap there is 0, its square still a number
+
 
 def log_overlaps(mean: Tensor, log_variance: Tensor) -> Tensor:
     """log ∫ q(z|x_i) q(z|x_j) dz for every pair, i = j included: a Gaussian in μ_i - μ_j of the summed variances.
 
     (M, D), (M, D) -> (M, M)
+
+    Logarithms throughout: variances of e^-44 have squares, and so gradients, below the smallest float32.
     """
-    variance = log_variance.exp()
-    both = variance[:, None] + variance  # (M, M, D)
-    return -0.5 * ((mean[:, None] - mean).square() / both + both.log() + math.log(2 * math.pi)).sum(-1)
+    log_both = torch.logaddexp(log_variance[:, None], log_variance)  # (M, M, D)
+    apart = ((mean[:, None] - mean) * (-0.5 * log_both).exp()).clamp(-FARTHEST, FARTHEST)
+    return -0.5 * (apart.square() + log_both + math.log(2 * math.pi)).sum(-1)
 
 
 def mixture_kl_bound(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -151,6 +151,7 @@ def test_the_subset_is_fixed_and_its_splits_are_apart() -> None:
 
 
 def test_the_whole_set_is_drawn_once_and_stays_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack, "FALLBACK", Path("nowhere"))  # the whole set may be packed in ./data
     monkeypatch.setattr(dsprites, "COUNT", 2_100)  # two blocks and a part
     monkeypatch.setattr(pack, "SMALL", 2**20)
     (card,) = [source for source in dsprites.DATASETS if source.name == "dsprites_render"]

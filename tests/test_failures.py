@@ -91,7 +91,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 MISTAKES = [
-    (["-s", "digts"], "unknown suite 'digts'; did you mean 'digits'? known: celeba, digits, mnist"),
+    (["-s", "digts"], "unknown suite 'digts'; did you mean 'digits'? known: celeba, celeba-ladder, "),
     (["-s", "nowhere.toml"], "nowhere.toml: no such suite file; known suites: "),
     (["-s", "tiny", "--methods", "aee"], "tiny.toml: unknown method 'aee'; did you mean 'ae'? known: ae, wae_gan"),
     (["-s", "tiny", "--device", "tpu"], "--device must be cpu or cuda, not 'tpu'"),

@@ -132,6 +132,7 @@ def shorten_journal(folder: Path) -> None:
         (lambda folder: (folder / journal.NAME).unlink(), 0),
         (lambda folder: (folder / journal.NAME).write_bytes(b"\xff\n"), 0),
         (lambda folder: (folder / "train.npy").open("ab").write(b"half a block that has no line"), 20),
+        (lambda folder: (folder / "train.npy").open("ab").write(bytes(1000)), 20),
     ],
 )
 def test_what_is_damaged_is_made_again_and_the_rest_is_not(tmp_path: Path, whole: str, damage: Callable, start: int) -> None:
@@ -139,14 +140,32 @@ def test_what_is_damaged_is_made_again_and_the_rest_is_not(tmp_path: Path, whole
     again = Half()
     assert again.load(tmp_path) == whole
     assert again.asked == [start]
+    assert (pack.places(tmp_path, "half", "c")[0] / "train.npy").stat().st_size == 128 + N * 6
 
 
-def test_a_damaged_pack_stopped_again_still_ends_the_same(tmp_path: Path, whole: str) -> None:
+def test_a_damaged_pack_stopped_again_goes_on_from_the_later_stop(tmp_path: Path, whole: str) -> None:
     flip(9 * 6)(stopped(tmp_path))
-    stopped(tmp_path)
+    half = Half(KeyboardInterrupt())
+    half.rows = 42
+    with pytest.raises(KeyboardInterrupt):
+        half.load(tmp_path)
     again = Half()
     assert again.load(tmp_path) == whole
-    assert again.asked == [20]
+    assert (half.asked, again.asked) == ([8], [40])
+
+
+def test_each_array_goes_on_by_itself(tmp_path: Path) -> None:
+    def load(train: Half, test: Half) -> str:
+        streams = {name: pack.Stream.continuable(IMAGES.shape, "|u1", of.blocks) for name, of in (("train", train), ("test", test))}
+        return pack.load(tmp_path, name="half", convention="c", files=(), read=lambda _: streams).sha256()
+
+    with pytest.raises(KeyboardInterrupt):
+        load(Half(), Half(KeyboardInterrupt()))
+    train, test = Half(), Half()
+    found = load(train, test)
+    assert (train.asked, test.asked) == ([50], [20])
+    np.testing.assert_array_equal(np.load(pack.places(tmp_path, "half", "c")[0] / "test.npy"), IMAGES)
+    assert len(found) == 64
 
 
 def test_half_a_pack_of_other_files_is_not_continued(tmp_path: Path) -> None:
@@ -194,17 +213,24 @@ from pathlib import Path
 sys.path.insert(0, "tests")
 from small_celeba import load
 from bench.datasets import faces
+from bench.datasets.journal import Journal
 from bench.errors import UserError
 faces.BLOCK_BYTES, faces.cores = 3 * 64 * 64, lambda: 2
+root, add = Path(sys.argv[1]), Journal.add
+def wait(self, *block):
+    add(self, *block)
+    while len(self.blocks) == 24 and not (root / "go").exists():
+        time.sleep(0.01)
+Journal.add = wait
 try:
-    print(load(Path(sys.argv[1]), splits=(0, 0, 0, 0, 2) * 24).sha256())
+    print(load(root, splits=(0, 0, 0, 0, 2) * 24).sha256())
 except UserError as error:
     print(error)
 """
 
 
 def start(root: Path) -> subprocess.Popen[str]:
-    """Packing by two workers, one image a block, in a process group of its own."""
+    """Packing by two workers, one image a block, in a process group of its own; it waits when 24 are done, until `go` is there."""
     command = [sys.executable, "-c", SLOW, str(root)]
     return subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True, start_new_session=True)
 
@@ -224,7 +250,7 @@ def many(tmp_path: Path) -> Path:
 def finish(root: Path) -> str:
     """Pack again where the images that are done cannot be decoded any more; the hash."""
     done, images = rows_done(root), root / "celeba" / "img_align_celeba"
-    assert 20 <= done < len(MANY)
+    assert 24 <= done < len(MANY)
     lists = celeba.chosen(small(splits=MANY), root / "celeba" / "list_eval_partition.txt")
     for name in [*lists["train"], *lists["test"]][:done]:
         (images / name).write_bytes(b"not to be decoded again")
@@ -233,7 +259,7 @@ def finish(root: Path) -> str:
 
 def test_a_killed_packing_goes_on_and_its_workers_end(tmp_path: Path, many: Path) -> None:
     process = start(many)
-    until(lambda: rows_done(many) >= 20, "twenty images")
+    until(lambda: rows_done(many) == 24, "24 images")
     assert len([pid for pid in pids() if group_of(pid) == process.pid]) >= 3  # it, and its workers
     process.kill()  # SIGKILL, to it alone
     assert process.communicate(timeout=120)[0] == ""
@@ -244,9 +270,10 @@ def test_a_killed_packing_goes_on_and_its_workers_end(tmp_path: Path, many: Path
 
 def test_a_killed_worker_is_said_and_the_packing_goes_on(many: Path) -> None:
     process = start(many)
-    until(lambda: rows_done(many) >= 20, "twenty images")
+    until(lambda: rows_done(many) == 24, "24 images")
     workers = [pid for pid in pids() if group_of(pid) == process.pid and b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(workers[0], signal.SIGKILL)
+    (many / "go").touch()
     said = process.communicate(timeout=120)[0]
     assert "a worker process was killed, perhaps for memory; what is done is kept, the same command goes on" in said
     finish(many)

@@ -107,13 +107,14 @@ def test_a_hierarchy_decodes_to_reals_too() -> None:
 
 @pytest.mark.parametrize("name", ["vae_bernoulli", "factorvae", "tc_vcae", "wise_ale", "beta_vae"])
 def test_a_bernoulli_method_on_signals_is_one_clear_line(name: str, tmp_path: Path) -> None:
-    (tmp_path / "s.toml").write_text(f"[methods.{name}]\n".join([(ROOT / "bench/suites/mog.toml").read_text().split("[methods")[0], ""]))
+    head, _, _ = (ROOT / "bench/suites/sine-cpu.toml").read_text(encoding="utf-8").partition("[methods")
+    (tmp_path / "s.toml").write_text(f"{head}[methods.{name}]\n", encoding="utf-8")
     (run, *_) = suite_file.read(str(tmp_path / "s.toml")).runs("cpu")
     with pytest.raises(UserError) as caught:
         prepare(run, KNOWN)
     way = 'set likelihood = "gaussian"' if name in ("wise_ale", "beta_vae") else "use a method with a squared error, such as vae_gauss or"
     said = str(caught.value)
-    assert said.startswith(f"methods.{name}: cost Bernoulli needs values in [0, 1]; dataset mog has real values; {way}")
+    assert said.startswith(f"methods.{name}: cost Bernoulli needs values in [0, 1]; dataset sine has real values; {way}")
     assert "\n" not in said
 
 

@@ -124,6 +124,14 @@ def test_hues_are_the_colour_circle() -> None:
     assert [list(hue) for hue in shapes3d_render.HUES] == expected
 
 
+def test_a_picture_is_the_sum_of_its_layers_rounded_once() -> None:
+    layers = scene.layers(2, 5, 9, CPU).numpy() / 64  # sky, then six strengths of floor, wall and object
+    for floor, wall, thing in ((3, 8, 5), (0, 1, 6)):
+        strengths = [[round(5 * c) for c in colorsys.hsv_to_rgb(hue / 10, 1, 1)] for hue in (floor, wall, thing)]
+        grey = [layers[c] + layers[3 + strengths[0][c]] + layers[9 + strengths[1][c]] + layers[15 + strengths[2][c]] for c in range(3)]
+        np.testing.assert_array_equal(drawn(floor, wall, thing, 5, 2, 9), np.clip(np.floor(np.stack(grey) + 0.5), 0, 255))
+
+
 def test_bytes_depend_on_the_index_alone() -> None:
     rows = torch.from_numpy(np.random.RandomState(1).permutation(480_000)[:24])
     together = shapes3d_render.render(rows)
@@ -172,6 +180,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A subset of 40 + 10, drawn 16 at a time."""
     for name, value in {"SUBSET_TRAIN": 40, "SUBSET_TEST": 10, "BLOCK": 16}.items():
         monkeypatch.setattr(shapes3d_render, name, value)
+    monkeypatch.setattr(pack, "FALLBACK", Path("nowhere"))  # the whole set may be packed in ./data
 
 
 @pytest.mark.usefixtures("small")

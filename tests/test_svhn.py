@@ -176,6 +176,8 @@ def test_verify_pack_and_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path = tmp_path / "svhn" / "test_32x32.mat"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     assert data.state(source, tmp_path)[1] == "not compared"
+    monkeypatch.setattr(data, "CHECKED", 2**20)
+    assert data.state(source, tmp_path) == ("damaged", "wrong", str(tmp_path / "svhn"))  # though there is a pack
     path.unlink()
     assert data.state(replace(source, name="other"), tmp_path) == ("incomplete", "-", f"{tmp_path / 'svhn'} lacks test_32x32.mat")
     assert data.rows([source], tmp_path)[0][5:8] == ("non-commercial use only", "1,576 MB", "0.09 MB")

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from bench.datasets import pack, raw
+from bench.datasets.bar import bar
 from bench.datasets.dataset import Dataset, Factor, Source
 from bench.errors import UserError
 
@@ -87,14 +86,16 @@ def ranked(labels: np.ndarray, path: Path) -> np.ndarray:
 
 def blocks(path: Path, rows: np.ndarray, split: str) -> Iterator[np.ndarray]:
     """Blocks (n, 3, 64, 64) of the images at the sorted `rows`, with a progress bar on standard error."""
-    with opened(path) as (images, _):
+    with opened(path) as (images, _), bar(f"packing {NAME}, {split}", len(rows), 0, "images") as advance:
         step = min(max(images.chunks[0] if images.chunks else 0, 256), ROWS)
-        for start in track(range(0, len(images), step), f"packing {NAME}, {split}", console=Console(stderr=True)):
+        for start in range(0, len(images), step):
             wanted = rows[(rows >= start) & (rows < start + step)] - start
             try:
-                yield images[start : start + step][wanted].transpose(0, 3, 1, 2)
+                block = images[start : start + step][wanted].transpose(0, 3, 1, 2)
             except OSError as error:
                 raise damaged(path, error) from None
+            advance(len(block))
+            yield block
 
 
 def streams(root: Path) -> dict[str, pack.Stream]:

@@ -15,11 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from bench.datasets import pack, scene, shapes3d
+from bench.datasets.bar import bar
 from bench.datasets.dataset import Dataset, Source
 
 NAME, SUBSET = "shapes3d_render", "shapes3d_render_20k"
@@ -63,8 +62,11 @@ def render(index: Tensor) -> Tensor:
 def blocks(rows: np.ndarray, what: str) -> Iterator[np.ndarray]:
     """Blocks (<= 480, 3, 64, 64) of the scenes at `rows`, on the GPU if there is one, with a progress bar on standard error."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for start in track(range(0, len(rows), BLOCK), f"drawing {what}", console=Console(stderr=True)):
-        yield render(torch.from_numpy(rows[start : start + BLOCK]).to(device)).cpu().numpy()
+    with bar(f"drawing {what}", len(rows), 0, "images") as advance:
+        for start in range(0, len(rows), BLOCK):
+            block = render(torch.from_numpy(rows[start : start + BLOCK]).to(device)).cpu().numpy()
+            advance(len(block))
+            yield block
 
 
 def split(name: str) -> dict[str, np.ndarray]:
