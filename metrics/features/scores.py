@@ -13,11 +13,16 @@ from metrics.features.backbone import DINOV2
 from metrics.frechet import distance
 from metrics.kernel_distance import kernel_distance
 from metrics.metric import Metric
-from metrics.precision_recall import K_DENSITY, K
+from metrics.precision_recall import K_DENSITY, K, Scores
 
 FRECHET, KERNEL, BALLS = "arXiv:1706.08500 Eq. 6", "arXiv:1801.01401 section 4", "arXiv:1904.06991 Eq. 1-2"
 NAEEM = "arXiv:2002.09797 Eq. 3-4"
 SAMPLES = {"pz": ("samples", "decoded prior draws"), "qz": ("density_samples", "decoded draws of the density fitted to its codes")}
+
+
+def score(kind: str) -> Callable[[Scores], float]:
+    """One of the four scores of samples among test images."""
+    return lambda scores: float(getattr(scores, kind))
 
 
 class Family:
@@ -91,7 +96,7 @@ class Family:
         return [
             self.metric(
                 f"{kind}_{self.label}_{of}",
-                lambda scores, kind=kind: getattr(scores, kind),
+                score(kind),
                 (f"{side}.balls",),
                 f"{kind}, k = {k}, of {against} among test images",
                 source,
