@@ -1,6 +1,6 @@
 """Method + dataset -> views, each computed once -> metrics. Batch norm in evaluation mode; a view has a random stream of its own."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 
 from bench.train import generator
+from metrics import aggregate_posterior, likelihood, neighbours, total_correlation
+from metrics.disentanglement.prediction import DCI, dci
 from metrics.frechet import pixel_features
 from metrics.latent import Channel, Codes
 from metrics.metric import Metric, Unavailable, Views, measure
 from metrics.reconstruction import Baselines, Errors, errors, pca_sse
+from metrics.sharpness import sharpness
 
 BATCH = 1000
 SAMPLES = 10_000  # images on each side of a distance between sets (SPEC 5.6)
@@ -32,6 +35,10 @@ class Draw(Protocol):
     @property
     def log_variance(self) -> Tensor | None:
         """(B, D); None for a deterministic encoder."""
+
+    @property
+    def log_q(self) -> Tensor | None:
+        """(B,) where q(z|x) has a density and is no diagonal Gaussian."""
 
 
 class Prior(Protocol):
@@ -83,6 +90,13 @@ class Pass(NamedTuple):
     features: Tensor  # of the first SAMPLES reconstructions from the noise draw, (n, F)
 
 
+class Images(NamedTuple):
+    """All that is kept of images that were decoded or read once."""
+
+    features: Tensor  # (n, F)
+    sharpness: Tensor  # (n,)
+
+
 class Evaluation:
     """Views of one trained method on one dataset."""
 
@@ -95,9 +109,10 @@ class Evaluation:
         seed: int,
         baselines: Callable[[int], Baselines],
         density: Density | None = None,
+        factors: Mapping[str, Tensor] | None = None,
     ):
         self.method, self.images, self.levels, self.seed = method, {"train": train, "test": test}, levels, seed
-        self.baselines, self.density = baselines, density
+        self.baselines, self.density, self.factors = baselines, density, factors or {}
         self.device = train.device
 
     def noise(self, view: str) -> torch.Generator:
@@ -117,20 +132,51 @@ class Evaluation:
             makers[f"{split}.errors.draw"] = partial(of_pass, split, "draw")
             makers[f"{split}.errors.mean"] = partial(of_pass, split, "mean")
             makers[f"{split}.codes"] = partial(of_pass, split, "codes")
-            makers[f"{split}.features.pixels"] = partial(self.image_features, split)
+            makers[f"{split}.factors"] = partial(self.factors_of, split)
+            makers[f"{split}.images"] = lambda views, split=split: kept(self.batches(split, self.sample_count))
+        makers["samples.images"] = lambda views: kept(self.sample())
+        makers["density_samples.images"] = lambda views: kept(self.method.decode(z) for z in views["density.codes"].split(BATCH))
+        for images in ("train", "test", "samples", "density_samples"):
+            makers[f"{images}.features.pixels"] = lambda views, images=images: views[f"{images}.images"].features
+            makers[f"{images}.sharpness"] = lambda views, images=images: views[f"{images}.images"].sharpness
+            makers[f"{images}.nearest"] = partial(self.nearest, images)
         makers["reconstructions.features.pixels"] = lambda views: views["test.pass"].features
-        makers["samples.features.pixels"] = lambda views: self.sample_features()
-        makers["prior.codes"] = lambda views: self.prior_codes()
+        makers["prior"] = lambda views: self.prior()
+        makers["prior.codes"] = lambda views: self.prior().sample(self.sample_count, self.noise("prior"))
         makers["density"] = lambda views: self.fitted()
         makers["density.codes"] = lambda views: self.fitted().sample(self.sample_count, self.noise("density"))
-        makers["density_samples.features.pixels"] = lambda views: self.density_features(views["density.codes"])
         makers["channel"] = lambda views: self.method.channel
         makers["baselines"] = lambda views: self.baseline()
-        return Views(makers)
+        return Views(makers | self.densities())
 
-    def image_features(self, split: str, views: Views) -> Tensor:
-        """Pixels of the first images of a split, no more than there are test images and SAMPLES.   -> (n, F)"""
-        return stack(map(pixel_features, self.batches(split, min(SAMPLES, len(self.images["test"])))))
+    def densities(self) -> dict[str, Callable[[Views], Any]]:
+        """Views of what the model and its codes are as densities."""
+        agg, tc, codes = aggregate_posterior, total_correlation, "train.codes"
+        return {
+            "test.log_prior": lambda views: agg.exact_log_prior(views["prior"], views["test.codes"], self.noise("test.log_prior")),
+            "test.log_prior.bound": lambda views: agg.bound_log_prior(views["prior"], views["test.codes"]),
+            "test.log_prior.weighted": lambda views: agg.weighted_log_prior(views["prior"], views["test.codes"], self.noise("test.weighted")),
+            "test.log_prior.lower": lower_log_prior,
+            "test.log_likelihood": lambda views: likelihood.log_likelihoods(self.method, self.batches("test"), views["test.codes"]),
+            "test.log_weights": lambda views: likelihood.log_weights(
+                self.method, views["prior"], self.batches("test", likelihood.IMAGES), self.noise("test.log_weights")
+            ),
+            "train.mixture": lambda views: tc.mixture_of(views[codes]),
+            "train.mws": lambda views: tc.minibatch_of(tc.minibatch_weighted, views[codes]),
+            "train.mss": lambda views: tc.minibatch_of(tc.minibatch_stratified, views[codes]),
+            "train.dci": lambda views: scored(views[codes], views["train.factors"]),
+        }
+
+    def factors_of(self, split: str, views: Views) -> Tensor:
+        """Values of the factors of variation.   -> (N, K)"""
+        if split not in self.factors:
+            raise Unavailable("its dataset has no factors of variation")
+        return self.factors[split]
+
+    def nearest(self, images: str, views: Views) -> Tensor:
+        """Distances of the first features of some images to those of all training images.   -> (n,)"""
+        queries = views[f"{images}.features.pixels"][: neighbours.IMAGES]
+        return neighbours.nearest(queries, map(pixel_features, self.batches("train")))
 
     def run_through(self, split: str, views: Views) -> Pass:
         """Encode and reconstruct every image of a split."""
@@ -139,32 +185,28 @@ class Evaluation:
         for x in self.batches(split):
             draw = self.method.draw(x, noise)
             x_hat = self.method.decode(draw.z)
-            codes.append((draw.z, draw.mean, draw.log_variance))
+            codes.append((draw.z, draw.mean, draw.log_variance, draw.log_q))
             draws.append(errors(x, x_hat))
             means.append(draws[-1] if draw.z is draw.mean else errors(x, self.method.decode(draw.mean)))
             if len(features) * BATCH < SAMPLES:
                 features.append(pixel_features(x_hat))
-        z, mean, log_variance = zip(*codes, strict=True)
-        spread = None if log_variance[0] is None else stack(log_variance)
-        joined = Codes(stack(z), stack(mean), spread)
+        joined = Codes(*(None if part[0] is None else stack(part) for part in zip(*codes, strict=True)))
         return Pass(joined, join(draws), join(means), stack(features)[:SAMPLES])
 
-    def sample_features(self) -> Tensor:
-        """Pixels of as many decoded prior draws as there are test images, up to SAMPLES.   -> (n, F)"""
-        noise, parts = self.noise("samples"), []
-        n = self.sample_count
+    def sample(self) -> Iterator[Tensor]:
+        """As many decoded prior draws as there are test images, up to SAMPLES.   -> (B, C, H, W)"""
+        noise, n = self.noise("samples"), self.sample_count
         for start in range(0, n, BATCH):
             images = self.method.sample(min(BATCH, n - start), noise)
             if images is None:
                 raise Unavailable("no prior: it samples only from a density fitted to its codes")
-            parts.append(pixel_features(images))
-        return stack(parts)
+            yield images
 
-    def prior_codes(self) -> Tensor:
-        """As many prior draws as there are test images, up to SAMPLES.   -> (n, D)"""
+    def prior(self) -> Prior:
+        """The method's prior."""
         if self.method.prior is None:
             raise Unavailable("no prior")
-        return self.method.prior.sample(self.sample_count, self.noise("prior"))
+        return self.method.prior
 
     @property
     def sample_count(self) -> int:
@@ -177,10 +219,6 @@ class Evaluation:
             raise Unavailable("no density was fitted to its codes")
         return self.density
 
-    def density_features(self, codes: Tensor) -> Tensor:
-        """Pixels of a density's draws, decoded; they hold the encoder's noise, so none is added (SPEC 1.6).   (n, D) -> (n, F)"""
-        return stack(pixel_features(self.method.decode(z)) for z in codes.split(BATCH))
-
     def baseline(self) -> Baselines:
         """The untrained references at the method's latent size."""
         if self.images["train"][0].numel() > PCA_VALUES:
@@ -191,6 +229,23 @@ class Evaluation:
 def of_pass(split: str, field: str, views: Views) -> Any:
     """One of the things that the pass over a split left."""
     return getattr(views[f"{split}.pass"], field)
+
+
+def kept(batches: Iterable[Tensor]) -> Images:
+    """What is kept of images.   batches of (B, C, H, W) -> Images"""
+    return Images(*map(stack, zip(*((pixel_features(images), sharpness(images)) for images in batches), strict=True)))
+
+
+def lower_log_prior(views: Views) -> Tensor:
+    """E log p(z) for a bound of log p(x): exact, or where there are only bounds of it, one.   -> (N,)"""
+    nested = hasattr(views["prior"], "importance_log_prob")
+    log_prior: Tensor = views["test.log_prior.bound" if nested else "test.log_prior"]
+    return log_prior
+
+
+def scored(codes: Codes, factors: Tensor) -> DCI:
+    """DCI of mean codes."""
+    return dci(codes.mean.double().cpu().numpy(), factors.cpu().numpy())
 
 
 def stack(parts: Iterable[Tensor]) -> Tensor:

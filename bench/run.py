@@ -38,6 +38,7 @@ class Images:
     levels: int
     sha256: str
     baselines: Callable[[int], Baselines]
+    factors: dict[str, Tensor]  # by split, (N, K) int64, of a dataset that has factors of variation
 
 
 @dataclass
@@ -60,7 +61,9 @@ class Context:
             splits = (np.require(split, requirements="W") for split in (dataset.train, dataset.test))  # a packed set is read-only
             train_images, test_images = (torch.from_numpy(split).to(self.device) for split in splits)
             baselines = baselines_of(train_images, test_images, dataset.levels)
-            self.images[key] = Images(train_images, test_images, dataset.levels, dataset.sha256(), baselines)
+            columns = {"train": dataset.train_factors, "test": dataset.test_factors}
+            factors = {split: torch.from_numpy(values) for split, values in columns.items() if values is not None}
+            self.images[key] = Images(train_images, test_images, dataset.levels, dataset.sha256(), baselines, factors)
         return self.images[key]
 
     def read(self, run: Run) -> Dataset:
@@ -198,7 +201,7 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
     entries = {}
     if last.status == "done":
         density = prepared.second.density if prepared.second else None
-        evaluation = Evaluation(method, data.train, data.test, data.levels, run.seed, data.baselines, density)
+        evaluation = Evaluation(method, data.train, data.test, data.levels, run.seed, data.baselines, density, data.factors)
         entries = evaluate(evaluation, prepared.metrics, run.held_out)
         write(store.folder(run) / "weights.safetensors", weights_file(prepared.tensors()))
         for name, picture in pictures(method, evaluation).items():
