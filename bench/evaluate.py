@@ -155,7 +155,9 @@ class Evaluation:
         return {
             "test.log_prior": lambda views: agg.exact_log_prior(views["prior"], views["test.codes"], self.noise("test.log_prior")),
             "test.log_prior.bound": lambda views: agg.bound_log_prior(views["prior"], views["test.codes"]),
-            "test.log_prior.weighted": lambda views: agg.weighted_log_prior(views["prior"], views["test.codes"], self.noise("test.weighted")),
+            "test.log_prior.weighted": lambda views: agg.weighted_log_prior(
+                views["prior"], views["test.codes"], self.noise("test.weighted")
+            ),
             "test.log_prior.lower": lower_log_prior,
             "test.log_likelihood": lambda views: likelihood.log_likelihoods(self.method, self.batches("test"), views["test.codes"]),
             "test.log_weights": lambda views: likelihood.log_weights(

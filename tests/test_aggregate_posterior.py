@@ -67,7 +67,9 @@ def test_a_mixture_is_exact_at_its_draws_and_agrees_with_the_closed_form() -> No
     closed = exact_log_prior(StandardNormal(D), CODES, noise()).mean().item()
     drawn = exact_log_prior(one_gaussian(), CODES, noise(3)).mean().item()
     # the spread of ½ Σ (μ + σε)² over 100 draws of 40 images
-    spread = ((CODES.mean * (0.5 * CODES.log_variance).exp()).square() + 0.5 * CODES.log_variance.exp().square()).sum(1).mean().item() ** 0.5
+    spread = ((CODES.mean * (0.5 * CODES.log_variance).exp()).square() + 0.5 * CODES.log_variance.exp().square()).sum(
+        1
+    ).mean().item() ** 0.5
     assert drawn == pytest.approx(closed, abs=4 * spread / math.sqrt(100 * 40))
     assert drawn != closed
 
@@ -148,7 +150,7 @@ def test_log_q_of_another_density_is_taken_at_the_draw() -> None:
     log_q = normal(40, seed=8)
     assert mean_log_q(Codes(CODES.z, CODES.mean, None, log_q)).tolist() == log_q.tolist()
     for value in (mean_log_q, kl_sample):
-        with pytest.raises(Unavailable, match="no density|no diagonal"):
+        with pytest.raises(Unavailable, match=r"no density|no diagonal"):
             value(Codes(CODES.z, CODES.mean, None))
 
 
@@ -193,7 +195,11 @@ def test_order_and_chunks_of_codes_change_no_value(monkeypatch: pytest.MonkeyPat
     prior, order = normal(40, D, seed=3), torch.randperm(40, generator=noise(1))
     turned = Codes(*(part[order] for part in CODES[:3]))
     drawn = exact_log_prior(one_gaussian(), CODES, noise(3))
-    for of in (kl_sample, lambda codes: exact_log_prior(StandardNormal(D), codes, noise()).mean(), lambda codes: sliced_to_prior(codes, prior)):
+    for of in (
+        kl_sample,
+        lambda codes: exact_log_prior(StandardNormal(D), codes, noise()).mean(),
+        lambda codes: sliced_to_prior(codes, prior),
+    ):
         assert of(turned).item() == pytest.approx(of(CODES).item(), rel=1e-12)
     monkeypatch.setattr(module, "CHUNK", 7)
     assert exact_log_prior(one_gaussian(), CODES, noise(3)).tolist() == pytest.approx(drawn.tolist(), rel=1e-12)

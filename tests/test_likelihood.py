@@ -158,7 +158,10 @@ def test_the_laplace_scale_is_no_batchs() -> None:
         cost.floor.fill_(0.2)
         whole = cost.log_likelihood(x, y)
         assert torch.equal(whole, torch.cat([cost.log_likelihood(a, b) for a, b in zip(x.split(1), y.split(1), strict=True)]))
-        loops = [sum(-abs(a - b) / 0.2 - math.log(0.4) for a, b in zip(u.flatten().tolist(), v.flatten().tolist(), strict=True)) for u, v in zip(x, y)]
+        loops = [
+            sum(-abs(a - b) / 0.2 - math.log(0.4) for a, b in zip(u.flatten().tolist(), v.flatten().tolist(), strict=True))
+            for u, v in zip(x, y, strict=True)
+        ]
         assert whole.tolist() == pytest.approx(loops, rel=1e-6)
         cost.scale.fill_(-0.7)
         of_scale = torch.distributions.Laplace(y, 0.7).log_prob(x).flatten(1).sum(1)

@@ -227,4 +227,6 @@ def test_each_metric_reads_its_own_view() -> None:
     expected["total_correlation_discriminator"] = discriminated(CODES.z, CODES.z)
     assert found == pytest.approx(expected)
     assert len(set(expected.values())) == len(METRICS)
-    assert all("too" in metric.protocol or "exact" in metric.protocol or "at most" in metric.protocol for metric in METRICS), "bias is stated"
+    assert all("too" in metric.protocol or "exact" in metric.protocol or "at most" in metric.protocol for metric in METRICS), (
+        "bias is stated"
+    )

@@ -71,7 +71,12 @@ METRICS = [
         group="disentanglement",
     )
     for name, score, words, source in (
-        ("mig", mig, "mean over factors of the gap of the two most informative latents over the factor's entropy", "arXiv:1802.04942 section 4"),
+        (
+            "mig",
+            mig,
+            "mean over factors of the gap of the two most informative latents over the factor's entropy",
+            "arXiv:1802.04942 section 4",
+        ),
         ("modularity", modularity, "mean over latents, 0 for one that says nothing", "arXiv:1802.05312 section 3"),
     )
 ]

@@ -94,7 +94,7 @@ def importances(train: Represented, test: Represented) -> tuple[np.ndarray, floa
 
     columns, shares = list[np.ndarray](), list[float]()
     for factor, truth in zip(train.factors.T, test.factors.T, strict=True):
-        forest = RandomForestClassifier(TREES, min_samples_leaf=LEAF, random_state=0).fit(train.codes, factor)
+        forest = RandomForestClassifier(TREES, min_samples_leaf=LEAF, max_features=None, random_state=0).fit(train.codes, factor)
         columns.append(forest.feature_importances_)
         shares.append(float((forest.predict(test.codes) == truth).mean()))
     return np.stack(columns, 1), float(np.mean(shares))
@@ -138,7 +138,10 @@ METRICS = [
             name=f"dci_{name}",
             fn=lambda found, name=name: getattr(found, name),
             needs=("train.dci",),
-            protocol=f"random forests of {TREES} trees, leaves of {LEAF} or more, scikit-learn {version('scikit-learn')}; {WORDS}",
+            protocol=(
+                f"random forests of {TREES} trees that may split by any latent, leaves of {LEAF} or more, "
+                f"scikit-learn {version('scikit-learn')}; {WORDS}"
+            ),
             source="Eastwood & Williams, ICLR 2018, section 2",
             better="higher",
             group="disentanglement",

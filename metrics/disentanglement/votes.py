@@ -11,7 +11,7 @@ SPEC 5.5:
 from collections.abc import Iterator
 
 import numpy as np
-import torch
+from scipy.special import logsumexp, softmax
 
 from metrics.disentanglement.representation import Represented, of_views
 from metrics.metric import Metric
@@ -19,7 +19,7 @@ from metrics.metric import Metric
 VOTES, FRESH, SIZE = 10_000, 5_000, 64  # votes to learn from, votes to be judged on, images of a vote
 POINTS, PRUNED = 10_000, 0.05  # codes for the standard deviations; latents below are no part of it
 TOGETHER = 500  # votes
-PENALTY = 1.0  # of the logistic regression's weights: ½ |w|², beside a sum over votes
+STEPS = 100  # of Newton's method at most
 
 
 class Drawn:
@@ -89,21 +89,37 @@ def differences(data: Represented, votes: int, random: np.random.RandomState) ->
 
 
 def logistic(x: np.ndarray, y: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and intercepts that minimise ½ |w|² + Σ cross-entropy, in float64.   (N, D), (N,) -> (D, classes), (classes,)"""
-    inputs, target = torch.from_numpy(x), torch.from_numpy(y)
-    weight = torch.zeros(x.shape[1], classes, dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
-    newton = torch.optim.LBFGS([weight, bias], max_iter=1000, tolerance_grad=1e-6, tolerance_change=1e-12, line_search_fn="strong_wolfe")
+    """Weights and intercepts that minimise ½ |w|² + Σ cross-entropy, by Newton's method.   (N, D), (N,) -> (D, classes), (classes,)"""
+    inputs, target = np.concatenate([x, np.ones((len(x), 1))], 1), np.eye(classes)[y]
+    size = inputs.shape[1]
+    penalised = np.ones((size, classes))
+    penalised[-1] = 0.0  # not the intercepts
+    w = np.zeros((size, classes))
 
-    def loss() -> torch.Tensor:
-        newton.zero_grad()
-        value = 0.5 * PENALTY * weight.square().sum() + torch.nn.functional.cross_entropy(inputs @ weight + bias, target, reduction="sum")
-        value.backward()
-        return value
+    def loss(w: np.ndarray) -> float:
+        return float(0.5 * (penalised * w**2).sum() + (logsumexp(inputs @ w, axis=1) - (inputs @ w)[np.arange(len(y)), y]).sum())
 
-    with torch.enable_grad():
-        newton.step(loss)
-    return weight.detach().numpy(), bias.detach().numpy()
+    for _ in range(STEPS):
+        p = softmax(inputs @ w, axis=1)
+        gradient = penalised * w + inputs.T @ (p - target)
+        if np.abs(gradient).max() < 1e-8 * len(y):
+            break
+        step = np.linalg.lstsq(hessian(inputs, p) + np.diag(penalised.ravel()), gradient.ravel(), rcond=1e-12)[0].reshape(w.shape)
+        length, now = 1.0, loss(w)
+        while loss(w - length * step) > now and length > 1e-6:
+            length /= 2
+        w = w - length * step
+    return w[:-1], w[-1]
+
+
+def hessian(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Of Σ cross-entropy in the weights (j, c): Σ_n x_nj x_nk p_nc (δ_cd - p_nd).   (N, D), (N, C) -> (D·C, D·C)"""
+    size, classes = x.shape[1], p.shape[1]
+    found = np.zeros((size, classes, size, classes))
+    for c in range(classes):
+        for d in range(classes):
+            found[:, c, :, d] = (x * (p[:, c] * ((c == d) - p[:, d]))[:, None]).T @ x
+    return found.reshape(size * classes, size * classes)
 
 
 def beta_vae_score(data: Represented, seed: int = 0) -> float:
