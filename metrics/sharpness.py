@@ -20,9 +20,8 @@ def sharpness(images: Tensor) -> Tensor:
 
     An image of fewer than three rows or columns has no position: nan.
     """
-    images = images.double()
-    weights = torch.tensor(GREY if images.shape[1] == 3 else (1.0,), dtype=torch.float64, device=images.device)
-    grey = (images * weights[:, None, None]).sum(1)  # (N, H, W)
+    weights = torch.tensor(GREY if images.shape[1] == 3 else (1.0,), dtype=images.dtype, device=images.device)
+    grey = torch.einsum("nchw,c->nhw", images, weights).double()
     centre = grey[:, 1:-1, 1:-1]
     laplacian = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:] - 4 * centre
     return laplacian.flatten(1).var(1, correction=0)
