@@ -55,7 +55,7 @@ def seen_sizes(method: AutoEncoder) -> list[int]:
 
 def test_the_amounts_are_those_of_the_code() -> None:
     part = MomentPretraining()
-    assert (part.batch, part.steps, part.tolerance) == (1000, 200, 0.1)
+    assert (part.batch, part.steps, part.tolerance, part.lr) == (1000, 200, 0.1, 1e-3)
     recipe = wae_mmd(DIM, pretraining_batch=50)
     assert recipe.pretraining == MomentPretraining(batch=50)
     method, asked = build(lambda: recipe), list[int]()
