@@ -173,7 +173,7 @@ def columns_of(suite: Suite, rows: Sequence[Row]) -> dict[Column, str]:
 
 
 def metric_table(group: str, names: Mapping[Column, str], rows: Sequence[Row], seeds: int) -> str:
-    """The section of a group: a line per row, a column per metric, the best tier in bold; then its footnotes, alone if nobody has a value."""
+    """The section of a group: a line per row, a column per metric, the best tier in bold; then its footnotes, alone if nobody has one."""
     notes: dict[str, int] = {}
     columns = [column for column in names if column.group == group]
     lines = [[row.name, row.status(seeds)] for row in rows]
