@@ -1,7 +1,6 @@
 """What the commands do, once their options are read."""
 
 import inspect
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from bench.datasets import data
 from bench.environment import default_device, set_up
 from bench.errors import RunError, UserError, in_a_line
 from bench.leaderboard import losses
+from bench.processes import cores
 from bench.profile import profile_run
 from bench.registry import Catalogue, catalogue
 from bench.run import Context, Prepared, check_writable, prepare
@@ -48,8 +48,7 @@ class Request:
 
     def options(self) -> Options:
         """How the runs are run."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        jobs = self.jobs or (1 if self.device_kind == "cuda" else max(1, cores // self.threads))
+        jobs = self.jobs or (1 if self.device_kind == "cuda" else max(1, cores() // self.threads))
         return Options(self.out, self.data_root, self.device_kind, self.threads, min(jobs, len(self.runs())), self.save_every)
 
 

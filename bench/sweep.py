@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench.environment import set_up
 from bench.errors import UserError
+from bench.processes import end_with_parent
 from bench.registry import catalogue
 from bench.run import Context, execute
 from bench.spec import Run
@@ -169,11 +170,3 @@ def worker_main(runs: list[Run], before: Before, options: Options, pipe: Connect
         work(runs, before, options, tell)
     except UserError as error:
         tell(str(error))
-
-
-def end_with_parent() -> None:
-    """Wait until the process that started this one has ended, however it did, then end at once; a checkpoint remains."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -243,12 +244,22 @@ def changed(path: Path) -> None:
 
 def cut_short(path: Path) -> None:
     """A whole archive, but its images end early."""
+    again(path, lambda images: images[:-5000])
+
+
+def too_long(path: Path) -> None:
+    """A whole archive, but its images have no end where they should."""
+    again(path, lambda images: images + b"0")
+
+
+def again(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """The archive with other bytes for its images, their CRC right."""
     buffer = io.BytesIO()
     np.save(buffer, members()["imgs"])
     with zipfile.ZipFile(path) as archive:
         rest = {name: archive.read(name) for name in archive.namelist() if name != "imgs.npy"}
     with zipfile.ZipFile(path, "w") as archive:
-        for name, content in (rest | {"imgs.npy": buffer.getvalue()[:-5000]}).items():
+        for name, content in (rest | {"imgs.npy": change(buffer.getvalue())}).items():
             archive.writestr(name, content)
 
 
@@ -257,6 +268,7 @@ def cut_short(path: Path) -> None:
     [
         (truncated, r"is damaged \([0-9,]+ bytes\): File is not a zip file"),
         (changed, r"is damaged \([0-9,]+ bytes\): "),
+        (too_long, r"is damaged \([0-9,]+ bytes\): imgs goes on after its last row"),
         (cut_short, r"is damaged \([0-9,]+ bytes\): imgs ends at row 70"),
         (lambda path: path.write_bytes(b""), r"is damaged \(0 bytes\): "),
     ],

@@ -15,7 +15,7 @@ PACKAGES = ("metrics", "models", "bench")
 ROWS: dict[str, tuple[str, ...]] = {
     "mathematics": ("metrics",),
     "methods": ("models",),
-    "values": ("bench.errors", "bench.spec", "bench.suite_file"),
+    "values": ("bench.errors", "bench.processes", "bench.spec", "bench.suite_file"),
     "datasets": ("bench.datasets",),
     "registry": ("bench.registry",),
     "machine": ("bench.environment",),

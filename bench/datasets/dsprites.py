@@ -127,7 +127,8 @@ class Archive:
                     if len(data) != n * size:
                         raise EOFError(f"{member} ends at row {start + len(data) // size}")
                     yield np.frombuffer(data, dtype).reshape(n, *shape[1:])
-                file.read()  # to the end, where zipfile compares the CRC
+                if file.read(1):
+                    raise EOFError(f"{member} goes on after its last row")
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(f"{self.path} is damaged ({self.path.stat().st_size:,} bytes): {error}; {self.again()}") from None
 

@@ -24,6 +24,7 @@ from PIL import Image
 
 from bench.datasets.bar import bar
 from bench.errors import UserError
+from bench.processes import cores, end_with_parent
 
 URL = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 ALIGNED = (178, 218)  # width, height
@@ -138,16 +139,3 @@ def begin_worker() -> None:
     """Ctrl-C is for the parent, which ends its workers; and a worker ends with its parent, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def end_with_parent() -> None:
-    """Wait for the end of the process that started this one, then end at once."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
