@@ -19,7 +19,10 @@ from metrics.features.backbone import DINOV2, backbone
 from metrics.features.classifier import SHIPPED, Classifier, classifier, dump, load
 from metrics.features.network import Network, colour, content_hash, eight_bit
 from metrics.features.pca import pca
+from metrics.frechet import frechet_of_features
+from metrics.kernel_distance import kernel_distance
 from metrics.metric import Unavailable
+from metrics.precision_recall import real, scores
 
 TRAIN = bytes_of(30, 1)
 
@@ -217,3 +220,15 @@ def test_a_damaged_file_is_computed_again(tmp_path: Path, damage: str) -> None:
     assert counting.seen == 9
     assert torch.equal(cached(Counting(), images, tmp_path), first)
     assert [item.name for item in (tmp_path / "cache").iterdir()] == [path.name]  # no temporary file remains
+
+
+@pytest.mark.gpu
+def test_the_same_on_a_gpu() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    images, samples = bytes_of(90, 1), bytes_of(80, 2, high=200)
+    a, b = (classifier("digits", None).features(part) for part in (images, samples))
+    there = classifier("digits", None, "cuda").features(images.to("cuda"))
+    torch.testing.assert_close(there.cpu(), a, rtol=1e-4, atol=1e-5)
+    for distance in (frechet_of_features, kernel_distance, lambda a, b: torch.tensor(scores(real(a), b))):
+        torch.testing.assert_close(distance(a.to("cuda"), b.to("cuda")).cpu(), distance(a, b), rtol=1e-6, atol=0)
