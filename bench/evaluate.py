@@ -168,9 +168,7 @@ class Evaluation:
         return views[f"{name}.images"].features
 
     def seen(self, name: str, views: Views) -> Tensor:
-        """What feature networks see of a set of images.   -> (n, C, H, W) uint8; Unavailable for signals"""
-        if self.values != "unit":
-            raise Unavailable("networks of images have no features of signals")
+        """What feature networks see of a set of images.   -> (n, C, H, W) uint8"""
         return views[f"{name}.images"].eight_bit
 
     def run_through(self, split: str, views: Views) -> Pass:

@@ -38,7 +38,7 @@ def makers(networks: Iterable[str], features: Features | None) -> dict[str, Make
 
     def given() -> Features:
         if features is None:
-            raise Unavailable("no feature networks were given")
+            raise Unavailable("no feature networks see these data")
         return features
 
     found: dict[str, Maker] = {"counts": partial(counts, "test", "test"), "counts.train": partial(counts, "test", "train")}

@@ -41,7 +41,7 @@ class Images:
     values: Values
     sha256: str
     baselines: Callable[[int], Baselines]
-    networks: FeatureNetworks
+    networks: FeatureNetworks | None  # None for signals
 
 
 @dataclass
@@ -66,7 +66,8 @@ class Context:
             baselines = baselines_of(train_images, test_images, dataset.levels)
             values = self.catalogue.get("dataset", run.dataset).values
             cache = self.store.out / "runs" / ".features"
-            networks = FeatureNetworks(run.dataset, train_images, dataset.levels, self.data_root / "weights", cache)
+            weights = self.data_root / "weights"
+            networks = FeatureNetworks(run.dataset, train_images, dataset.levels, weights, cache) if values == "unit" else None
             self.images[key] = Images(train_images, test_images, dataset.levels, values, dataset.sha256(), baselines, networks)
         return self.images[key]
 
