@@ -6,6 +6,7 @@ distance is `fid_*` on Inception's features and `frechet_<network>_*` on any oth
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 from metrics.features import inception
@@ -44,9 +45,7 @@ class Family:
         words: str,
         source: str,
         *,
-        better: Literal["lower", "higher"] | None = "lower",
-        group: str = "",
-        counts: str = "counts",
+        better: Literal["lower", "higher"] = "lower",
     ) -> Metric:
         """One metric of views of this network."""
         return Metric(
@@ -56,17 +55,18 @@ class Family:
             protocol=words,
             source=source,
             better=better,
-            group=group or f"samples, {self.label} features",
-            details=(f"words.{self.network}", counts),
+            group=f"samples, {self.label} features",
+            details=(f"words.{self.network}", "counts"),
         )
 
     def frechet(self) -> list[Metric]:
         """Fréchet distances of samples, reconstructions and training images to the test images, and the gap."""
 
-        def one(of: str, side: str, against: str, **other: Any) -> Metric:
+        def one(of: str, side: str, against: str) -> Metric:
             words = f"Fréchet distance of test images and {against}"
-            return self.metric(self.frechet_name(of), distance, ("test.gaussian", f"{side}.gaussian"), words, FRECHET, **other)
+            return self.metric(self.frechet_name(of), distance, ("test.gaussian", f"{side}.gaussian"), words, FRECHET)
 
+        floor = one("floor", "train", "training images")
         gap = self.metric(
             self.frechet_name("gap"),
             lambda test, samples, reconstructions: distance(test, samples) - distance(test, reconstructions),
@@ -78,7 +78,7 @@ class Family:
             *(one(of, side, against) for of, (side, against) in SAMPLES.items()),
             one("reconstruction", "reconstructions", "their reconstructions from one noise draw"),
             gap,
-            one("floor", "train", "training images", better=None, group="reference", counts="counts.train"),
+            replace(floor, better=None, group="reference", details=(floor.details[0], "counts.train")),
         ]
 
     def kernel(self) -> list[Metric]:
