@@ -21,6 +21,8 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler wo
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 data = typer.Typer(help="Datasets: what is here, what is missing, fetching, checking, packing.", no_args_is_help=True)
 app.add_typer(data, name="data")
+features = typer.Typer(help="Feature networks that distances between images stand on: their weights.", no_args_is_help=True)
+app.add_typer(features, name="features")
 
 SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A suite's name, or the path of a suite file of your own.")]
 Set = Annotated[
@@ -142,9 +144,40 @@ def data_action(action: str, help_text: str) -> None:
         command.data_action(action, name, data_root)
 
 
-data_action("fetch", "Download a dataset into the data root, verified; only this command downloads anything.")
+data_action("fetch", "Download a dataset into the data root, verified; nothing is downloaded unless asked.")
 data_action("verify", "Check a dataset's files against their checksums.")
 data_action("pack", "Decode a dataset once into uint8 arrays.")
+
+
+@features.command(name="list")
+def features_list(data_root: DataRoot = DATA) -> None:
+    """Every feature network and whether its weights are here."""
+    from bench import command
+
+    command.features_list(data_root)
+
+
+@features.command(name="fetch")
+def features_fetch(
+    name: Annotated[str, typer.Argument(help="inception-tf or timm:MODEL.")],
+    data_root: DataRoot = DATA,
+) -> None:
+    """Download a network's weights into the data root's folder weights/, verified."""
+    from bench import feature_commands
+
+    print(feature_commands.fetch(name, data_root))
+
+
+@features.command(name="train")
+def features_train(
+    name: Annotated[str, typer.Argument(help="A dataset that has labels.")],
+    data_root: DataRoot = DATA,
+    file: Annotated[Path | None, typer.Option("--file", help="Where the weights go; the data root's folder weights/, if not said.")] = None,
+) -> None:
+    """Train the small classifier whose features measure a dataset's samples."""
+    from bench import command
+
+    command.features_train(name, data_root, file)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import boards, console, methods_table, suite_file
+from bench import boards, console, feature_commands, methods_table, suite_file
 from bench.datasets import data
 from bench.environment import default_device, set_up
 from bench.errors import RunError, UserError, in_a_line
@@ -202,3 +202,13 @@ def data_action(action: str, name: str, root: Path) -> None:
     """fetch, verify or pack one dataset."""
     source = catalogue().get("dataset", name)
     print({"fetch": data.fetch, "verify": data.verify, "pack": data.pack}[action](source, root))
+
+
+def features_list(root: Path) -> None:
+    """Every feature network and whether its weights are there."""
+    console.table(list(feature_commands.HEADERS), [list(row) for row in feature_commands.rows(catalogue(), root)])
+
+
+def features_train(name: str, root: Path, file: Path | None) -> None:
+    """Train a dataset's classifier."""
+    print(feature_commands.train(catalogue(), name, root, file))

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from bench import feature_views
 from bench.batches import generator, scaled
 from bench.datasets.dataset import Values
+from metrics.features.network import eight_bit
 from metrics.frechet import pixel_features, value_features
 from metrics.latent import Channel, Codes
 from metrics.metric import Metric, Unavailable, Views, measure
@@ -81,13 +83,20 @@ class Method(Protocol):
         """-> (n, C, H, W)"""
 
 
+class Images(NamedTuple):
+    """What is kept of images that were decoded or read once."""
+
+    features: Tensor  # pixels, (n, F)
+    eight_bit: Tensor  # for feature networks, (n, C, H, W) uint8
+
+
 class Pass(NamedTuple):
     """All that one pass over a split leaves: images are decoded once from the noise draw and once from the mean code."""
 
     codes: Codes
     draw: Errors
     mean: Errors
-    features: Tensor  # of the first SAMPLES reconstructions from the noise draw, (n, F)
+    images: Images  # the first SAMPLES reconstructions from the noise draw
 
 
 class Evaluation:
@@ -103,9 +112,10 @@ class Evaluation:
         baselines: Callable[[int], Baselines],
         density: Density | None = None,
         values: Values = "unit",
+        networks: feature_views.Features | None = None,
     ):
         self.method, self.images, self.levels, self.seed = method, {"train": train, "test": test}, levels, seed
-        self.baselines, self.density, self.values = baselines, density, values
+        self.baselines, self.density, self.values, self.networks = baselines, density, values, networks
         self.errors: Callable[[Tensor, Tensor], Errors] = errors if values == "unit" else errors_on_reals
         self.features: Callable[[Tensor], Tensor] = pixel_features if values == "unit" else value_features
         self.device = train.device
@@ -119,56 +129,73 @@ class Evaluation:
         for part in self.images[split][:limit].split(BATCH):
             yield scaled(part, self.levels)
 
-    def views(self) -> Views:
-        """Every view a metric may need, by name."""
-        makers: dict[str, Callable[[Views], Any]] = {}
+    def views(self, metrics: Iterable[Metric] = ()) -> Views:
+        """Every view a metric may need, by name, with those of the feature networks that these metrics are on."""
+        makers = feature_views.makers(feature_views.networks_of(metrics), self.networks)
         for split in self.images:
             makers[f"{split}.pass"] = partial(self.run_through, split)
             makers[f"{split}.errors.draw"] = partial(of_pass, split, "draw")
             makers[f"{split}.errors.mean"] = partial(of_pass, split, "mean")
             makers[f"{split}.codes"] = partial(of_pass, split, "codes")
-            makers[f"{split}.features.pixels"] = partial(self.image_features, split)
-        makers["reconstructions.features.pixels"] = lambda views: views["test.pass"].features
-        makers["samples.features.pixels"] = lambda views: self.sample_features()
+            makers[f"{split}.images"] = partial(self.first, split)
+        makers["reconstructions.images"] = lambda views: views["test.pass"].images
+        makers["samples.images"] = lambda views: self.kept(self.samples())
+        makers["density_samples.images"] = lambda views: self.kept(self.density_samples(views["density.codes"]))
+        for name in feature_views.SETS:
+            makers[f"{name}.features.pixels"] = partial(self.pixels, name)
+            makers[f"{name}.eight_bit"] = partial(self.seen, name)
         makers["prior.codes"] = lambda views: self.prior_codes()
         makers["density"] = lambda views: self.fitted()
         makers["density.codes"] = lambda views: self.fitted().sample(self.sample_count, self.noise("density"))
-        makers["density_samples.features.pixels"] = lambda views: self.density_features(views["density.codes"])
         makers["channel"] = lambda views: self.method.channel
         makers["baselines"] = lambda views: self.baseline()
         return Views(makers)
 
-    def image_features(self, split: str, views: Views) -> Tensor:
-        """Pixels of the first images of a split, no more than there are test images and SAMPLES.   -> (n, F)"""
-        return stack(map(self.features, self.batches(split, min(SAMPLES, len(self.images["test"])))))
+    def kept(self, batches: Iterable[Tensor]) -> Images:
+        """What is kept of images.   batches of (B, C, H, W)"""
+        return together([self.keep(x) for x in batches])
+
+    def keep(self, x: Tensor) -> Images:
+        """What is kept of a batch.   (B, C, H, W)"""
+        return Images(self.features(x), eight_bit(x))
+
+    def first(self, split: str, views: Views) -> Images:
+        """The first images of a split, no more than there are test images and SAMPLES."""
+        return self.kept(self.batches(split, self.sample_count))
+
+    def pixels(self, name: str, views: Views) -> Tensor:
+        """Pixels of a set of images.   -> (n, F)"""
+        return views[f"{name}.images"].features
+
+    def seen(self, name: str, views: Views) -> Tensor:
+        """What feature networks see of a set of images.   -> (n, C, H, W) uint8"""
+        return views[f"{name}.images"].eight_bit
 
     def run_through(self, split: str, views: Views) -> Pass:
         """Encode and reconstruct every image of a split."""
         noise = self.noise(f"{split}.pass")
-        codes, draws, means, features = [], list[Errors](), list[Errors](), list[Tensor]()
+        codes, draws, means, images = [], list[Errors](), list[Errors](), list[Images]()
         for x in self.batches(split):
             draw = self.method.draw(x, noise)
             x_hat = self.method.decode(draw.z)
             codes.append((draw.z, draw.mean, draw.log_variance))
             draws.append(self.errors(x, x_hat))
             means.append(draws[-1] if draw.z is draw.mean else self.errors(x, self.method.decode(draw.mean)))
-            if len(features) * BATCH < SAMPLES:
-                features.append(self.features(x_hat))
+            if len(images) * BATCH < SAMPLES:
+                images.append(self.keep(x_hat))
         z, mean, log_variance = zip(*codes, strict=True)
         spread = None if log_variance[0] is None else stack(log_variance)
         joined = Codes(stack(z), stack(mean), spread)
-        return Pass(joined, join(draws), join(means), stack(features)[:SAMPLES])
+        return Pass(joined, join(draws), join(means), together(images, SAMPLES))
 
-    def sample_features(self) -> Tensor:
-        """Pixels of as many decoded prior draws as there are test images, up to SAMPLES.   -> (n, F)"""
-        noise, parts = self.noise("samples"), []
-        n = self.sample_count
+    def samples(self) -> Iterator[Tensor]:
+        """As many decoded prior draws as there are test images, up to SAMPLES.   -> (B, C, H, W)"""
+        noise, n = self.noise("samples"), self.sample_count
         for start in range(0, n, BATCH):
             images = self.method.sample(min(BATCH, n - start), noise)
             if images is None:
                 raise Unavailable("no prior: it samples only from a density fitted to its codes")
-            parts.append(self.features(images))
-        return stack(parts)
+            yield images
 
     def prior_codes(self) -> Tensor:
         """As many prior draws as there are test images, up to SAMPLES.   -> (n, D)"""
@@ -187,9 +214,9 @@ class Evaluation:
             raise Unavailable("no density was fitted to its codes")
         return self.density
 
-    def density_features(self, codes: Tensor) -> Tensor:
-        """Pixels of a density's draws, decoded; they hold the encoder's noise, so none is added (SPEC 1.6).   (n, D) -> (n, F)"""
-        return stack(self.features(self.method.decode(z)) for z in codes.split(BATCH))
+    def density_samples(self, codes: Tensor) -> Iterator[Tensor]:
+        """A density's draws, decoded; they hold the encoder's noise, so none is added (SPEC 1.6).   (n, D) -> (B, C, H, W)"""
+        return map(self.method.decode, codes.split(BATCH))
 
     def baseline(self) -> Baselines:
         """The untrained references at the method's latent size."""
@@ -208,6 +235,11 @@ def stack(parts: Iterable[Tensor]) -> Tensor:
     return torch.cat(tuple(parts))
 
 
+def together(parts: list[Images], limit: int | None = None) -> Images:
+    """Batches as one set, its first `limit` images."""
+    return Images(*(torch.cat(field)[:limit] for field in zip(*parts, strict=True)))
+
+
 def join(parts: list[Errors]) -> Errors:
     """Errors of batches as those of the split."""
     sse, l1, bce = zip(*parts, strict=True)
@@ -218,7 +250,8 @@ def join(parts: list[Errors]) -> Errors:
 def evaluate(evaluation: Evaluation, metrics: Iterable[Metric], held_out: str) -> dict[str, dict[str, Any]]:
     """Every metric's entry in a record; names and protocols say validation instead of test, and signal instead of image, where it is so."""
     evaluation.method.eval()
-    views = evaluation.views()
+    metrics = list(metrics)
+    views = evaluation.views(metrics)
     words = [*(SIGNALS if evaluation.values == "real" else ()), *([("test", held_out)] if held_out != "test" else ())]
     entries = {metric.name: measure(metric, views) for metric in metrics}
     for entry in entries.values():

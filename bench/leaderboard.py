@@ -173,7 +173,7 @@ def columns_of(suite: Suite, rows: Sequence[Row]) -> dict[Column, str]:
 
 
 def metric_table(group: str, names: Mapping[Column, str], rows: Sequence[Row], seeds: int) -> str:
-    """The section of a group: a line per row, a column per metric, the best tier in bold; then its footnotes."""
+    """The section of a group: a line per row, a column per metric, the best tier in bold; then its footnotes, alone if nobody has one."""
     notes: dict[str, int] = {}
     columns = [column for column in names if column.group == group]
     lines = [[row.name, row.status(seeds)] for row in rows]
@@ -183,7 +183,8 @@ def metric_table(group: str, names: Mapping[Column, str], rows: Sequence[Row], s
             line.append(cell(column, row, row.name in best and group != "cost", notes))
     heads = [names[c] + ARROWS.get(c.better, "") + (f" ({c.unit})" if c.unit else "") for c in columns]
     said = bullets(f"[{number}] {reason}" for reason, number in notes.items())
-    return section(group.capitalize(), table(["method", "status", *heads], lines), said) if columns else ""
+    shown = [table(["method", "status", *heads], lines)] * any(column.values(row) for column in columns for row in rows)
+    return section(group.capitalize(), *shown, said) if columns else ""
 
 
 def cell(column: Column, row: Row, bold: bool, notes: dict[str, int]) -> str:

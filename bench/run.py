@@ -16,6 +16,7 @@ from bench.datasets.dataset import Dataset, Source, Values
 from bench.environment import code_hash, describe, peak_memory_mib, reset_peak_memory
 from bench.errors import RunError, UserError, in_a_line
 from bench.evaluate import Evaluation, baselines_of, evaluate
+from bench.features import FeatureNetworks
 from bench.figures import pictures
 from bench.registry import Catalogue, hyperparameters
 from bench.second_stage import Second, prepare_second, train_second
@@ -40,6 +41,7 @@ class Images:
     values: Values
     sha256: str
     baselines: Callable[[int], Baselines]
+    networks: FeatureNetworks | None  # None for signals
 
 
 @dataclass
@@ -63,7 +65,10 @@ class Context:
             train_images, test_images = (torch.from_numpy(split).to(self.device) for split in splits)
             baselines = baselines_of(train_images, test_images, dataset.levels)
             values = self.catalogue.get("dataset", run.dataset).values
-            self.images[key] = Images(train_images, test_images, dataset.levels, values, dataset.sha256(), baselines)
+            cache = self.store.out / "runs" / ".features"
+            weights = self.data_root / "weights"
+            networks = FeatureNetworks(run.dataset, train_images, dataset.levels, weights, cache) if values == "unit" else None
+            self.images[key] = Images(train_images, test_images, dataset.levels, values, dataset.sha256(), baselines, networks)
         return self.images[key]
 
     def read(self, run: Run) -> Dataset:
@@ -212,7 +217,7 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
     entries = {}
     if last.status == "done":
         density = prepared.second.density if prepared.second else None
-        evaluation = Evaluation(method, data.train, data.test, data.levels, run.seed, data.baselines, density, data.values)
+        evaluation = Evaluation(method, data.train, data.test, data.levels, run.seed, data.baselines, density, data.values, data.networks)
         entries = evaluate(evaluation, prepared.metrics, run.held_out)
         write(store.folder(run) / "weights.safetensors", weights_file(prepared.tensors()))
         for name, picture in pictures(method, evaluation).items():

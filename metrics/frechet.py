@@ -1,8 +1,15 @@
-"""The Fréchet distance between Gaussians fitted to two sets of features, here the pixels themselves.
+"""The Fréchet distance between Gaussians fitted to two sets of features; as metrics, of the pixels themselves.
 
-Heusel et al., arXiv:1706.08500, Eq. 6:  |m₁ - m₂|² + tr(C₁ + C₂ - 2 (C₁ C₂)^½).  It needs no network and no weights; it is
-not the FID, whose features are Inception's, and is never written under that name.
+Heusel et al., arXiv:1706.08500, Eq. 6:  |m₁ - m₂|² + tr(C₁ + C₂ - 2 (C₁ C₂)^½). On pixels it needs no network and no
+weights; it is not the FID, whose features are Inception's, and is never written under that name.
+
+With C = F Fᵀ for each side, tr (C₁ C₂)^½ is the sum of the singular values of F₁ᵀ F₂, and their squares are the eigenvalues
+of the symmetric F₁ᵀ C₂ F₁: no root of a matrix that is not symmetric is ever taken. F is a Cholesky factor, a symmetric
+root, or, for N rows of D > N values, the centred rows themselves. All in float64.
 """
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,23 +19,109 @@ from metrics.metric import Metric, Unavailable
 
 MAX_SIDE = 32
 MAX_VALUES = 4096  # of a row: the roots of larger covariances would take longer than the run
+CHUNK = 1000  # rows in float64 at a time
+
+
+class Gaussian(NamedTuple):
+    """N(m, C) fitted to N rows of D features: C itself where N > D, else the centred rows that make it."""
+
+    mean: Tensor  # (D,) float64
+    covariance: Tensor | None  # (D, D) float64, divisor N - 1
+    rows: Tensor | None  # (N, D) float64, (x_i - m) / √(N - 1), so that C = rowsᵀ rows
+
+    @property
+    def trace(self) -> Tensor:
+        """tr C.   -> ()"""
+        return self.covariance.trace() if self.covariance is not None else self.factor.square().sum()
+
+    @property
+    def factor(self) -> Tensor:
+        """F with F Fᵀ = C.   -> (D, D) or (D, N)"""
+        if self.rows is not None:
+            return self.rows.T
+        assert self.covariance is not None
+        return root(self.covariance)
+
+
+def root(C: Tensor) -> Tensor:
+    """A factor L of a covariance, L Lᵀ = C: Cholesky's, or where C is singular the symmetric one.   (D, D) -> (D, D)"""
+    L, failed = torch.linalg.cholesky_ex(C)
+    if not failed:
+        return L
+    values, vectors = torch.linalg.eigh(C)
+    return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
 
 def frechet_distance(m1: Tensor, C1: Tensor, m2: Tensor, C2: Tensor) -> Tensor:
-    """Fréchet distance of N(m1, C1) and N(m2, C2), in float64.   (D,), (D, D), (D,), (D, D) -> ()
-
-    tr (C₁C₂)^½ is the sum of the square roots of the eigenvalues of the symmetric C₁^½ C₂ C₁^½.
-    """
-    values, vectors = torch.linalg.eigh(C1)
-    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ C2 @ root).clamp(min=0).sqrt().sum()
+    """Fréchet distance of N(m1, C1) and N(m2, C2), in float64.   (D,), (D, D), (D,), (D, D) -> ()"""
+    L = root(C1)
+    cross = torch.linalg.eigvalsh(L.T @ C2 @ L).clamp(min=0).sqrt().sum()
     return (m1 - m2).square().sum() + C1.trace() + C2.trace() - 2 * cross
+
+
+def distance(a: Gaussian, b: Gaussian) -> Tensor:
+    """Fréchet distance of two fitted Gaussians; by singular values where one has fewer rows than values.   -> ()"""
+    if a.covariance is not None and b.covariance is not None:
+        return frechet_distance(a.mean, a.covariance, b.mean, b.covariance)
+    cross = torch.linalg.svdvals(a.factor.T @ b.factor).sum()
+    return (a.mean - b.mean).square().sum() + a.trace + b.trace - 2 * cross
+
+
+class Moments:
+    """Mean and covariance of rows that come in batches, in float64.
+
+    Chan, Golub, LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances" (1979), Eq. 2.1: with δ
+    the difference of the means of what has come and of a batch of k,  S += S_batch + δ δᵀ n k / (n + k).  S is of centred
+    rows, so an offset that is large beside the spread costs no digits.
+    """
+
+    def __init__(self, dim: int, device: torch.device | str = "cpu"):
+        self.count = 0
+        self.mean = torch.zeros(dim, dtype=torch.float64, device=device)
+        self.scatter = torch.zeros(dim, dim, dtype=torch.float64, device=device)  # Σ (x - m)(x - m)ᵀ
+
+    def update(self, batch: Tensor) -> None:
+        """Add rows.   (B, D)"""
+        batch = batch.double()
+        mean, n, k = batch.mean(0), self.count, len(batch)
+        centred, delta = batch - mean, mean - self.mean
+        self.scatter.addmm_(centred.T, centred).addr_(delta, delta, alpha=n * k / (n + k))
+        self.mean += delta * (k / (n + k))
+        self.count = n + k
+
+    def covariance(self) -> Tensor:
+        """Divisor N - 1.   -> (D, D)"""
+        return self.scatter / (self.count - 1)
+
+
+def moments_of(batches: Iterable[Tensor], dim: int, device: torch.device | str = "cpu") -> Moments:
+    """Moments of rows in batches.   (B, D) each"""
+    found = Moments(dim, device)
+    for batch in batches:
+        found.update(batch)
+    return found
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and covariance (divisor N - 1) in float64.   (N, D) -> (D,), (D, D)"""
-    features = features.double()
-    return features.mean(0), torch.cov(features.T)
+    found = moments_of(features.split(CHUNK), features.shape[1], features.device)
+    return found.mean, found.covariance()
+
+
+def fit(features: Tensor) -> Gaussian:
+    """The Gaussian of N ≥ 2 rows.   (N, D) -> Gaussian"""
+    n, dim = features.shape
+    if n > dim:
+        return Gaussian(*moments(features), None)
+    mean = features.mean(0, dtype=torch.float64)
+    return Gaussian(mean, None, (features.double() - mean) / (n - 1) ** 0.5)
+
+
+def frechet_of_features(a: Tensor, b: Tensor) -> Tensor:
+    """Fréchet distance of Gaussians fitted to two sets of features.   (N, D), (M, D) -> (); Unavailable for D above MAX_VALUES"""
+    if a.shape[1] > MAX_VALUES:
+        raise Unavailable(f"not computed on more than {MAX_VALUES} values")
+    return distance(fit(a), fit(b))
 
 
 def pixel_features(images: Tensor) -> Tensor:
@@ -42,13 +135,6 @@ def pixel_features(images: Tensor) -> Tensor:
 def value_features(signals: Tensor) -> Tensor:
     """Signals as rows of their values, all of them.   (N, C, H, W) -> (N, C·H·W)"""
     return signals.flatten(1)
-
-
-def frechet_of_features(a: Tensor, b: Tensor) -> Tensor:
-    """Fréchet distance of Gaussians fitted to two sets of features.   (N, D), (M, D) -> (); Unavailable for D above MAX_VALUES"""
-    if a.shape[1] > MAX_VALUES:
-        raise Unavailable(f"not computed on more than {MAX_VALUES} values")
-    return frechet_distance(*moments(a), *moments(b))
 
 
 def pixel_metric(name: str, view: str, words: str, group: str = "samples") -> Metric:

@@ -27,6 +27,7 @@ class Metric:
     better: Literal["lower", "higher", "target"] | None = None  # "target": near a stated value; None: a description
     group: str = "reconstruction"  # which table of the leaderboard shows it
     version: int = 1
+    details: tuple[str, ...] = ()  # views of text that the protocol goes on with: weights, counts
 
 
 class Views:
@@ -57,7 +58,7 @@ def measure(metric: Metric, views: Views) -> dict[str, Any]:
         "unit": metric.unit,
         "better": metric.better,
         "group": metric.group,
-        "protocol": f"{metric.protocol}; v{metric.version}",
+        "protocol": "; ".join([metric.protocol, *details(metric, views), f"v{metric.version}"]),
     }
     try:
         value = float(metric.fn(*(views[name] for name in metric.needs)))
@@ -66,3 +67,11 @@ def measure(metric: Metric, views: Views) -> dict[str, Any]:
         return {"value": value, **entry}
     except Unavailable as reason:
         return {"value": None, "reason": str(reason), **entry}
+
+
+def details(metric: Metric, views: Views) -> list[str]:
+    """What the protocol says of the data and files that were met; nothing where they are not there."""
+    try:
+        return [views[name] for name in metric.details]
+    except Unavailable:
+        return []

@@ -9,7 +9,7 @@ import torch
 from small_methods import normal, uniform
 from torch import Tensor
 
-from metrics.frechet import METRICS, frechet_distance, frechet_of_features, moments, pixel_features
+from metrics.frechet import METRICS, fit, frechet_distance, frechet_of_features, moments, moments_of, pixel_features
 
 
 def gaussian(dim: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -82,3 +82,47 @@ def test_each_metric_compares_its_view_with_the_test_images() -> None:
     a, b = uniform(30, 2, seed=1), uniform(30, 2, seed=2)
     assert all(math.isclose(metric.fn(a, b), frechet_of_features(a, b)) for metric in METRICS)
     assert not any("fid" in metric.name for metric in METRICS)  # that name is Inception's
+
+
+@pytest.mark.parametrize(("n", "m"), [(6, 40), (40, 6), (6, 7), (8, 8), (9, 8)])
+def test_few_rows_give_the_distance_of_their_singular_covariances(n: int, m: int) -> None:
+    a, b = normal(n, 8, seed=1), 2 * normal(m, 8, seed=2) + 1
+    root = scipy.linalg.sqrtm(np.cov(a.T) @ np.cov(b.T))
+    formula = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(np.cov(a.T) + np.cov(b.T) - 2 * np.real(root))
+    assert frechet_of_features(a, b).item() == pytest.approx(float(formula), rel=1e-6)  # sqrtm's own error on singular products
+    by_moments = frechet_distance(*moments(a), *moments(b)).item()
+    assert frechet_of_features(a, b).item() == pytest.approx(by_moments, rel=1e-6)
+    assert (fit(a).rows is None) == (n > 8)
+
+
+def test_one_image_repeated_has_no_spread() -> None:
+    a, b = normal(1, 5, seed=1).repeat(4, 1), normal(1, 5, seed=2).repeat(9, 1)
+    assert frechet_of_features(a, b).item() == pytest.approx((a[0] - b[0]).square().sum().item())
+
+
+@pytest.mark.parametrize("sizes", [[50], [1] * 50, [7, 30, 1, 12], [2, 48]])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_batches_have_numpys_moments_however_far_from_zero(sizes: list[int], offset: float) -> None:
+    rows = normal(50, 4, seed=1) * torch.tensor([1e-2, 1.0, 3.0, 10.0]) + offset
+    found = moments_of(rows.split(sizes), 4)
+    np.testing.assert_allclose(found.mean.numpy(), rows.numpy().mean(0), rtol=1e-14, atol=1e-13)
+    reference = np.cov(rows.numpy(), rowvar=False)  # float64, in two passes
+    np.testing.assert_allclose(found.covariance().numpy(), reference, rtol=1e-7, atol=1e-8 * abs(reference).max())
+    assert found.count == 50
+
+
+def test_the_textbook_sum_of_products_would_lose_what_batches_keep() -> None:
+    rows = 1e-2 * normal(50, 3, seed=1) + 1e6
+    textbook = (rows.T @ rows - 50 * torch.outer(rows.mean(0), rows.mean(0))) / 49
+    reference = torch.cov(rows.T)
+    kept = moments_of(rows.split(9), 3).covariance()
+    assert (kept - reference).abs().max() < 1e-6 * reference.abs().max() < (textbook - reference).abs().max()
+
+
+@pytest.mark.parametrize(("n", "dim"), [(60, 5), (20, 30)])
+def test_order_and_batches_do_not_matter(n: int, dim: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = normal(n, dim, seed=1).float(), normal(n, dim, seed=2).float() + 3
+    found = frechet_of_features(a, b).item()
+    monkeypatch.setattr("metrics.frechet.CHUNK", 7)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(3))
+    assert frechet_of_features(a[order], b).item() == pytest.approx(found, rel=1e-9)

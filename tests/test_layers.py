@@ -19,11 +19,19 @@ ROWS: dict[str, tuple[str, ...]] = {
     "datasets": ("bench.datasets",),
     "registry": ("bench.registry",),
     "machine": ("bench.environment",),
-    "loop": ("bench.batches", "bench.train", "bench.evaluate"),
+    "loop": ("bench.batches", "bench.train", "bench.evaluate", "bench.feature_views"),
     "records": ("bench.store",),
+    "networks": ("bench.classifier", "bench.features"),
     "runs": ("bench.figures", "bench.run", "bench.second_stage", "bench.states", "bench.sweep", "bench.profile"),
     "tables": ("bench.leaderboard", "bench.statistics", "bench.claims", "bench.curves", "bench.boards"),
-    "command line": ("bench.__main__", "bench.command", "bench.console", "bench.datasets_page", "bench.methods_table"),
+    "command line": (
+        "bench.__main__",
+        "bench.command",
+        "bench.console",
+        "bench.datasets_page",
+        "bench.feature_commands",
+        "bench.methods_table",
+    ),
 }
 # rows that may import less than all rows above them; the loop knows methods only by their verbs
 NARROW: dict[str, tuple[str, ...]] = {

@@ -362,3 +362,12 @@ def test_the_index_has_a_line_for_each_board() -> None:
 def test_tables_never_import_torch() -> None:
     code = "import sys, bench.leaderboard; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_group_in_which_nobody_has_a_value_is_its_reasons() -> None:
+    absent = {name: metric(None, group="samples, inception features", reason="no weights") for name in ("fid_pz", "kid_pz")}
+    board = render(SUITE, [record("vae", 0, absent), record("ae", 0, absent)], [])
+    section = board.split("## Samples, inception features\n\n")[1].split("\n\n##")[0]
+    assert section == "- [1] no weights"
+    some = {**absent, "fid_pz": metric(2.0, group="samples, inception features")}
+    assert "| fid_pz" in render(SUITE, [record("vae", 0, some), record("ae", 0, absent)], [])

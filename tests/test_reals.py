@@ -23,6 +23,7 @@ from bench.batches import Batches, scaled
 from bench.datasets.dataset import Dataset, Factor, Source
 from bench.errors import UserError
 from bench.evaluate import SIGNALS, Evaluation, baselines_of, evaluate, said
+from bench.feature_views import networks_of
 from bench.figures import CURVE_HEIGHT, CURVE_WIDTH, curves, pictures
 from bench.registry import catalogue
 from bench.run import prepare
@@ -154,6 +155,8 @@ def test_what_means_nothing_for_signals_says_so(entries: dict[str, dict[str, Any
     absent = {name: entry["reason"] for name, entry in entries.items() if entry["value"] is None}
     for name in [name for name in entries if "bce" in name]:
         assert absent.pop(name) == "the values are not in [0, 1], so they have no cross-entropy"
+    for name in [said(name, SIGNALS) for name, metric in KNOWN.metrics.items() if networks_of([metric])]:
+        assert absent.pop(name) == "no feature networks see these data"
     assert set(absent) == {"capacity_bits", "density_nll_test", "frechet_values_qz", "latent_variance_target"}
     assert all(math.isfinite(entry["value"]) for entry in entries.values() if entry["value"] is not None)
 
