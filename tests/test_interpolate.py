@@ -29,15 +29,16 @@ def test_the_objective_is_the_loops() -> None:
     assert path_loss(path, Normal(2).log_prob, length=1, evenness=1).item() == pytest.approx(sum(steps) + std - likelihood)
 
 
-def loss_by_loops(points: list[list[float]]) -> float:
-    """SPEC 7.1 with the code's weights, for p = N(0, I) in two dimensions."""
+def loss_by_loops(points: list[list[float]], length: float, evenness: float) -> float:
+    """SPEC 7.1, for p = N(0, I) in two dimensions."""
     steps = [math.dist(a, b) for a, b in pairwise(points)]
     mean = sum(steps) / len(steps)
     std = math.sqrt(sum((s - mean) ** 2 for s in steps) / len(steps))
-    return 10 * sum(steps) + 100 * std + sum(0.5 * (x * x + y * y) for x, y in points[1:-1])
+    return length * sum(steps) + evenness * std + sum(0.5 * (x * x + y * y) for x, y in points[1:-1])
 
 
-def test_a_path_takes_the_codes_steps() -> None:
+@pytest.mark.parametrize("weights", [(10.0, 100.0), (1.0, 1.0)])
+def test_a_path_takes_the_codes_steps(weights: tuple[float, float]) -> None:
     """Adam (0.01; 0.9, 0.95) by loops, each value of the slope within [-1, 1]."""
     path = straight_path(START, END, 3).double().tolist()
     first, second = ([[0.0, 0.0] for _ in range(3)] for _ in range(2))
@@ -49,7 +50,7 @@ def test_a_path_takes_the_codes_steps() -> None:
                 for h in (1e-6, -1e-6):
                     moved = [list(point) for point in path]
                     moved[j + 1][k] += h
-                    ends.append(loss_by_loops(moved))
+                    ends.append(loss_by_loops(moved, *weights))
                 slopes.append(max(-1.0, min(1.0, (ends[0] - ends[1]) / 2e-6)))
         for j in range(3):
             for k in range(2):
@@ -57,7 +58,8 @@ def test_a_path_takes_the_codes_steps() -> None:
                 first[j][k] = 0.9 * first[j][k] + 0.1 * g
                 second[j][k] = 0.95 * second[j][k] + 0.05 * g * g
                 path[j + 1][k] -= 0.01 * first[j][k] / (1 - 0.9**step) / (math.sqrt(second[j][k] / (1 - 0.95**step)) + 1e-8)
-    found = shortest_likely_path(START.double(), END.double(), Normal(2).log_prob, points=3, iterations=8)
+    values = dict(zip(("length", "evenness"), weights, strict=True)) if weights != (10, 100) else {}  # the defaults
+    found = shortest_likely_path(START.double(), END.double(), Normal(2).log_prob, points=3, iterations=8, **values)
     assert torch.allclose(found, torch.tensor(path, dtype=torch.float64), atol=1e-5)
 
 

@@ -8,9 +8,8 @@ import torch
 from small_methods import DIM, build, images, noise, normal, pixels, training, weights
 from torch import Tensor, nn
 
-from bench.batches import Batches
 from bench.spec import Budget
-from bench.train import train
+from bench.train import Batches, train
 from models.method import AutoEncoder, truncated_normal_like
 from models.pretraining import MomentPretraining, moment_mismatch
 from models.prior import StandardNormal
@@ -56,7 +55,7 @@ def seen_sizes(method: AutoEncoder) -> list[int]:
 
 def test_the_amounts_are_those_of_the_code() -> None:
     part = MomentPretraining()
-    assert (part.batch, part.steps, part.tolerance) == (1000, 200, 0.1)
+    assert (part.batch, part.steps, part.tolerance, part.lr) == (1000, 200, 0.1, 1e-3)
     recipe = wae_mmd(DIM, pretraining_batch=50)
     assert recipe.pretraining == MomentPretraining(batch=50)
     method, asked = build(lambda: recipe), list[int]()

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from bench.run import Context, execute, prepare
 from bench.second_stage import Second, prepare_second, train_second
 from bench.spec import SCHEMA, Budget, Density, Optimizer, Run, digest
 from bench.store import SECOND, Store
-from bench.train import Outcome, Plan
+from bench.train import Batches, Outcome, Plan, generator
 from metrics.frechet import frechet_of_features, pixel_features
 from models.density import SecondStage, gaussian, maf, mixture
 from models.method import AutoEncoder, Recipe
@@ -77,10 +78,18 @@ def a_run(rows: str = FLOW, label: str = "flow", seed: int = 0) -> Run:
     return next(replace(run, seed=seed) for run in suite.runs("cpu") if run.label == label)
 
 
-def second(method: AutoEncoder, stage: Second, states: list[dict[str, Any]], state: dict[str, Any] | None = None) -> Outcome:
-    run = replace(a_run(), batch_size=8, seed=5)
+def second(
+    method: AutoEncoder,
+    stage: Second,
+    states: list[dict[str, Any]],
+    state: dict[str, Any] | None = None,
+    *,
+    seed: int = 5,
+    images: Tensor = TRAIN,
+) -> Outcome:
+    run = replace(a_run(), batch_size=8, seed=seed)
     save = lambda state: states.append(copy.deepcopy(state))
-    return train_second(stage, method, TRAIN, LEVELS, run, resume=lambda training: state, save=save, save_every=0, report=None)
+    return train_second(stage, method, images, LEVELS, run, resume=lambda training: state, save=save, save_every=0, report=None)
 
 
 @pytest.mark.parametrize("make", [lambda: vcae(DIM), lambda: vae_bernoulli(DIM)])
@@ -321,15 +330,82 @@ def test_samples_of_a_density_fitted_to_real_digits_look_like_digits(tmp_path: P
     assert metrics["frechet_pixels_qz"]["value"] < 2.5  # a constant image: 4.9; the samples of a VAE after 1,400 steps: 1.1
 
 
+class Watched(type(gaussian(DIM))):  # type: ignore[misc]
+    """A Gaussian that keeps the codes that it was fitted to."""
+
+    def fit(self, codes: Tensor, noise: torch.Generator) -> None:
+        self.seen = codes
+        super().fit(codes, noise)
+
+
+def watched() -> Second:
+    return Second(Watched(DIM, 1, 1e-6), Density("gaussian"), None)
+
+
 def test_a_density_knows_only_the_training_codes() -> None:
-    method, seen = trained(lambda: ae(DIM)), list[Tensor]()
-
-    class Watched(type(gaussian(DIM))):  # type: ignore[misc]
-        def fit(self, codes: Tensor, noise: torch.Generator) -> None:
-            seen.append(codes)
-            super().fit(codes, noise)
-
-    second(method, Second(Watched(DIM, 1, 1e-6), Density("gaussian"), None), [])
+    method, stage = trained(lambda: ae(DIM)), watched()
+    second(method, stage, [])
     known = method.eval().draw(TRAIN / LEVELS, noise()).z
-    assert len(seen) == 1
-    assert torch.allclose(seen[0].sort(0).values, known.sort(0).values, atol=1e-6)
+    assert torch.allclose(stage.density.seen.sort(0).values, known.sort(0).values, atol=1e-6)
+
+
+def test_of_many_images_twenty_thousand_are_coded() -> None:
+    stage, images = watched(), pixels(20_300, seed=3)
+    method = trained(lambda: ae(DIM))
+    second(method, stage, [], images=images)
+    seen = stage.density.seen
+    assert len(seen) == 20_000
+    known = method.eval().draw(images / LEVELS, noise()).z
+    assert not torch.allclose(seen[:1000], known[:1000]), "random ones"
+
+
+def test_the_noise_of_a_density_is_the_seeds_and_not_that_of_the_first_stage() -> None:
+    method = trained(lambda: vcae(DIM))
+    means = method.eval().draw(TRAIN / LEVELS, noise()).mean.mean(0)
+
+    def shift(seed: int) -> Tensor:
+        """Mean noise of the codes, whatever their order."""
+        stage = watched()
+        second(method, stage, [], seed=seed)
+        return stage.density.seen.mean(0) - means
+
+    first_stage = math.sqrt(0.05) * torch.randn(43, DIM, generator=generator(torch.device("cpu"), 5, "noise")).mean(0)
+    found = [shift(5), shift(5), shift(6), first_stage]
+    assert torch.equal(found[0], found[1])
+    assert all((found[0] - other).abs().max() > 1e-3 for other in found[2:])
+
+
+def test_batches_of_a_density_are_not_those_of_the_first_stage() -> None:
+    method, stage, seen = trained(lambda: ae(DIM)), flow(5), list[Tensor]()
+    log_prob = stage.density.log_prob
+
+    def watch(z: Tensor) -> Tensor:
+        seen.append(z.detach())
+        return log_prob(z)
+
+    stage.density.log_prob = watch
+    second(method, stage, [])
+    first = Batches(TRAIN, LEVELS, 8, 5)
+    for step, z in enumerate(seen):
+        assert z.shape == (8, DIM)
+        assert not torch.allclose(z, method.eval().draw(first.at(step), noise()).z, atol=1e-4)
+    assert len(seen) == 5
+
+
+def test_the_fit_before_training_is_on_the_clock() -> None:
+    stage = flow(3)
+    fit = stage.density.fit
+
+    def slow(codes: Tensor, noise: torch.Generator) -> None:
+        time.sleep(0.3)
+        fit(codes, noise)
+
+    stage.density.fit = slow
+    assert second(trained(lambda: ae(DIM)), stage, []).seconds >= 0.3
+
+
+def test_epochs_of_a_density_are_those_of_the_training_images() -> None:
+    found = prepare_second(a_run(FLOW.replace("steps = 120", "epochs = 2")), DIM, CATALOGUE, 1437, Budget(steps=5))
+    assert found is not None
+    assert found.plan is not None
+    assert (found.plan.per_epoch, found.plan.total) == (14, 28)

@@ -1,6 +1,7 @@
 """The training loop: exact budgets, batches, schedules, resumption bit for bit, divergence, and what is on the clock."""
 
 import io
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -12,9 +13,8 @@ import torch
 from small_methods import DIM, LEVELS, build, noise, pixels, tiny_with_batch_norm, training, weights
 from torch import Tensor
 
-from bench.batches import Batches, derive, generator
 from bench.spec import Budget, Optimizer
-from bench.train import BLOCK, Clock, Plan, train
+from bench.train import BLOCK, Batches, Clock, Plan, derive, generator, train
 from models.method import AutoEncoder, Draw, Prior, Recipe
 from models.vae import ae, vae_bernoulli
 from models.vcae import vcae
@@ -117,6 +117,23 @@ def test_the_schedule_by_epoch() -> None:
         found.append([o.param_groups[0]["lr"] for o in taken.optimizers])
     factors = [1.0] * 4 + [0.9] * 4 + [0.5 * 0.81] * 4 + [0.1 * 0.729] * 4
     assert found == [pytest.approx([0.4 * f, 0.1 * f]) for f in factors]  # critic's own rate, then the suite's
+
+
+def test_a_player_gets_as_many_independent_batches_as_it_asks_for() -> None:
+    method, data, seen = build(lambda: ae(DIM)), batches(), list[Tensor]()
+    (own,) = method.players()
+
+    def terms(x: Tensor, noise: torch.Generator) -> Mapping[str, Tensor]:
+        seen.append(x)
+        return own.terms(x, noise)
+
+    method.players = lambda: [replace(own, batches=3, terms=terms)]
+    taken = training(method, Budget(steps=5), data)
+    for step in range(5):
+        taken.take_step(data)
+        parts = [data.at(step), *(data.at(step, stream) for stream in (1, 2))]
+        assert torch.equal(seen[step], torch.cat(parts))
+        assert not any(torch.equal(one, other) for one, other in itertools.combinations(parts, 2))
 
 
 def test_the_rate_is_how_far_adam_first_moves() -> None:
