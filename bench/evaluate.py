@@ -1,20 +1,22 @@
 """Method + dataset -> views, each computed once -> metrics. Batch norm in evaluation mode; a view has a random stream of its own."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial, reduce
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from bench import feature_views
+from bench import code_views, feature_views
 from bench.batches import generator, scaled
 from bench.datasets.dataset import Values
+from metrics import neighbours
 from metrics.features.network import eight_bit
 from metrics.frechet import pixel_features, value_features
 from metrics.latent import Channel, Codes
 from metrics.metric import Metric, Unavailable, Views, measure
 from metrics.reconstruction import Baselines, Errors, errors, errors_on_reals, pca_sse
+from metrics.sharpness import sharpness
 
 BATCH = 1000
 SAMPLES = 10_000  # images on each side of a distance between sets (SPEC 5.6)
@@ -41,6 +43,10 @@ class Draw(Protocol):
     @property
     def log_variance(self) -> Tensor | None:
         """(B, D); None for a deterministic encoder."""
+
+    @property
+    def log_q(self) -> Tensor | None:
+        """(B,) where q(z|x) has a density and is no diagonal Gaussian."""
 
 
 class Prior(Protocol):
@@ -88,6 +94,7 @@ class Images(NamedTuple):
 
     features: Tensor  # pixels, (n, F)
     eight_bit: Tensor  # for feature networks, (n, C, H, W) uint8
+    sharpness: Tensor  # (n,) float64; no numbers for signals
 
 
 class Pass(NamedTuple):
@@ -113,9 +120,10 @@ class Evaluation:
         density: Density | None = None,
         values: Values = "unit",
         networks: feature_views.Features | None = None,
+        factors: Mapping[str, Tensor] | None = None,
     ):
         self.method, self.images, self.levels, self.seed = method, {"train": train, "test": test}, levels, seed
-        self.baselines, self.density, self.values, self.networks = baselines, density, values, networks
+        self.baselines, self.density, self.values, self.networks, self.factors = baselines, density, values, networks, factors or {}
         self.errors: Callable[[Tensor, Tensor], Errors] = errors if values == "unit" else errors_on_reals
         self.features: Callable[[Tensor], Tensor] = pixel_features if values == "unit" else value_features
         self.device = train.device
@@ -132,19 +140,24 @@ class Evaluation:
     def views(self, metrics: Iterable[Metric] = ()) -> Views:
         """Every view a metric may need, by name, with those of the feature networks that these metrics are on."""
         makers = feature_views.makers(feature_views.networks_of(metrics), self.networks)
+        makers |= code_views.makers(self.method, partial(self.batches, "test"), self.noise)
         for split in self.images:
             makers[f"{split}.pass"] = partial(self.run_through, split)
-            makers[f"{split}.errors.draw"] = partial(of_pass, split, "draw")
-            makers[f"{split}.errors.mean"] = partial(of_pass, split, "mean")
-            makers[f"{split}.codes"] = partial(of_pass, split, "codes")
+            makers[f"{split}.errors.draw"] = part_of(f"{split}.pass", "draw")
+            makers[f"{split}.errors.mean"] = part_of(f"{split}.pass", "mean")
+            makers[f"{split}.codes"] = part_of(f"{split}.pass", "codes")
+            makers[f"{split}.factors"] = partial(self.factors_of, split)
             makers[f"{split}.images"] = partial(self.first, split)
-        makers["reconstructions.images"] = lambda views: views["test.pass"].images
+        makers["reconstructions.images"] = part_of("test.pass", "images")
         makers["samples.images"] = lambda views: self.kept(self.samples())
         makers["density_samples.images"] = lambda views: self.kept(self.density_samples(views["density.codes"]))
         for name in feature_views.SETS:
-            makers[f"{name}.features.pixels"] = partial(self.pixels, name)
-            makers[f"{name}.eight_bit"] = partial(self.seen, name)
-        makers["prior.codes"] = lambda views: self.prior_codes()
+            makers[f"{name}.features.pixels"] = part_of(f"{name}.images", "features")
+            makers[f"{name}.eight_bit"] = part_of(f"{name}.images", "eight_bit")
+            makers[f"{name}.sharpness"] = partial(self.sharpness_of, name)
+            makers[f"{name}.nearest"] = partial(self.nearest, name)
+        makers["prior"] = lambda views: self.prior()
+        makers["prior.codes"] = lambda views: self.prior().sample(self.sample_count, self.noise("prior"))
         makers["density"] = lambda views: self.fitted()
         makers["density.codes"] = lambda views: self.fitted().sample(self.sample_count, self.noise("density"))
         makers["channel"] = lambda views: self.method.channel
@@ -157,19 +170,29 @@ class Evaluation:
 
     def keep(self, x: Tensor) -> Images:
         """What is kept of a batch.   (B, C, H, W)"""
-        return Images(self.features(x), eight_bit(x))
+        features = self.features(x)
+        return Images(features, eight_bit(x), sharpness(x) if self.values == "unit" else features.new_full((len(x),), torch.nan))
 
     def first(self, split: str, views: Views) -> Images:
         """The first images of a split, no more than there are test images and SAMPLES."""
         return self.kept(self.batches(split, self.sample_count))
 
-    def pixels(self, name: str, views: Views) -> Tensor:
-        """Pixels of a set of images.   -> (n, F)"""
-        return views[f"{name}.images"].features
+    def sharpness_of(self, name: str, views: Views) -> Tensor:
+        """Of each of a set of images.   -> (n,)"""
+        if self.values == "real":
+            raise Unavailable("signals have no edges")
+        return views[f"{name}.images"].sharpness
 
-    def seen(self, name: str, views: Views) -> Tensor:
-        """What feature networks see of a set of images.   -> (n, C, H, W) uint8"""
-        return views[f"{name}.images"].eight_bit
+    def nearest(self, name: str, views: Views) -> Tensor:
+        """Distances of the first of a set of images to the nearest training image.   -> (n,)"""
+        queries = views[f"{name}.features.pixels"][: neighbours.IMAGES]
+        return neighbours.nearest(queries, map(self.features, self.batches("train")))
+
+    def factors_of(self, split: str, views: Views) -> Tensor:
+        """Values of the factors of variation.   -> (N, K)"""
+        if split not in self.factors:
+            raise Unavailable("its dataset has no factors of variation")
+        return self.factors[split]
 
     def run_through(self, split: str, views: Views) -> Pass:
         """Encode and reconstruct every image of a split."""
@@ -178,14 +201,13 @@ class Evaluation:
         for x in self.batches(split):
             draw = self.method.draw(x, noise)
             x_hat = self.method.decode(draw.z)
-            codes.append((draw.z, draw.mean, draw.log_variance))
+            codes.append((draw.z, draw.mean, draw.log_variance, draw.log_q))
             draws.append(self.errors(x, x_hat))
             means.append(draws[-1] if draw.z is draw.mean else self.errors(x, self.method.decode(draw.mean)))
             if len(images) * BATCH < SAMPLES:
                 images.append(self.keep(x_hat))
-        z, mean, log_variance = zip(*codes, strict=True)
-        spread = None if log_variance[0] is None else stack(log_variance)
-        joined = Codes(stack(z), stack(mean), spread)
+        z, mean, *densities = zip(*codes, strict=True)
+        joined = Codes(stack(z), stack(mean), *(None if parts[0] is None else stack(parts) for parts in densities))
         return Pass(joined, join(draws), join(means), together(images, SAMPLES))
 
     def samples(self) -> Iterator[Tensor]:
@@ -197,11 +219,11 @@ class Evaluation:
                 raise Unavailable("no prior: it samples only from a density fitted to its codes")
             yield images
 
-    def prior_codes(self) -> Tensor:
-        """As many prior draws as there are test images, up to SAMPLES.   -> (n, D)"""
+    def prior(self) -> Prior:
+        """The method's prior."""
         if self.method.prior is None:
             raise Unavailable("no prior")
-        return self.method.prior.sample(self.sample_count, self.noise("prior"))
+        return self.method.prior
 
     @property
     def sample_count(self) -> int:
@@ -225,9 +247,9 @@ class Evaluation:
         return self.baselines(self.method.dim)
 
 
-def of_pass(split: str, field: str, views: Views) -> Any:
-    """One of the things that the pass over a split left."""
-    return getattr(views[f"{split}.pass"], field)
+def part_of(view: str, field: str) -> Callable[[Views], Any]:
+    """A part of another view."""
+    return lambda views: getattr(views[view], field)
 
 
 def stack(parts: Iterable[Tensor]) -> Tensor:

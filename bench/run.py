@@ -42,6 +42,7 @@ class Images:
     sha256: str
     baselines: Callable[[int], Baselines]
     networks: FeatureNetworks | None  # None for signals
+    factors: dict[str, Tensor]  # by split, (N, K) int64, of a dataset that has factors of variation
 
 
 @dataclass
@@ -68,7 +69,9 @@ class Context:
             cache = self.store.out / "runs" / ".features"
             weights = self.data_root / "weights"
             networks = FeatureNetworks(run.dataset, train_images, dataset.levels, weights, cache) if values == "unit" else None
-            self.images[key] = Images(train_images, test_images, dataset.levels, values, dataset.sha256(), baselines, networks)
+            columns = {"train": dataset.train_factors, "test": dataset.test_factors}
+            factors = {split: torch.from_numpy(rows) for split, rows in columns.items() if rows is not None}
+            self.images[key] = Images(train_images, test_images, dataset.levels, values, dataset.sha256(), baselines, networks, factors)
         return self.images[key]
 
     def read(self, run: Run) -> Dataset:
@@ -217,7 +220,9 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
     entries = {}
     if last.status == "done":
         density = prepared.second.density if prepared.second else None
-        evaluation = Evaluation(method, data.train, data.test, data.levels, run.seed, data.baselines, density, data.values, data.networks)
+        evaluation = Evaluation(
+            method, data.train, data.test, data.levels, run.seed, data.baselines, density, data.values, data.networks, data.factors
+        )
         entries = evaluate(evaluation, prepared.metrics, run.held_out)
         write(store.folder(run) / "weights.safetensors", weights_file(prepared.tensors()))
         for name, picture in pictures(method, evaluation).items():

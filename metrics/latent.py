@@ -21,6 +21,7 @@ class Codes(NamedTuple):
     z: Tensor  # (N, D) with the encoder's noise
     mean: Tensor  # (N, D)
     log_variance: Tensor | None  # (N, D) of a diagonal Gaussian q(z|x); None for any other
+    log_q: Tensor | None = None  # (N,) log q(z|x) at the draw, nats, of a density that is no diagonal Gaussian
 
 
 class Channel(NamedTuple):

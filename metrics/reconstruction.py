@@ -108,14 +108,15 @@ def reconstruction_metrics() -> list[Metric]:
     ]
 
 
-def gap(name: str, field: str, fn_name: str, unit: str = "") -> Metric:
+def gap(name: str, field: str, fn_name: str, unit: str = "", factor: int = 1) -> Metric:
     """Test against train of one error, from one draw: the sign is kept, and negative means that test images are easier."""
-    combine = {"minus": lambda test, train: test - train, "ratio": lambda test, train: test / train}[fn_name]
+    combine = {"minus": lambda test, train: factor * (test - train), "ratio": lambda test, train: test / train}[fn_name]
+    times = f", times {factor}" if factor != 1 else ""
     return Metric(
         name=name,
         fn=lambda test, train: combine(test.mean(field), train.mean(field)),
         needs=("test.errors.draw", "train.errors.draw"),
-        protocol=f"{field} on test {'minus' if fn_name == 'minus' else 'over'} train; one noise draw",
+        protocol=f"{field} on test {'minus' if fn_name == 'minus' else 'over'} train{times}; one noise draw",
         source="VCAE Table 1; SPEC 5.1",
         unit=unit,
         better="lower",
@@ -133,6 +134,9 @@ METRICS = [
     gap("overfit_gap", "sse", "minus"),
     gap("overfit_ratio", "sse", "ratio"),
     gap("overfit_gap_bce", "bce", "minus", "nats"),
+    gap("overfit_ratio_bce", "bce", "ratio"),
+    gap("overfit_gap_l1", "l1", "minus", factor=100),
+    gap("overfit_ratio_l1", "l1", "ratio"),
     reference("mean_image_sse_test", "mean_image_test", "SSE of the constant mean training image on test"),
     reference("pca_sse_train", "pca_train", "SSE of linear PCA with the latent size as its components, on train"),
     reference("pca_sse_test", "pca_test", "SSE of linear PCA with the latent size as its components, on test"),

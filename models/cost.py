@@ -1,7 +1,8 @@
 """Costs c(x, G(z)), summed over an image's values (SPEC 0.1, T1); each also says which image a raw output stands for.
 
 Decoders end in raw outputs y; the image is σ(y), so that Bernoulli costs come from logits. For signals, whose values are any
-real numbers, it is y itself.
+real numbers, it is y itself. A cost that is a negative log-likelihood
+names its kind in `likelihood` and has `log_likelihood`, with all constants; values of different kinds are not compared (SPEC T37).
 """
 
 import math
@@ -50,6 +51,7 @@ class Gaussian:
 
     variance: float
     link: Link = "sigmoid"
+    likelihood = "gaussian"
 
     def __post_init__(self) -> None:
         if not 0 < self.variance < math.inf:
@@ -58,6 +60,10 @@ class Gaussian:
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """(B, ...), (B, ...) -> (B,) nats, up to a constant"""
         return sse(x, self.image(y)) / (2 * self.variance)
+
+    def log_likelihood(self, x: Tensor, y: Tensor) -> Tensor:
+        """-SSE(x, σ(y)) / 2σ_G² - D/2 log 2πσ_G², nats (SPEC 1.2).   (B, ...), (B, ...) -> (B,)"""
+        return -self(x, y) - 0.5 * x[0].numel() * math.log(2 * math.pi * self.variance)
 
     def image(self, y: Tensor) -> Tensor:
         """(B, ...) -> (B, ...)"""
@@ -75,9 +81,15 @@ class Gaussian:
 class Bernoulli:
     """BCE(x, σ(y)) from the logits y, real-valued targets as they are (WAE Eq. 6; SPEC 1.2, T24)."""
 
+    likelihood = "bernoulli"
+
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """(B, ...), (B, ...) -> (B,) nats"""
         return bernoulli_nll(x, y)
+
+    def log_likelihood(self, x: Tensor, y: Tensor) -> Tensor:
+        """-BCE(x, σ(y)), which has no constant, nats.   (B, ...), (B, ...) -> (B,)"""
+        return -self(x, y)
 
     def image(self, y: Tensor) -> Tensor:
         """(B, ...) -> (B, ...) in [0, 1]"""

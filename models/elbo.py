@@ -6,7 +6,8 @@ Lin & Clark, "LaDDer: Latent Data Distribution Modelling with a Generative Prior
 
     b = max(|b'|, mean |x - x̂|),    H[q(z|x)] = ½ d log 2πe + Σ_k log σ_k
 
-b' is trained by a player of its own. The floor is the scale of highest likelihood, below which b would only lose.
+b' is trained by a player of its own. The floor is the scale of highest likelihood, below which b would only lose. The floor of a
+density, log p(x|z), is no batch's: it is the mean |x - x̂| over training images at the end of training.
 """
 
 import math
@@ -24,6 +25,7 @@ from models.prior import StandardNormal
 
 FLOOR = 0.001  # of σ
 LOG_2PI = math.log(2 * math.pi)
+FLOOR_IMAGES, ENCODED = 10_000, 1000  # at most so many for the floor of b, so many at a time
 Head = Literal["relu", "softplus"]
 Output = Literal["sigmoid", "relu", "identity"]
 
@@ -66,12 +68,16 @@ class StdGaussian:
 class Laplace(nn.Module):
     """-log Π_j Laplace(x_j; x̂_j, b) with a learned b; x̂ is what `output` makes of the decoder's y, clipped only as an image (SPEC T36)."""
 
+    likelihood = "laplace"
+    floor: Tensor  # () of b in log p(x|z); 0 until training has ended
+
     def __init__(self, output: Output = "sigmoid", *, scale: float = 0.5, adam: Adam | None = None):
         super().__init__()
         if not 0 < scale < math.inf:
             raise ValueError(f"scale must be positive, not {scale}")
         self.output, self.adam, self.range = output, adam or Adam(), (0.0, 1.0)  # range: of an image
         self.scale = nn.Parameter(torch.tensor(scale))  # b'
+        self.register_buffer("floor", torch.tensor(0.0))
 
     def prediction(self, y: Tensor) -> Tensor:
         """x̂ of the likelihood.   (B, ...) -> (B, ...)"""
@@ -82,6 +88,22 @@ class Laplace(nn.Module):
         error = (x - self.prediction(y)).abs().flatten(1)
         b = torch.maximum(self.scale.abs(), error.mean())
         return error.sum(1) / b + error.shape[1] * (2 * b).log()
+
+    def log_likelihood(self, x: Tensor, y: Tensor) -> Tensor:
+        """log p(x|z) with one b for all images, nats: it does not depend on the batch.   (B, ...), (B, ...) -> (B,)"""
+        error = (x - self.prediction(y)).abs().flatten(1)
+        b = torch.maximum(self.scale.abs(), self.floor)
+        return -error.sum(1) / b - error.shape[1] * (2 * b).log()
+
+    @torch.no_grad()
+    def training_ended(self, epoch: int, method: AutoEncoder, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+        """Sets the floor; the noise is its own, so that parts fitted after it see the noise they would have seen."""
+        was, own = method.training, torch.Generator(noise.device).manual_seed(0)
+        method.eval()
+        batches = some(FLOOR_IMAGES).split(ENCODED)
+        error = [(x - self.prediction(method.decoder(method.draw(x, own).z))).abs().flatten(1).mean(1) for x in batches]
+        self.floor.copy_(torch.cat(error).mean())
+        method.train(was)
 
     def image(self, y: Tensor) -> Tensor:
         """(B, ...) -> (B, ...) in [0, 1]; of signals the prediction itself"""
@@ -132,7 +154,7 @@ class Normal(StandardNormal):
     def expected_log_prob(self, draw: Draw) -> Tensor:
         """-½ d log 2π - ½ Σ_k (μ_k² + σ_k²).   -> (B,)"""
         assert draw.log_variance is not None
-        return -0.5 * (draw.mean.square() + draw.log_variance.exp() + LOG_2PI).sum(1)
+        return self.mean_log_prob(draw.mean, draw.log_variance.exp())
 
 
 def monte_carlo(log_prob: Callable[[Tensor], Tensor], draw: Draw, samples: int) -> Tensor:

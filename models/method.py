@@ -59,6 +59,15 @@ class Cost(Protocol):
         """(B, C, H, W) -> (B, C, H, W)"""
 
 
+class Likelihood(Cost, Protocol):
+    """A cost that is -log p(x|z), but for a constant."""
+
+    likelihood: str  # its kind: bernoulli, gaussian, laplace
+
+    def log_likelihood(self, x: Tensor, y: Tensor) -> Tensor:
+        """log p(x|z) with all constants, nats.   (B, C, H, W), (B, C, H, W) -> (B,)"""
+
+
 class Prior(Protocol):
     """p(z)."""
 
@@ -181,6 +190,15 @@ class AutoEncoder(nn.Module):
     def channel(self) -> Channel:
         """The encoder as an additive Gaussian channel (SPEC 1.5)."""
         return Channel(self.dim, self.recipe.posterior.variance, self.recipe.power)
+
+    @property
+    def likelihood(self) -> str | None:
+        """The kind of p(x|z); None where the cost is no likelihood."""
+        return getattr(self.recipe.cost, "likelihood", None)
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) with all constants, nats, where `likelihood` says that there is one.   (B, C, H, W), (B, D) -> (B,)"""
+        return cast(Likelihood, self.recipe.cost).log_likelihood(x, self.decoder(z))
 
     def draw(self, x: Tensor, noise: torch.Generator) -> Draw:
         """One draw of q(z|x) per image.   (B, C, H, W) -> Draw"""

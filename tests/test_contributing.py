@@ -43,7 +43,7 @@ def test_the_registry_finds_all_three(folder: Path) -> None:
     new, old = registry.catalogue(suite.plugins), registry.catalogue()
     assert set(new.methods) - set(old.methods) == {"free_bits_vae"}
     assert set(new.datasets) - set(old.datasets) == {"spots"}
-    assert set(new.metrics) - set(old.metrics) == {"active_units"}
+    assert set(new.metrics) - set(old.metrics) == {"participation_ratio"}
 
 
 def test_the_suite_runs(folder: Path) -> None:
@@ -65,7 +65,7 @@ def test_the_suite_runs(folder: Path) -> None:
     for record in records:
         assert record["status"] == "done"
         assert record["config"]["dataset"] == "spots"
-        assert 0 <= record["metrics"]["active_units"]["value"] <= 4
+        assert 1 <= record["metrics"]["participation_ratio"]["value"] <= 4
 
 
 @pytest.mark.parametrize("minimum", [0.0, 0.1, 2.0])
@@ -91,8 +91,9 @@ def test_a_spot_is_where_it_was_put(folder: Path) -> None:
     assert first.sha256() == second.sha256()
 
 
-def test_active_units_counts_latents_that_move(folder: Path) -> None:
-    active_units = plugin(folder, "my_metric.py").active_units
-    still, little, much = torch.zeros(100), torch.linspace(-0.1, 0.1, 100), torch.linspace(-1, 1, 100)
-    assert active_units(torch.stack([still, little, much], dim=1)) == 1  # Var(little) = 0.0034, Var(much) = 0.34
-    assert active_units(torch.stack([still, 2 * little, much], dim=1)) == 2  # Var(2 little) = 0.0136
+def test_the_participation_ratio_counts_directions(folder: Path) -> None:
+    ratio = plugin(folder, "my_metric.py").participation_ratio
+    line, across = torch.tensor([[1.0, 1, 1], [-1, -1, -1]]), torch.cat([torch.eye(3), -torch.eye(3)])
+    assert ratio(line).item() == pytest.approx(1)
+    assert ratio(across).item() == pytest.approx(3)
+    assert ratio(across * torch.tensor([2.0, 1, 1])).item() == pytest.approx(6**2 / (4**2 + 1 + 1))  # variances 4 : 1 : 1

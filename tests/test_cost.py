@@ -49,6 +49,16 @@ def test_gaussian_is_the_negative_log_likelihood_but_for_its_constant() -> None:
     constant = 8 / 2 * math.log(2 * math.pi * 0.3)
     nll = -Normal(cost.image(Y), math.sqrt(0.3)).log_prob(X).flatten(1).sum(1)
     assert (cost(X, Y) + constant).tolist() == pytest.approx(nll.tolist())
+    assert cost.log_likelihood(X, Y).tolist() == pytest.approx((-nll).tolist())
+
+
+def test_bernoulli_is_the_negative_log_likelihood_itself() -> None:
+    log_prob = torch.distributions.Bernoulli(logits=Y, validate_args=False).log_prob(X).flatten(1).sum(1)
+    assert Bernoulli().log_likelihood(X, Y).tolist() == pytest.approx(log_prob.tolist())
+
+
+def test_likelihoods_name_their_kind_and_a_squared_error_is_none() -> None:
+    assert [getattr(cost, "likelihood", None) for cost in COSTS] == [None, "gaussian", "bernoulli"]
 
 
 def test_costs_are_least_at_the_image_itself() -> None:

@@ -1,5 +1,6 @@
 """Evaluation: every array once, values that depend on no order, and honest names."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -12,8 +13,16 @@ from bench import evaluate as module
 from bench.evaluate import Evaluation, baselines_of, evaluate
 from bench.feature_views import networks_of
 from bench.registry import catalogue
+from metrics.disentanglement import votes
+from metrics.disentanglement.information import mig
+from metrics.disentanglement.representation import represented, split
 from metrics.frechet import frechet_of_features
 from metrics.latent import total_variance
+from metrics.likelihood import IMPORTANCE
+from metrics.metric import Unavailable
+from metrics.sharpness import sharpness
+from models.iaf import vae_iaf
+from models.ladder import prior_hier
 from models.method import AutoEncoder, Draw, Recipe
 from models.vae import ae, vae_bernoulli
 from models.vcae import vcae
@@ -115,6 +124,74 @@ def test_values_are_those_computed_by_hand() -> None:
     assert found["frechet_pixels_reconstruction"] == pytest.approx(frechet_of_features(x.flatten(1), reconstructed).item(), rel=1e-5)
 
 
+def test_bounds_are_those_computed_by_hand() -> None:
+    method = counting(lambda: vae_bernoulli(DIM))
+    found = values(method)
+    assert method.encoded == 40 + 25 + 25 * IMPORTANCE
+    assert method.decoded == 2 * (40 + 25) + 25  # log p(x|z) takes the decoder's raw output, once more for the test images
+    method.eval()
+    x, prior = TEST / LEVELS, torch.distributions.Normal(0.0, 1.0)
+    with torch.no_grad():
+        draw = method.draw(x, evaluation(method).noise("test.pass"))
+        nll = method.recipe.cost(x, method.decoder(draw.z)).mean().item()
+        q = torch.distributions.Normal(draw.mean, (0.5 * draw.log_variance).exp())
+        kl = torch.distributions.kl_divergence(q, prior).sum(1).mean().item()
+        stream, weights = evaluation(method).noise("test.log_weights"), []
+        for _ in range(IMPORTANCE):
+            one = method.draw(x, stream)
+            q = torch.distributions.Normal(one.mean, (0.5 * one.log_variance).exp())
+            log_ratio = (prior.log_prob(one.z) - q.log_prob(one.z)).sum(1)
+            weights.append(log_ratio - method.recipe.cost(x, method.decoder(one.z)))
+    assert found["distortion_bernoulli"] == pytest.approx(nll, rel=1e-5)
+    assert [found["rate"], found["kl_sample"]] == pytest.approx([kl, kl], rel=1e-5)
+    assert found["elbo_bernoulli"] == pytest.approx(-nll - kl, rel=1e-5)
+    assert found["iw_bound_bernoulli"] == pytest.approx((torch.stack(weights).logsumexp(0) - math.log(IMPORTANCE)).mean().item(), rel=1e-5)
+    assert found["elbo_bernoulli"] < found["iw_bound_bernoulli"]
+    cross_entropy = -(draw.mean.square() + draw.log_variance.exp() + math.log(2 * math.pi)).sum(1).mean().item() / 2
+    assert found["agg_posterior_cross_entropy"] == pytest.approx(cross_entropy, rel=1e-5)
+
+
+def test_an_elbo_takes_the_bound_of_a_nested_prior() -> None:
+    method = counting(lambda: prior_hier(DIM, width=8, warmup_epochs=0, std_head="softplus"))
+    entries = evaluate(evaluation(method), METRICS, "test")
+    found = {name: entry["value"] for name, entry in entries.items()}
+    assert found["elbo_laplace"] == pytest.approx(-found["distortion_laplace"] - found["rate_bound"], rel=1e-9)
+    assert found["agg_posterior_cross_entropy_bound"] < found["agg_posterior_cross_entropy_iw"]
+    assert found["agg_posterior_cross_entropy"] is None
+    assert "no exact value" in entries["agg_posterior_cross_entropy"]["reason"]
+
+
+def test_samples_are_compared_with_all_training_images_and_read_for_sharpness() -> None:
+    method = counting(lambda: cwae(DIM))
+    found = values(method)
+    method.eval()
+    with torch.no_grad():
+        samples = method.sample(25, evaluation(method).noise("samples"))
+    train = (TRAIN / LEVELS).flatten(1).double()
+    distances = torch.cdist(samples.flatten(1).double(), train).min(1).values
+    assert found["nn_distance_pz"] == pytest.approx(distances.mean().item(), rel=1e-6)
+    assert found["nn_distance_test"] == pytest.approx(
+        torch.cdist((TEST / LEVELS).flatten(1).double(), train).min(1).values.mean().item(), rel=1e-6
+    )
+    assert found["sharpness_pz"] == pytest.approx(sharpness(samples).mean().item(), rel=1e-6)
+    assert found["sharpness_min_test"] == pytest.approx(sharpness(TEST / LEVELS).min().item(), rel=1e-6)
+
+
+def test_factors_make_disentanglement_scores_of_mean_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(votes, "VOTES", 50)
+    monkeypatch.setattr(votes, "FRESH", 50)
+    method = counting(lambda: vae_bernoulli(DIM))
+    factors = torch.randint(0, 3, (40, 2), generator=noise(1))
+    known = Evaluation(method, TRAIN, TEST, LEVELS, 0, baselines_of(TRAIN, TEST, LEVELS), factors={"train": factors})
+    found = evaluate(known, [metric for metric in METRICS if metric.name in FACTORS], "test")
+    data = represented(method.draw(TRAIN / LEVELS, noise()).mean.detach().double().numpy(), factors.numpy())
+    assert found["factorvae_score"]["value"] == votes.factorvae_score(data)
+    assert found["mig"]["value"] == pytest.approx(mig(split(data)[0]), rel=1e-5)
+    assert all(0 <= entry["value"] <= 1 for entry in found.values())
+    with pytest.raises(Unavailable, match="no factors"):
+        known.views()["test.factors"]
+
+
 def test_batch_norm_is_in_evaluation_mode() -> None:
     method = counting(lambda: ae(DIM))
     method.train()
@@ -130,17 +207,33 @@ def test_no_gradient_is_kept() -> None:
     assert all(p.grad is None for p in method.parameters())
 
 
-FITTED = {"frechet_pixels_qz", "density_nll_test"}  # of a density, which these do not have
+def across(names: str, kinds: str) -> set[str]:
+    return {f"{name}_{kind}" for name in names.split() for kind in kinds.split()}
+
+
+SAMPLES = "frechet_pixels sharpness sharpness_min nn_distance data_copying"
+MIXTURE = {f"{name}{suffix}" for name in ("total_correlation", "marginal_kl") for suffix in ("", "_mws", "_mss")} | {"index_code_mi"}
+FACTORS = {metric.name for metric in METRICS if metric.group == "disentanglement"}  # of a dataset that has them
+NESTED = across("agg_posterior_cross_entropy rate", "bound iw")  # of a prior with latents of its own
+# what these do not have: factors, a density fitted to codes, a nested prior
+FITTED = across(SAMPLES, "qz") | {"density_nll_test"} | FACTORS | NESTED
+NO_LIKELIHOOD = across("elbo iw_bound distortion", "bernoulli gaussian laplace")
+NO_PRIOR = across(SAMPLES, "pz") | {"mmd_prior", "sliced_wasserstein_prior", "agg_posterior_cross_entropy", "rate"}
+NO_PRIOR |= {name for name in MIXTURE if "kl" in name}
+CAPACITY = {"capacity_bits", "latent_variance_target"}
+NO_GAUSSIAN = {"mean_log_variance", "kl_sample", "rate"} | MIXTURE
+OTHER_KINDS = across("elbo iw_bound distortion", "gaussian laplace")
 
 
 @pytest.mark.parametrize(
     ("make", "missing"),
     [
-        (lambda: ae(DIM), {"frechet_pixels_pz", "mmd_prior", "capacity_bits", "mean_log_variance", "latent_variance_target"} | FITTED),
-        (lambda: vae_bernoulli(DIM), {"capacity_bits", "latent_variance_target"} | FITTED),
-        (lambda: wae_mmd(DIM), {"capacity_bits", "mean_log_variance"} | FITTED),
-        (lambda: cwae(DIM), FITTED),
-        (lambda: vcae(DIM), {"frechet_pixels_pz", "mmd_prior"} | FITTED),
+        (lambda: ae(DIM), NO_PRIOR | CAPACITY | NO_GAUSSIAN | NO_LIKELIHOOD | FITTED),
+        (lambda: vae_bernoulli(DIM), CAPACITY | OTHER_KINDS | FITTED),
+        (lambda: vae_iaf(DIM, steps=2, hidden=(8,)), CAPACITY | NO_GAUSSIAN - {"rate"} | OTHER_KINDS | FITTED),
+        (lambda: wae_mmd(DIM), {"capacity_bits"} | NO_GAUSSIAN | NO_LIKELIHOOD | FITTED),
+        (lambda: cwae(DIM), NO_LIKELIHOOD | FITTED),
+        (lambda: vcae(DIM), NO_PRIOR | NO_LIKELIHOOD | FITTED),
     ],
 )
 def test_what_does_not_exist_says_why(make: Callable[[], Recipe], missing: set[str]) -> None:
@@ -184,6 +277,7 @@ def test_large_images_have_no_baseline() -> None:
 def test_splits_of_many_batches_are_one_split(monkeypatch: pytest.MonkeyPatch) -> None:
     method = counting(lambda: wae_mmd(DIM))
     names = ["rec_sse_test", "rec_bce_sum_train", "sum_latent_variance", "frechet_pixels_reconstruction"]
+    names += ["agg_posterior_cross_entropy", "sliced_wasserstein_prior", "nn_distance_test", "sharpness_test", "active_units"]
     whole = values(method, names)
     monkeypatch.setattr(module, "BATCH", 7)
     assert values(method, names) == pytest.approx(whole, rel=1e-5)

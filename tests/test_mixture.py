@@ -12,8 +12,9 @@ from small_methods import DIM, LEVELS, build, images, noise, normal, pixels, row
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from bench.batches import Batches
 from bench.spec import Budget
-from bench.train import Batches, train
+from bench.train import train
 from models.elbo import Normal
 from models.ladder import prior_gmm
 from models.method import Draw
@@ -230,7 +231,7 @@ def test_fits_ask_for_as_many_codes_as_the_code_has() -> None:
 
     method.reached("epoch_ended", 1, some, noise())
     method.reached("training_ended", 1, some, noise())
-    assert asked == [2_000, 20_000]
+    assert asked == [2_000, 10_000, 20_000]  # 10,000 images are for the floor of the likelihood
 
 
 def test_epochs_fit_the_prior_and_the_end_fits_it_again() -> None:

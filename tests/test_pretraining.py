@@ -8,8 +8,9 @@ import torch
 from small_methods import DIM, build, images, noise, normal, pixels, training, weights
 from torch import Tensor, nn
 
+from bench.batches import Batches
 from bench.spec import Budget
-from bench.train import Batches, train
+from bench.train import train
 from models.method import AutoEncoder, truncated_normal_like
 from models.pretraining import MomentPretraining, moment_mismatch
 from models.prior import StandardNormal

@@ -101,6 +101,9 @@ EXPECTED = {
     "overfit_gap": -200,  # the test images are easier: the sign is kept
     "overfit_ratio": 100.5 / 300.5,
     "overfit_gap_bce": -200,
+    "overfit_ratio_bce": 120.5 / 320.5,
+    "overfit_gap_l1": -20_000,  # times 100, as the errors are
+    "overfit_ratio_l1": 110.5 / 310.5,
     "mean_image_sse_test": 1,
     "pca_sse_train": 2,
     "pca_sse_test": 3,
@@ -113,6 +116,8 @@ def test_each_metric_reads_its_own_view() -> None:
 
 
 def test_units_and_directions() -> None:
-    assert {metric.name for metric in METRICS if metric.unit == "nats"} == {name for name in EXPECTED if "bce" in name}
+    assert {metric.name for metric in METRICS if metric.unit == "nats"} == {
+        name for name in EXPECTED if "bce" in name and "ratio" not in name
+    }
     assert {metric.name for metric in METRICS if metric.better is None} == {"mean_image_sse_test", "pca_sse_train", "pca_sse_test"}
     assert {metric.better for metric in METRICS} == {"lower", None}

@@ -165,3 +165,28 @@ def test_a_batch_larger_than_the_data_is_refused(file: Path) -> None:
     (run,) = list(suite_file.read(str(file), ("batch_size=1300", "held_out=validation"), ("ae",), 1).runs("cpu"))
     with pytest.raises(UserError, match="batch_size 1300 is more than the 1293 training images of digits"):
         prepare(run, catalogue())
+
+
+FACTORS = """
+import numpy as np
+from bench.datasets.dataset import Dataset, Factor, Source
+
+def load(root):
+    factors = np.stack(np.meshgrid(range(8), range(5), indexing="ij"), -1).reshape(-1, 2).repeat(5, 0)  # (200, 2)
+    images = np.zeros((200, 1, 8, 8), np.uint8)
+    images[np.arange(200), 0, factors[:, 0], factors[:, 1]] = 255
+    return Dataset(images, images[::4], train_factors=factors, test_factors=factors[::4])
+
+DATASETS = [Source(name="places", shape=(1, 8, 8), counts={"train": 200, "test": 50}, convention="one pixel", kind="generated",
+                   licence="none", url="none", load=load, factors=(Factor("row", 8), Factor("column", 5)))]
+"""
+
+
+@pytest.mark.parametrize("held_out", ["test", "validation"])
+def test_a_dataset_with_factors_gets_disentanglement_scores(tmp_path: Path, held_out: str) -> None:
+    file = suite(tmp_path, "[methods.vae_bernoulli]", steps=20, plugin=FACTORS)
+    text = file.read_text(encoding="utf-8").replace('"digits"', '"places"')
+    file.write_text(text.replace("seeds = 1", "seeds = 1\nmetrics = ['mig', 'sap', 'modularity']"), encoding="utf-8")
+    assert cli("run", "-s", file, "-o", tmp_path / "out", *OPTIONS, "--set", f"held_out='{held_out}'").code == 0
+    (record,) = read(tmp_path / "out").values()
+    assert all(0 <= record["metrics"][name]["value"] <= 1 for name in ("mig", "sap", "modularity"))

@@ -13,8 +13,9 @@ import torch
 from small_methods import DIM, LEVELS, build, noise, pixels, tiny_with_batch_norm, training, weights
 from torch import Tensor
 
+from bench.batches import Batches, derive, generator
 from bench.spec import Budget, Optimizer
-from bench.train import BLOCK, Batches, Clock, Plan, derive, generator, train
+from bench.train import BLOCK, Clock, Plan, train
 from models.method import AutoEncoder, Draw, Prior, Recipe
 from models.vae import ae, vae_bernoulli
 from models.vcae import vcae

@@ -1,0 +1,82 @@
+"""Whether samples are copies of training images: distances to the nearest training image, against those of test images.
+
+Meehan et al., "A Non-Parametric Test to Detect Data-Copying in Generative Models", arXiv:2004.05675, section 3; VCAE Fig. 7; SPEC F12:
+
+    data copying   P( d(sample) < d(test image) ),   d the Euclidean distance to the nearest training image
+
+is ½ for samples that are as far from the training images as new images are, towards 1 for copies and for blur, towards 0 for
+samples that are like no image. Distances are those of pixels.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from metrics.metric import Metric
+
+IMAGES = 1000  # of samples and of test images
+
+
+def nearest(queries: Tensor, batches: Iterable[Tensor]) -> Tensor:
+    """Euclidean distance of each query to the nearest row of any batch, float64.   (N, F), batches of (B, F) -> (N,)
+
+    The nearest row is found from the expanded square; its distance is that of the differences, so that a copy is at 0.
+    """
+    best = torch.full((len(queries),), torch.inf, dtype=torch.float64, device=queries.device)
+    centre = queries.mean(0)
+    for batch in batches:
+        moved = batch - centre  # small numbers, of which the expanded square loses least
+        index = (moved.square().sum(1) - 2 * (queries - centre) @ moved.T).argmin(1)
+        best = torch.minimum(best, (queries - batch[index]).double().norm(dim=1))
+    return best
+
+
+def data_copying(samples: Tensor, test: Tensor) -> float:
+    """Share of the pairs in which the sample is nearer to its training image than the test image to its own; ties count half.
+
+    (N,), (M,) distances -> value
+    """
+    samples, test = samples.contiguous(), test.sort().values
+    nearer = len(test) - torch.searchsorted(test, samples, right=True)
+    tied = len(test) - torch.searchsorted(test, samples) - nearer
+    return float((nearer + 0.5 * tied).double().mean() / len(test))
+
+
+WORDS = f"nearest of all training images, pixels (area-averaged to at most 32×32), the first {IMAGES}"
+KINDS = {
+    "pz": ("samples.nearest", "decoded prior draws"),
+    "qz": ("density_samples.nearest", "decoded draws of the density fitted to its codes"),
+}
+METRICS = [
+    Metric(
+        name="nn_distance_test",
+        fn=Tensor.mean,
+        needs=("test.nearest",),
+        protocol=f"mean Euclidean distance to the {WORDS} test images",
+        source="SPEC F12",
+        group="reference",
+    ),
+    *(
+        Metric(
+            name=f"nn_distance_{suffix}",
+            fn=Tensor.mean,
+            needs=(view,),
+            protocol=f"mean Euclidean distance to the {WORDS} {words}; good near nn_distance_test",
+            source="VCAE Fig. 7; SPEC F12",
+            group="generalisation",
+        )
+        for suffix, (view, words) in KINDS.items()
+    ),
+    *(
+        Metric(
+            name=f"data_copying_{suffix}",
+            fn=data_copying,
+            needs=(view, "test.nearest"),
+            protocol=f"share of pairs in which the sample is nearer than the test image: {WORDS} {words} and test images; good near ½",
+            source="arXiv:2004.05675 section 3",
+            group="generalisation",
+        )
+        for suffix, (view, words) in KINDS.items()
+    ),
+]
