@@ -129,16 +129,16 @@ class Evaluation:
         makers: dict[str, Callable[[Views], Any]] = {}
         for split in self.images:
             makers[f"{split}.pass"] = partial(self.run_through, split)
-            makers[f"{split}.errors.draw"] = partial(of_pass, split, "draw")
-            makers[f"{split}.errors.mean"] = partial(of_pass, split, "mean")
-            makers[f"{split}.codes"] = partial(of_pass, split, "codes")
+            makers[f"{split}.errors.draw"] = partial(of_view, f"{split}.pass", "draw")
+            makers[f"{split}.errors.mean"] = partial(of_view, f"{split}.pass", "mean")
+            makers[f"{split}.codes"] = partial(of_view, f"{split}.pass", "codes")
             makers[f"{split}.factors"] = partial(self.factors_of, split)
-            makers[f"{split}.images"] = lambda views, split=split: kept(self.batches(split, self.sample_count))
+            makers[f"{split}.images"] = partial(self.read, split)
         makers["samples.images"] = lambda views: kept(self.sample())
         makers["density_samples.images"] = lambda views: kept(self.method.decode(z) for z in views["density.codes"].split(BATCH))
         for images in ("train", "test", "samples", "density_samples"):
-            makers[f"{images}.features.pixels"] = lambda views, images=images: views[f"{images}.images"].features
-            makers[f"{images}.sharpness"] = lambda views, images=images: views[f"{images}.images"].sharpness
+            makers[f"{images}.features.pixels"] = partial(of_view, f"{images}.images", "features")
+            makers[f"{images}.sharpness"] = partial(of_view, f"{images}.images", "sharpness")
             makers[f"{images}.nearest"] = partial(self.nearest, images)
         makers["reconstructions.features.pixels"] = lambda views: views["test.pass"].features
         makers["prior"] = lambda views: self.prior()
@@ -175,6 +175,10 @@ class Evaluation:
             raise Unavailable("its dataset has no factors of variation")
         return self.factors[split]
 
+    def read(self, split: str, views: Views) -> Images:
+        """The first images of a split, no more than there are test images and SAMPLES."""
+        return kept(self.batches(split, self.sample_count))
+
     def nearest(self, images: str, views: Views) -> Tensor:
         """Distances of the first features of some images to those of all training images.   -> (n,)"""
         queries = views[f"{images}.features.pixels"][: neighbours.IMAGES]
@@ -192,7 +196,8 @@ class Evaluation:
             means.append(draws[-1] if draw.z is draw.mean else errors(x, self.method.decode(draw.mean)))
             if len(features) * BATCH < SAMPLES:
                 features.append(pixel_features(x_hat))
-        joined = Codes(*(None if part[0] is None else stack(part) for part in zip(*codes, strict=True)))
+        z, mean, *densities = zip(*codes, strict=True)
+        joined = Codes(stack(z), stack(mean), *(None if part[0] is None else stack(part) for part in densities))
         return Pass(joined, join(draws), join(means), stack(features)[:SAMPLES])
 
     def sample(self) -> Iterator[Tensor]:
@@ -228,9 +233,9 @@ class Evaluation:
         return self.baselines(self.method.dim)
 
 
-def of_pass(split: str, field: str, views: Views) -> Any:
-    """One of the things that the pass over a split left."""
-    return getattr(views[f"{split}.pass"], field)
+def of_view(name: str, field: str, views: Views) -> Any:
+    """A part of another view."""
+    return getattr(views[name], field)
 
 
 def kept(batches: Iterable[Tensor]) -> Images:

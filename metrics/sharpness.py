@@ -29,10 +29,16 @@ def sharpness(images: Tensor) -> Tensor:
 
 def of_images(view: str, suffix: str, words: str, group: str) -> list[Metric]:
     """Mean and least sharpness of one set of images."""
-    common = {"source": "WAE's code; SPEC 5.1", "group": group}
     return [
-        Metric(f"sharpness_{suffix}", Tensor.mean, (view,), f"variance of the Laplacian, mean over {words}, pixels in [0, 1]", **common),
-        Metric(f"sharpness_min_{suffix}", Tensor.min, (view,), f"variance of the Laplacian, least of {words}, pixels in [0, 1]", **common),
+        Metric(
+            name=f"sharpness_{least}{suffix}",
+            fn=fn,
+            needs=(view,),
+            protocol=f"variance of the Laplacian, {which} {words}, pixels in [0, 1]",
+            source="WAE's code; SPEC 5.1",
+            group=group,
+        )
+        for least, fn, which in (("", Tensor.mean, "mean over"), ("min_", Tensor.min, "least of"))
     ]
 
 

@@ -165,10 +165,22 @@ ESTIMATES = {
 def of_estimate(suffix: str) -> list[Metric]:
     """Total correlation and marginal KL with q(z) taken in one way."""
     view, words = ESTIMATES[suffix]
-    common = {"source": "arXiv:1802.04942 Eq. 2, 3, appendix C", "unit": "nats", "better": "lower", "group": "aggregate posterior"}
+    found: tuple[tuple[str, Callable[..., Tensor], tuple[str, ...], str], ...] = (
+        ("total_correlation", total_correlation, (view,), "E log q(z) - Σ_k E log q(z_k)"),
+        ("marginal_kl", marginal_kl, (view, "train.codes", "prior"), "KL(q(z) || p(z))"),
+    )
     return [
-        Metric(f"total_correlation{suffix}", total_correlation, (view,), f"E log q(z) - Σ_k E log q(z_k); {words}", **common),
-        Metric(f"marginal_kl{suffix}", marginal_kl, (view, "train.codes", "prior"), f"KL(q(z) || p(z)); {words}", **common),
+        Metric(
+            name=f"{name}{suffix}",
+            fn=fn,
+            needs=needs,
+            protocol=f"{formula}; {words}",
+            source="arXiv:1802.04942 Eq. 2, 3, appendix C",
+            unit="nats",
+            better="lower",
+            group="aggregate posterior",
+        )
+        for name, fn, needs, formula in found
     ]
 
 

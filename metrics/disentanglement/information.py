@@ -8,6 +8,8 @@ Chen et al., arXiv:1802.04942, section 4 (MIG); Ridgeway & Mozer, "Learning Deep
 I is that of the latent cut into equal bins, in nats; no other library takes part.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from metrics.disentanglement.representation import TRAIN, Represented, of_views, split
@@ -60,23 +62,22 @@ def modularity(data: Represented) -> float:
 
 
 WORDS = f"mean codes of up to {TRAIN:,} random training images, seed 0; latents in {BINS} equal bins"
-METRICS = [
-    Metric(
+
+
+def metric(name: str, score: Callable[[Represented], float], words: str, source: str) -> Metric:
+    """A score of a random part of the images."""
+    return Metric(
         name=name,
-        fn=of_views(lambda data, score=score: score(split(data)[0])),
+        fn=of_views(lambda data: score(split(data)[0])),
         needs=("train.codes", "train.factors"),
         protocol=f"{words}; {WORDS}",
         source=source,
         better="higher",
         group="disentanglement",
     )
-    for name, score, words, source in (
-        (
-            "mig",
-            mig,
-            "mean over factors of the gap of the two most informative latents over the factor's entropy",
-            "arXiv:1802.04942 section 4",
-        ),
-        ("modularity", modularity, "mean over latents, 0 for one that says nothing", "arXiv:1802.05312 section 3"),
-    )
+
+
+METRICS = [
+    metric("mig", mig, "mean over factors of the gap of the two most informative latents over the entropy", "arXiv:1802.04942 section 4"),
+    metric("modularity", modularity, "mean over latents, 0 for one that says nothing", "arXiv:1802.05312 section 3"),
 ]
