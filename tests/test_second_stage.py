@@ -14,6 +14,7 @@ from small_methods import DIM, LEVELS, build, noise, pixels, tiny_with_batch_nor
 from torch import Tensor
 
 from bench import suite_file
+from bench.batches import Batches, generator
 from bench.errors import UserError
 from bench.evaluate import Evaluation, baselines_of, evaluate
 from bench.registry import catalogue
@@ -21,7 +22,7 @@ from bench.run import Context, execute, prepare
 from bench.second_stage import Second, prepare_second, train_second
 from bench.spec import SCHEMA, Budget, Density, Optimizer, Run, digest
 from bench.store import SECOND, Store
-from bench.train import Batches, Outcome, Plan, generator
+from bench.train import Outcome, Plan
 from metrics.frechet import frechet_of_features, pixel_features
 from models.density import SecondStage, gaussian, maf, mixture
 from models.method import AutoEncoder, Recipe
