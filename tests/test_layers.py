@@ -23,7 +23,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "records": ("bench.store",),
     "networks": ("bench.classifier", "bench.features"),
     "runs": ("bench.figures", "bench.run", "bench.second_stage", "bench.states", "bench.sweep", "bench.profile"),
-    "tables": ("bench.leaderboard", "bench.statistics", "bench.claims", "bench.curves", "bench.boards"),
+    "tables": ("bench.leaderboard", "bench.markdown", "bench.statistics", "bench.claims", "bench.curves", "bench.boards"),
     "command line": (
         "bench.__main__",
         "bench.command",
