@@ -15,12 +15,11 @@ from metrics.features.network import eight_bit
 from metrics.frechet import pixel_features, value_features
 from metrics.latent import Channel, Codes
 from metrics.metric import Metric, Unavailable, Views, measure
-from metrics.reconstruction import Baselines, Errors, errors, errors_on_reals, pca_sse
+from metrics.reconstruction import PCA_VALUES, Baselines, Errors, errors, errors_on_reals, mean_image_sse, pca_sse
 from metrics.sharpness import sharpness
 
 BATCH = 1000
 SAMPLES = 10_000  # images on each side of a distance between sets (SPEC 5.6)
-PCA_VALUES = 4096  # larger images have no PCA baseline: its covariance would take longer than the run
 SIGNALS = (  # protocols and names of images, in the words of signals
     ("pixels in [0, 1]", "values as they are"),
     ("pixels (area-averaged to at most 32×32)", "values as they are"),
@@ -161,7 +160,7 @@ class Evaluation:
         makers["density"] = lambda views: self.fitted()
         makers["density.codes"] = lambda views: self.fitted().sample(self.sample_count, self.noise("density"))
         makers["channel"] = lambda views: self.method.channel
-        makers["baselines"] = lambda views: self.baseline()
+        makers["baselines"] = lambda views: self.baselines(self.method.dim)
         return Views(makers)
 
     def kept(self, batches: Iterable[Tensor]) -> Images:
@@ -240,12 +239,6 @@ class Evaluation:
         """A density's draws, decoded; they hold the encoder's noise, so none is added (SPEC 1.6).   (n, D) -> (B, C, H, W)"""
         return map(self.method.decode, codes.split(BATCH))
 
-    def baseline(self) -> Baselines:
-        """The untrained references at the method's latent size."""
-        if self.images["train"][0].numel() > PCA_VALUES:
-            raise Unavailable(f"not computed for images of more than {PCA_VALUES} values")
-        return self.baselines(self.method.dim)
-
 
 def part_of(view: str, field: str) -> Callable[[Views], Any]:
     """A part of another view."""
@@ -287,12 +280,17 @@ def said(text: str, words: Iterable[tuple[str, str]]) -> str:
 
 
 def baselines_of(train: Tensor, test: Tensor, levels: int) -> Callable[[int], Baselines]:
-    """PCA baselines of a dataset by latent size, each computed when first asked for."""
-    known: dict[int, Baselines] = {}
+    """Untrained references of a dataset by latent size, each computed when first asked for."""
+    large, known = train[0].numel() > PCA_VALUES, dict[int, Baselines]()
 
     def baseline(components: int) -> Baselines:
-        if components not in known:
-            known[components] = pca_sse(train.flatten(1) / levels, test.flatten(1) / levels, components)
-        return known[components]
+        size = 0 if large else components  # the mean image is one for all sizes
+        if size not in known:
+            known[size] = (
+                Baselines(mean_image_sse(train, test, levels), None, None)
+                if large
+                else pca_sse(train.flatten(1) / levels, test.flatten(1) / levels, size)
+            )
+        return known[size]
 
     return baseline
