@@ -133,6 +133,22 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Order:
+    """Values of rows that a paper prints, for the leaderboard to show which row came before which in both."""
+
+    metric: str
+    rows: tuple[str, ...]
+    printed: tuple[float, ...]
+    source: str  # paper and place
+
+    def __post_init__(self) -> None:
+        if len(self.rows) != len(self.printed) or len(self.rows) < 2:
+            raise UserError(
+                f"orders: an order needs a printed value for each of two rows or more, not {len(self.printed)} for {len(self.rows)}"
+            )
+
+
+@dataclass(frozen=True)
 class Suite:
     """A question, the dataset, networks, methods, budget and seeds that answer it."""
 
@@ -152,6 +168,7 @@ class Suite:
     metrics: tuple[str, ...] = ()  # () is every metric
     plugins: tuple[str, ...] = ()  # python files with methods, datasets, metrics, networks of the user's
     claims: tuple[Claim, ...] = ()  # of the papers, to be compared with
+    orders: tuple[Order, ...] = ()
     source: str = ""  # the file it was read from
     text: str = ""  # what the file said
     overrides: tuple[str, ...] = ()

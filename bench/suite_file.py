@@ -10,7 +10,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bench.errors import UserError, unknown
-from bench.spec import Budget, Claim, Density, Entry, Optimizer, Suite
+from bench.spec import Budget, Claim, Density, Entry, Optimizer, Order, Suite
 
 SUITES = Path(__file__).parent / "suites"
 STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -114,10 +114,11 @@ def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
         raise UserError(f"plugins must be a list of file names, not {table['plugins']!r}")
     table["plugins"] = [str(path.parent / plugin) for plugin in table.get("plugins", [])]
     suite: Suite = build(Suite, table, "", methods=entries, **given)
-    for number, claim in enumerate(suite.claims):
-        for key, label in (("row", claim.row), ("over", claim.over)):
-            if label not in rows:
-                raise UserError(f"claims[{number}].{key}: {unknown('method', label, rows)}")
+    named = [(f"claims[{i}].{key}", label) for i, c in enumerate(suite.claims) for key, label in (("row", c.row), ("over", c.over))]
+    named += [(f"orders[{i}].rows", label) for i, order in enumerate(suite.orders) for label in order.rows]
+    for where, label in named:
+        if label not in rows:
+            raise UserError(f"{where}: {unknown('method', label, rows)}")
     return suite
 
 
@@ -202,7 +203,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:
             raise wrong
         kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
         return tuple(convert(item, kind, f"{where}[{i}]") for i, (item, kind) in enumerate(zip(value, kinds, strict=True)))
-    if hint in (Budget, Optimizer, Claim):
+    if hint in (Budget, Optimizer, Claim, Order):
         if not isinstance(value, dict):
             raise wrong
         return build(hint, value, where)

@@ -51,6 +51,38 @@ def test_a_leaderboard_has_the_ratio_and_one_without_claims_has_no_word_of_it(tm
     assert section(suite_file.read("digits"), []) == ""
 
 
+ORDER = '[[orders]]\nmetric = "rec_sse_test"\nrows = ["ae", "vcae"]\nprinted = [0.2, 0.5]\nsource = "a paper, Table 2"\n'
+
+
+def test_an_order_is_the_paper_s_beside_that_of_the_means(tmp_path: Path) -> None:
+    of = suite_file.read(str(claiming(tmp_path, ORDER)))
+
+    def lines(*records: dict[str, Any]) -> list[list[str]]:
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in section(of, records).splitlines() if "Table 2" in line]
+
+    whole = [record(of, "ae", 0, 4.0), record(of, "ae", 1, 2.0), record(of, "vcae", 0, 2.5)]
+    assert lines(*whole) == [
+        ["rec_sse_test", "vcae", "2.500", "2", "0.5", "1", "a paper, Table 2"],
+        ["rec_sse_test", "ae", "3 ± 13", "1", "0.2", "2", "a paper, Table 2"],  # t with 1 degree of freedom: 12.7 × 1
+    ]
+    assert [line[2:4] for line in lines(whole[0])] == [["not run", ""], ["4", "1"]]
+    tied = lines(record(of, "ae", 0, 2.5), record(of, "vcae", 0, 2.5))
+    assert [line[3] for line in tied] == ["1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('["ae", "vcae"]', '["ae", "vcaee"]', r"orders\[0\].rows: unknown method 'vcaee'; did you mean 'vcae'"),
+        ("[0.2, 0.5]", "[0.2]", r"orders: an order needs a printed value for each of two rows or more, not 1 for 2"),
+        ("printed", "print", r"unknown key 'orders\[0\].print'"),
+    ],
+)
+def test_a_mistake_in_an_order_is_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        suite_file.read(str(claiming(tmp_path, ORDER.replace(old, new, 1))))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
