@@ -31,6 +31,10 @@ def random_inception(folder: Path, seed: int = 0) -> str:
     for module in graph.modules():
         if isinstance(module, nn.Conv2d):  # or activations would shrink from layer to layer
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=noise(seed))
+        if isinstance(module, nn.BatchNorm2d):  # as training leaves them
+            for tensor, low, high in ((module.weight, 0.7, 1.4), (module.bias, -0.3, 0.3), (module.running_mean, -0.3, 0.3)):
+                nn.init.uniform_(tensor, low, high, generator=noise(seed))
+            nn.init.uniform_(module.running_var, 0.5, 1.5, generator=noise(seed + 1))
     torch.save(graph.state_dict(), path)
     return sha256(path)
 

@@ -1,5 +1,6 @@
 """FID, KID, precision and recall end to end against torch-fidelity, on the same images and the same file of random weights."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ from small_features import bytes_of, random_inception
 from small_methods import normal
 from torch import Tensor
 from torch.utils.data import Dataset
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from metrics.features import inception as module
+from metrics.features import network
 from metrics.features.inception import SHA256, inception
 from metrics.features.network import Network, colour
 from metrics.frechet import fit, frechet_of_features
@@ -126,6 +129,31 @@ def test_batches_and_order_do_not_change_the_distance(seen: Seen) -> None:
     shuffled = torch.cat([net.rows(part) for part in images(N, 3)[order].split(9)])
     for distance in (frechet_of_features, kernel_distance):
         assert distance(a, shuffled).item() == pytest.approx(distance(a, b).item(), rel=1e-6)
+
+
+def test_large_sets_go_through_a_compiled_network(seen: Seen, weights: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    net = inception(weights[0], expected=weights[1], layer=LAYER)
+    calls = list[int]()
+    whole = replace(net, batch=32, compiled=lambda x: (calls.append(len(x)), net.compiled(x))[1])
+    monkeypatch.setattr(network, "COMPILE_FROM", N + 1)
+    assert torch.allclose(whole.features(images(N, 3)), seen[2], rtol=1e-5)
+    assert calls == []
+    monkeypatch.setattr(network, "COMPILE_FROM", N)
+    found = whole.features(images(N, 3))
+    assert calls == [32, 32], "the rest is no whole batch"
+    theirs = FeatureExtractorInceptionV3("plain", [LAYER], feature_extractor_weights_path=str(weights[0] / module.FILE))
+    expected = theirs(colour(images(N, 3)))[0]
+    assert (found - expected).norm() < 1e-5 * expected.norm()
+    assert len({row.sum().item() for row in expected}) == N, "rows differ"
+
+
+def test_where_nothing_can_be_compiled_it_goes_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "no-such-compiler"))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    run = network.compiled(lambda x: x.float().cumsum(1).sin() * 3)
+    x = torch.arange(12).reshape(3, 4)
+    for _ in range(2):
+        assert torch.equal(run(x), x.float().cumsum(1).sin() * 3)
 
 
 def test_another_resize_moves_the_same_images(seen: Seen) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from metrics.features.network import Network, colour, verified
+from metrics.features.network import Network, colour, compiled, folded, verified
 
 NAME = "inception-tf"
 FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -23,9 +23,10 @@ def inception(weights: Path | None, device: torch.device | str = "cpu", expected
     digest = verified(path, expected)  # before it is unpickled
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # imports for seconds
 
-    net = FeatureExtractorInceptionV3(NAME, [layer], feature_extractor_weights_path=str(path)).to(device)
+    net = FeatureExtractorInceptionV3(NAME, [layer], feature_extractor_weights_path=str(path))
+    folded(net).to(device)
 
     def rows(images: Tensor) -> Tensor:
         return net(colour(images).contiguous())[0]
 
-    return Network(NAME, digest, f"TensorFlow 1 bilinear to {net.INPUT_IMAGE_SIZE}, layer {layer}", rows, batch=50)
+    return Network(NAME, digest, f"TensorFlow 1 bilinear to {net.INPUT_IMAGE_SIZE}, layer {layer}", rows, 50, compiled(rows))

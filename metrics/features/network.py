@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from metrics.metric import Unavailable
+
+COMPILE_FROM = 3000  # images; compiling a large network takes as long as it then saves on about 2,000 of them, on one core
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Network:
     resize: str  # from the image to the network's input
     rows: Callable[[Tensor], Tensor]  # (B, C, H, W) uint8 -> (B, D) float32
     batch: int = 500  # images at a time
+    compiled: Callable[[Tensor], Tensor] | None = None  # the same for whole batches of large sets, equal but for rounding
 
     @property
     def words(self) -> str:
@@ -32,7 +36,32 @@ class Network:
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """In batches.   (N, C, H, W) uint8 -> (N, D) float32"""
-        return torch.cat([self.rows(part).float() for part in images.split(self.batch)])
+        whole = self.compiled if self.compiled and len(images) >= COMPILE_FROM else self.rows
+        return torch.cat([(whole if len(part) == self.batch else self.rows)(part).float() for part in images.split(self.batch)])
+
+
+def compiled(rows: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Compiled when it is first called; as it is where this machine cannot compile."""
+    chosen: list[Callable[[Tensor], Tensor]] = [torch.compile(rows, dynamic=False)]
+
+    def run(images: Tensor) -> Tensor:
+        try:
+            return chosen[0](images)
+        except RuntimeError:  # no compiler, for one; any other reason is met again below
+            chosen[0] = rows
+            return rows(images)
+
+    return run
+
+
+def folded(net: nn.Module) -> nn.Module:
+    """In evaluation mode, each convolution with the batch norm behind it in one, and channels last: equal but for rounding."""
+    for block in net.modules():
+        conv, norm = getattr(block, "conv", None), getattr(block, "bn", None)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            block.conv, block.bn = fuse_conv_bn_eval(conv.eval(), norm.eval()), nn.Identity()
+    net.to(memory_format=torch.channels_last)
+    return net
 
 
 def eight_bit(x: Tensor) -> Tensor:
