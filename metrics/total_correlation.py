@@ -112,7 +112,8 @@ def mixture_of(codes: Codes) -> LogQ:
 
 def minibatch_of(estimate: Callable[[Tensor, Tensor, Tensor, int], LogQ], codes: Codes) -> LogQ:
     """An estimate from POINTS of the codes."""
-    return estimate(*(some(part, POINTS) for part in (codes.z, codes.mean, gaussian(codes))), len(codes.z))
+    z, mean, log_variance = (some(part, POINTS) for part in (codes.z, codes.mean, gaussian(codes)))
+    return estimate(z, mean, log_variance, len(codes.z))
 
 
 def shuffled(z: Tensor, noise: torch.Generator) -> Tensor:
