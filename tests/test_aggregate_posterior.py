@@ -166,6 +166,17 @@ def test_the_sliced_distance_is_that_of_loops_and_of_pot() -> None:
     assert found == pytest.approx(ot.sliced_wasserstein_distance(p.numpy(), q.numpy(), projections=directions.numpy().T, p=2), rel=1e-9)
 
 
+def test_in_one_dimension_it_is_pots_exact_distance() -> None:
+    p, q = normal(60, 1, seed=1), 0.5 + 1.5 * normal(60, 1, seed=2)
+    exact = math.sqrt(ot.wasserstein_1d(p.numpy()[:, 0], q.numpy()[:, 0], p=2))
+    assert sliced_wasserstein(p, q, unit_vectors(7, 1)).item() == pytest.approx(exact, rel=1e-9)
+    by_plan = ot.emd2([], [], ot.dist(p.numpy(), q.numpy()))  # every coupling, not only sorted ones
+    assert exact == pytest.approx(math.sqrt(by_plan), rel=1e-9)
+    axis = torch.eye(3, dtype=torch.float64)[:1]  # points on a line in space, and that line alone
+    there = [torch.nn.functional.pad(side, (0, 2)) for side in (p, q)]
+    assert sliced_wasserstein(*there, axis).item() == pytest.approx(exact, rel=1e-9)
+
+
 def test_directions_are_of_unit_length_and_always_the_same() -> None:
     assert unit_vectors(30, 5).norm(dim=1).tolist() == pytest.approx([1] * 30)
     assert torch.equal(unit_vectors(30, 5), unit_vectors(30, 5))
