@@ -17,6 +17,7 @@ from metrics.latent import Channel, Codes
 from metrics.metric import Metric, Unavailable, Views, measure
 from metrics.reconstruction import PCA_VALUES, Baselines, Errors, errors, errors_on_reals, mean_image_sse, pca_sse
 from metrics.sharpness import sharpness
+from metrics.subset import chosen, some
 
 BATCH = 1000
 SAMPLES = 10_000  # images on each side of a distance between sets (SPEC 5.6)
@@ -102,7 +103,7 @@ class Pass(NamedTuple):
     codes: Codes
     draw: Errors
     mean: Errors
-    images: Images  # the first SAMPLES reconstructions from the noise draw
+    images: Images  # up to SAMPLES reconstructions from the noise draw, of the images that `test.images` has
 
 
 class Evaluation:
@@ -132,8 +133,8 @@ class Evaluation:
         return generator(self.device, self.seed, "evaluate", view)
 
     def batches(self, split: str, limit: int | None = None) -> Iterator[Tensor]:
-        """A split in order.   -> (B, C, H, W) float32"""
-        for part in self.images[split][:limit].split(BATCH):
+        """A split in order, or some of it.   -> (B, C, H, W) float32"""
+        for part in some(self.images[split], len(self.images[split]) if limit is None else limit).split(BATCH):
             yield scaled(part, self.levels)
 
     def views(self, metrics: Iterable[Metric] = ()) -> Views:
@@ -146,7 +147,7 @@ class Evaluation:
             makers[f"{split}.errors.mean"] = part_of(f"{split}.pass", "mean")
             makers[f"{split}.codes"] = part_of(f"{split}.pass", "codes")
             makers[f"{split}.factors"] = partial(self.factors_of, split)
-            makers[f"{split}.images"] = partial(self.first, split)
+            makers[f"{split}.images"] = partial(self.of_split, split)
         makers["reconstructions.images"] = part_of("test.pass", "images")
         makers["samples.images"] = lambda views: self.kept(self.samples())
         makers["density_samples.images"] = lambda views: self.kept(self.density_samples(views["density.codes"]))
@@ -172,8 +173,8 @@ class Evaluation:
         features = self.features(x)
         return Images(features, eight_bit(x), sharpness(x) if self.values == "unit" else features.new_full((len(x),), torch.nan))
 
-    def first(self, split: str, views: Views) -> Images:
-        """The first images of a split, no more than there are test images and SAMPLES."""
+    def of_split(self, split: str, views: Views) -> Images:
+        """Images of a split, no more than there are test images and SAMPLES."""
         return self.kept(self.batches(split, self.sample_count))
 
     def sharpness_of(self, name: str, views: Views) -> Tensor:
@@ -183,8 +184,8 @@ class Evaluation:
         return views[f"{name}.images"].sharpness
 
     def nearest(self, name: str, views: Views) -> Tensor:
-        """Distances of the first of a set of images to the nearest training image.   -> (n,)"""
-        queries = views[f"{name}.features.pixels"][: neighbours.IMAGES]
+        """Distances of some of a set of images to the nearest training image.   -> (n,)"""
+        queries = some(views[f"{name}.features.pixels"], neighbours.IMAGES)
         return neighbours.nearest(queries, map(self.features, self.batches("train")))
 
     def factors_of(self, split: str, views: Views) -> Tensor:
@@ -195,19 +196,20 @@ class Evaluation:
 
     def run_through(self, split: str, views: Views) -> Pass:
         """Encode and reconstruct every image of a split."""
-        noise = self.noise(f"{split}.pass")
+        noise, kept = self.noise(f"{split}.pass"), torch.zeros(len(self.images[split]), dtype=torch.bool, device=self.device)
+        kept[chosen(len(kept), SAMPLES).to(self.device)] = True
         codes, draws, means, images = [], list[Errors](), list[Errors](), list[Images]()
-        for x in self.batches(split):
+        for x, shown in zip(self.batches(split), kept.split(BATCH), strict=True):
             draw = self.method.draw(x, noise)
             x_hat = self.method.decode(draw.z)
             codes.append((draw.z, draw.mean, draw.log_variance, draw.log_q))
             draws.append(self.errors(x, x_hat))
             means.append(draws[-1] if draw.z is draw.mean else self.errors(x, self.method.decode(draw.mean)))
-            if len(images) * BATCH < SAMPLES:
-                images.append(self.keep(x_hat))
+            if shown.any():
+                images.append(self.keep(x_hat[shown]))
         z, mean, *densities = zip(*codes, strict=True)
         joined = Codes(stack(z), stack(mean), *(None if parts[0] is None else stack(parts) for parts in densities))
-        return Pass(joined, join(draws), join(means), together(images, SAMPLES))
+        return Pass(joined, join(draws), join(means), together(images))
 
     def samples(self) -> Iterator[Tensor]:
         """As many decoded prior draws as there are test images, up to SAMPLES.   -> (B, C, H, W)"""
@@ -250,9 +252,9 @@ def stack(parts: Iterable[Tensor]) -> Tensor:
     return torch.cat(tuple(parts))
 
 
-def together(parts: list[Images], limit: int | None = None) -> Images:
-    """Batches as one set, its first `limit` images."""
-    return Images(*(torch.cat(field)[:limit] for field in zip(*parts, strict=True)))
+def together(parts: list[Images]) -> Images:
+    """Batches as one set."""
+    return Images(*(torch.cat(field) for field in zip(*parts, strict=True)))
 
 
 def join(parts: list[Errors]) -> Errors:

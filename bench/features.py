@@ -21,6 +21,7 @@ from metrics.features.classifier import SAME_IMAGES, classifier
 from metrics.features.network import Network, content_hash, eight_bit
 from metrics.features.pca import IMAGES, pca
 from metrics.metric import Unavailable
+from metrics.subset import some
 
 FORMAT = 1  # of cached files; a change computes them anew
 KEY = "key"  # of their metadata
@@ -53,7 +54,7 @@ class FeatureNetworks:
         if name.startswith(TIMM):
             return backbone(name.removeprefix(TIMM), self.weights, self.device)
         kinds: dict[str, Callable[[], Network]] = {
-            "pca": lambda: pca(eight_bit(self.train[:IMAGES].float() / self.levels)),
+            "pca": lambda: pca(eight_bit(some(self.train, IMAGES).float() / self.levels)),
             "classifier": partial(classifier, SAME_IMAGES.get(self.dataset, self.dataset), self.weights, self.device),
             inception.NAME: partial(inception.inception, self.weights, self.device),
         }

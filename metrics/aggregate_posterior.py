@@ -19,6 +19,7 @@ from torch import Tensor
 from metrics.divergences import gaussian_kl
 from metrics.latent import CHUNK, Codes
 from metrics.metric import Metric, Unavailable
+from metrics.subset import some
 
 DRAWS = 100  # of q(z|x) for each image
 INNER = 100  # importance samples of the prior's own latents for each code
@@ -57,9 +58,9 @@ def bound_log_prior(prior: Any, codes: Codes) -> Tensor:
 
 
 def weighted_log_prior(prior: Any, codes: Codes, noise: torch.Generator) -> Tensor:
-    """log 1/K Σ_k p(z|t_k) p(t_k) / q(t_k|z), K = INNER, at the first IMAGES codes, nats, float64.   -> (n,)"""
+    """log 1/K Σ_k p(z|t_k) p(t_k) / q(t_k|z), K = INNER, at IMAGES of the codes, nats, float64.   -> (n,)"""
     nested(prior)
-    return chunked(lambda z: prior.importance_log_prob(z, INNER, noise), codes.z[:IMAGES])
+    return chunked(lambda z: prior.importance_log_prob(z, INNER, noise), some(codes.z, IMAGES))
 
 
 def nested(prior: Any) -> None:
@@ -86,8 +87,8 @@ def mean_log_q(codes: Codes) -> Tensor:
 
 
 def rate(codes: Codes, log_prior: Tensor) -> Tensor:
-    """E log q(z|x) - E log p(z) over the images that log_prior has, the first; nats.   -> ()"""
-    return (mean_log_q(codes)[: len(log_prior)] - log_prior).mean()
+    """E log q(z|x) - E log p(z) over the images that log_prior has; nats.   -> ()"""
+    return (some(mean_log_q(codes), len(log_prior)) - log_prior).mean()
 
 
 def kl_sample(codes: Codes) -> Tensor:
@@ -115,7 +116,7 @@ def unit_vectors(n: int, dim: int) -> Tensor:
 
 def sliced_to_prior(codes: Codes, prior: Tensor) -> Tensor:
     """Between as many codes as there are prior draws and those.   -> ()"""
-    return sliced_wasserstein(codes.z[: len(prior)], prior, unit_vectors(DIRECTIONS, prior.shape[1]).to(prior.device))
+    return sliced_wasserstein(some(codes.z, len(prior)), prior, unit_vectors(DIRECTIONS, prior.shape[1]).to(prior.device))
 
 
 KINDS = {
@@ -126,7 +127,7 @@ KINDS = {
     "_bound": ("test.log_prior.bound", "log p(z) replaced by its bound from below, one draw of z and t; all test images"),
     "_iw": (
         "test.log_prior.weighted",
-        f"log p(z) by {INNER} importance samples of t, in the mean too low; the first {IMAGES} test images, one draw of z each",
+        f"log p(z) by {INNER} importance samples of t, in the mean too low; up to {IMAGES} random test images, one draw of z each",
     ),
 }
 

@@ -154,5 +154,5 @@ METRICS = [
     pixel_metric("frechet_pixels_pz", "samples.features.pixels", "as many decoded prior draws"),
     pixel_metric("frechet_pixels_qz", "density_samples.features.pixels", "as many decoded draws of the density fitted to its codes"),
     pixel_metric("frechet_pixels_reconstruction", "reconstructions.features.pixels", "their reconstructions from one noise draw"),
-    pixel_metric("frechet_pixels_floor", "train.features.pixels", "at most as many training images", group="reference"),
+    pixel_metric("frechet_pixels_floor", "train.features.pixels", "at most as many random training images", group="reference"),
 ]

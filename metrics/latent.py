@@ -11,6 +11,7 @@ from torch import Tensor
 
 from metrics.divergences import mmd_chunked
 from metrics.metric import Metric, Unavailable
+from metrics.subset import some
 
 CHUNK = 1000  # codes at a time
 
@@ -77,12 +78,12 @@ def mean_log_variance(codes: Codes) -> Tensor:
     """Mean over images and latents of log σ², natural logarithm (SPEC T15).   -> ()"""
     if codes.log_variance is None:
         raise Unavailable("q(z|x) is no diagonal Gaussian")
-    return codes.log_variance.mean()
+    return codes.log_variance.double().mean()
 
 
 def mmd_to_prior(codes: Codes, prior: Tensor) -> float:
     """MMD²_U, IMQ with C = 2 d, between the codes and as many draws of the prior.   -> value"""
-    return mmd_chunked(prior, codes.z[: len(prior)], C=2.0 * codes.z.shape[1])
+    return mmd_chunked(prior, some(codes.z, len(prior)), C=2.0 * codes.z.shape[1])
 
 
 METRICS = [

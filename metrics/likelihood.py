@@ -69,7 +69,9 @@ def log_weights(method: Any, prior: Any, batches: Iterable[Tensor], noise: torch
     kind = likelihood_of(method)
     if not hasattr(prior, "log_prob"):
         raise Unavailable("its prior has draws but no density")
-    return OfKind(kind, torch.cat([torch.stack([log_weight(method, prior, x, noise) for _ in range(draws)], 1) for x in batches]))
+    images = list(batches)
+    columns = [torch.cat([log_weight(method, prior, x, noise) for x in images]) for _ in range(draws)]  # batches do not order the noise
+    return OfKind(kind, torch.stack(columns, 1))
 
 
 def log_weight(method: Any, prior: Any, x: Tensor, noise: torch.Generator) -> Tensor:
@@ -126,7 +128,7 @@ def of_likelihood(kind: str) -> list[Metric]:
             name=f"iw_bound_{kind}",
             fn=lambda log_w: importance_bound(log_w.under(kind)),
             needs=("test.log_weights",),
-            protocol=f"{words}; log 1/K Σ_k w_k, K = {IMPORTANCE} draws of q(z|x), the first {IMAGES} test images; in the mean too low",
+            protocol=f"{words}; log 1/K Σ_k w_k, K = {IMPORTANCE} draws of q(z|x), up to {IMAGES} random test images; in the mean too low",
             source="arXiv:1509.00519 Eq. 8",
             unit="nats",
             better="higher",

@@ -43,7 +43,7 @@ def data_copying(samples: Tensor, test: Tensor) -> float:
     return float((nearer + 0.5 * tied).double().mean() / len(test))
 
 
-WORDS = f"nearest of all training images, pixels (area-averaged to at most 32×32), the first {IMAGES}"
+WORDS = f"nearest of all training images, pixels (area-averaged to at most 32×32), up to {IMAGES} random"
 KINDS = {
     "pz": ("samples.nearest", "decoded prior draws"),
     "qz": ("density_samples.nearest", "decoded draws of the density fitted to its codes"),

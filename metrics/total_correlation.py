@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from metrics.latent import Codes
 from metrics.metric import Metric, Unavailable
+from metrics.subset import some
 
 POINTS = 500  # codes at which the mixture is evaluated, and those of the minibatch
 BLOCK = 2_000_000  # values in one block of the mixture's terms
@@ -94,25 +95,25 @@ def marginal_kl(log_q: LogQ, codes: Codes, prior: Any) -> Tensor:
     """E log q(z) - E log p(z) at the same codes, nats; Unavailable for a prior whose density is not exact.   -> ()"""
     if hasattr(prior, "importance_log_prob") or not hasattr(prior, "log_prob"):
         raise Unavailable("its prior has no exact density")
-    return (log_q.joint - prior.log_prob(codes.z[: len(log_q.joint)]).double()).mean()
+    return (log_q.joint - prior.log_prob(some(codes.z, len(log_q.joint))).double()).mean()
 
 
 def index_code(log_q: LogQ, codes: Codes) -> Tensor:
     """E log q(z|x) - E log q(z), at most log N: what a code says of which image it came from, nats.   -> ()"""
-    here = slice(len(log_q.joint))
-    log_variance = gaussian(codes)[here].double()
-    squared = (codes.z[here].double() - codes.mean[here].double()).square() * (-log_variance).exp()
+    z, mean, log_variance = (some(part, len(log_q.joint)).double() for part in (codes.z, codes.mean, gaussian(codes)))
+    squared = (z - mean).square() * (-log_variance).exp()
     return (-0.5 * (squared + log_variance + LOG_2PI).sum(1) - log_q.joint).mean()
 
 
 def mixture_of(codes: Codes) -> LogQ:
-    """The whole mixture at the first POINTS of its own codes."""
-    return full_mixture(codes.z[:POINTS], codes.mean, gaussian(codes))
+    """The whole mixture at POINTS of its own codes."""
+    return full_mixture(some(codes.z, POINTS), codes.mean, gaussian(codes))
 
 
 def minibatch_of(estimate: Callable[[Tensor, Tensor, Tensor, int], LogQ], codes: Codes) -> LogQ:
-    """An estimate from the first POINTS codes."""
-    return estimate(codes.z[:POINTS], codes.mean[:POINTS], gaussian(codes)[:POINTS], len(codes.z))
+    """An estimate from POINTS of the codes."""
+    z, mean, log_variance = (some(part, POINTS) for part in (codes.z, codes.mean, gaussian(codes)))
+    return estimate(z, mean, log_variance, len(codes.z))
 
 
 def shuffled(z: Tensor, noise: torch.Generator) -> Tensor:
@@ -148,16 +149,16 @@ def discriminated(train: Tensor, test: Tensor, steps: int = STEPS) -> float:
 ESTIMATES = {
     "": (
         "train.mixture",
-        f"q(z) the mixture over all training images, at the first {POINTS} training codes (one noise draw); exact for that q(z)",
+        f"q(z) the mixture over all training images, at up to {POINTS} random training codes (one noise draw); exact for that q(z)",
     ),
     "_mws": (
         "train.mws",
-        f"minibatch weighted sampling, M = {POINTS} training codes; each log q is too low, by log N where the q(z|x) overlap fully, so "
-        "that TC is too high by up to (D-1) log N: compare at one N and D",
+        f"minibatch weighted sampling, M = up to {POINTS} random training codes; each log q is too low, by log N where the q(z|x) overlap "
+        "fully, so that TC is too high by up to (D-1) log N: compare at one N and D",
     ),
     "_mss": (
         "train.mss",
-        f"minibatch stratified sampling, M = {POINTS} training codes; q unbiased, so each log q is too low",
+        f"minibatch stratified sampling, M = up to {POINTS} random training codes; q unbiased, so each log q is too low",
     ),
 }
 

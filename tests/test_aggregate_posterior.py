@@ -28,6 +28,7 @@ from metrics.aggregate_posterior import (
 from metrics.divergences import mmd_chunked
 from metrics.latent import Codes
 from metrics.metric import Unavailable, Views, measure
+from metrics.subset import chosen
 from models.density import Mixture
 from models.elbo import Adam
 from models.elbo import Normal as Prior
@@ -116,12 +117,12 @@ def test_a_nested_prior_has_a_bound_and_an_estimate_on_either_side() -> None:
         exact_log_prior(prior, codes, noise())
 
 
-def test_the_estimate_is_of_the_first_images(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_estimate_is_of_some_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IMAGES", 7)
-    log_prior = weighted_log_prior(nested(), codes_of(normal(20, 2, seed=4), uniform(20, 2) + 0.1), noise())
-    assert len(log_prior) == 7
-    codes = codes_of(normal(20, 2, seed=4), uniform(20, 2) + 0.1)
-    assert rate(codes, log_prior).item() == pytest.approx((mean_log_q(codes)[:7] - log_prior).mean().item())
+    codes, here = codes_of(normal(20, 2, seed=4), uniform(20, 2) + 0.1), chosen(20, 7)
+    log_prior = weighted_log_prior(nested(), codes, noise())
+    assert log_prior.tolist() == pytest.approx(nested().importance_log_prob(codes.z[here], module.INNER, noise()).tolist())
+    assert rate(codes, log_prior).item() == pytest.approx((mean_log_q(codes)[here] - log_prior).mean().item())
 
 
 @pytest.mark.parametrize("of", [bound_log_prior, partial(weighted_log_prior, noise=noise())])
@@ -163,6 +164,17 @@ def test_the_sliced_distance_is_that_of_loops_and_of_pot() -> None:
     found = sliced_wasserstein(p, q, directions).item()
     assert found == pytest.approx(math.sqrt(total / 20), rel=1e-12)
     assert found == pytest.approx(ot.sliced_wasserstein_distance(p.numpy(), q.numpy(), projections=directions.numpy().T, p=2), rel=1e-9)
+
+
+def test_in_one_dimension_it_is_pots_exact_distance() -> None:
+    p, q = normal(60, 1, seed=1), 0.5 + 1.5 * normal(60, 1, seed=2)
+    exact = math.sqrt(ot.wasserstein_1d(p.numpy()[:, 0], q.numpy()[:, 0], p=2))
+    assert sliced_wasserstein(p, q, unit_vectors(7, 1)).item() == pytest.approx(exact, rel=1e-9)
+    by_plan = ot.emd2([], [], ot.dist(p.numpy(), q.numpy()))  # every coupling, not only sorted ones
+    assert exact == pytest.approx(math.sqrt(by_plan), rel=1e-9)
+    axis = torch.eye(3, dtype=torch.float64)[:1]  # points on a line in space, and that line alone
+    there = [torch.nn.functional.pad(side, (0, 2)) for side in (p, q)]
+    assert sliced_wasserstein(*there, axis).item() == pytest.approx(exact, rel=1e-9)
 
 
 def test_directions_are_of_unit_length_and_always_the_same() -> None:

@@ -23,6 +23,7 @@ from metrics.latent import total_variance
 from metrics.likelihood import IMPORTANCE
 from metrics.metric import Unavailable
 from metrics.sharpness import sharpness
+from metrics.subset import chosen
 from models.iaf import vae_iaf
 from models.ladder import prior_hier
 from models.method import AutoEncoder, Draw, Recipe
@@ -308,15 +309,15 @@ def test_distances_compare_as_many_images_on_both_sides(monkeypatch: pytest.Monk
     assert len(evaluation(method).views()["test.codes"].z) == 25
 
 
-def test_features_are_of_the_first_images_and_their_reconstructions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_are_of_some_images_and_their_reconstructions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH", 4)
     monkeypatch.setattr(module, "SAMPLES", 10)
     method = counting(lambda: ae(DIM)).eval()
     views = evaluation(method).views()
-    assert torch.equal(views["test.features.pixels"], (TEST[:10] / LEVELS).flatten(1))
-    torch.testing.assert_close(
-        views["reconstructions.features.pixels"], method.decode(method.draw(TEST[:10] / LEVELS, noise()).z).flatten(1)
-    )
+    here = TEST[chosen(25, 10)]
+    assert torch.equal(views["test.features.pixels"], (here / LEVELS).flatten(1))
+    assert torch.equal(views["train.features.pixels"], (TRAIN[chosen(40, 10)] / LEVELS).flatten(1))
+    torch.testing.assert_close(views["reconstructions.features.pixels"], method.decode(method.draw(here / LEVELS, noise()).z).flatten(1))
 
 
 def test_views_have_random_streams_of_their_own() -> None:

@@ -8,13 +8,14 @@ from torch import Tensor
 
 from metrics.features.network import Network, content_hash
 from metrics.frechet import MAX_SIDE, moments, pixel_features
+from metrics.subset import some
 
 COMPONENTS, IMAGES = 64, 10_000
 
 
 def pca(images: Tensor) -> Network:
-    """The leading components of the first IMAGES training images.   (N, C, H, W) uint8"""
-    images = images[:IMAGES]
+    """The leading components of up to IMAGES training images.   (N, C, H, W) uint8"""
+    images = some(images, IMAGES)
     mean, covariance = moments(unit_rows(images))
     directions = torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, :COMPONENTS]  # (D, k), largest variance first
 

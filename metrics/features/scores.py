@@ -66,7 +66,7 @@ class Family:
             words = f"Fréchet distance of test images and {against}"
             return self.metric(self.frechet_name(of), distance, ("test.gaussian", f"{side}.gaussian"), words, FRECHET)
 
-        floor = one("floor", "train", "training images")
+        floor = one("floor", "train", "random training images")
         gap = self.metric(
             self.frechet_name("gap"),
             lambda test, samples, reconstructions: distance(test, samples) - distance(test, reconstructions),
