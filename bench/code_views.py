@@ -1,4 +1,4 @@
-"""Views of what a model and its codes are as densities, and of what the codes say of factors of variation."""
+"""Views of what images, a model and its codes are as densities, and of what the codes say of factors of variation."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from metrics import total_correlation as tc
 from metrics.disentanglement.prediction import DCI, dci
 from metrics.latent import Codes
 from metrics.metric import Views
+from metrics.reconstruction import target_entropy
 
 Maker = Callable[[Views], Any]
 
@@ -34,6 +35,7 @@ def makers(method: Any, test: Batches, noise: Callable[[str], torch.Generator]) 
         "test.log_weights": lambda views: likelihood.log_weights(
             method, views["prior"], test(likelihood.IMAGES), noise("test.log_weights")
         ),
+        "test.entropy": lambda views: target_entropy(test()),
         "train.mixture": lambda views: tc.mixture_of(views["train.codes"]),
         "train.mws": lambda views: tc.minibatch_of(tc.minibatch_weighted, views["train.codes"]),
         "train.mss": lambda views: tc.minibatch_of(tc.minibatch_stratified, views["train.codes"]),

@@ -4,6 +4,7 @@ Sums over the values of an image; means over images are the metrics. Errors of s
 of the noise (the primary number) and from the mean code (`_mean_code`).
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -55,6 +56,15 @@ def errors_on_reals(x: Tensor, x_hat: Tensor) -> Errors:
     """Those that signals have, whose values are any real numbers.   (B, ...), (B, ...) -> two (B,)"""
     x, x_hat = x.double(), x_hat.double()
     return Errors(squared_error(x, x_hat), (x - x_hat).abs().flatten(1).mean(1), None)
+
+
+def target_entropy(batches: Iterable[Tensor]) -> Tensor:
+    """Mean over images of -Σ_j [x_j log x_j + (1 - x_j) log(1 - x_j)], nats: what no x̂ can have less cross-entropy than (SPEC 5.3).
+
+    batches of (B, ...) in [0, 1] -> ()
+    """
+    parts = [(torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)).flatten(1).sum(1) for x in (batch.double() for batch in batches)]
+    return -torch.cat(parts).mean()
 
 
 class Baselines(NamedTuple):
@@ -152,6 +162,15 @@ def reference(name: str, field: str, words: str) -> Metric:
 
 METRICS = [
     *reconstruction_metrics(),
+    Metric(
+        name="rec_bce_excess_test",
+        fn=lambda errors, entropy: errors.mean("bce") - entropy,
+        needs=("test.errors.draw", "test.entropy"),
+        protocol="rec_bce_sum_test minus its least value, the entropy of the pixels as probabilities; all test images; one noise draw",
+        source="SPEC 5.3",
+        unit="nats",
+        better="lower",
+    ),
     gap("overfit_gap", "sse", "minus"),
     gap("overfit_ratio", "sse", "ratio"),
     gap("overfit_gap_bce", "bce", "minus", "nats"),

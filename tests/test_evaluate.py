@@ -120,6 +120,8 @@ def test_values_are_those_computed_by_hand() -> None:
         x_hat = method.decode(z)
         bce = -(x * x_hat.log() + (1 - x) * (1 - x_hat).log()).sum() / 25  # not symmetric: the image is the target
         assert found[name] == pytest.approx(bce.item(), rel=1e-5)
+    least = -(torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)).sum().item() / 25
+    assert found["rec_bce_excess_test"] == pytest.approx(found["rec_bce_sum_test"] - least, rel=1e-5)
     assert found["overfit_gap"] == pytest.approx(sse - sse_train, rel=1e-4)
     assert found["sum_latent_variance"] == pytest.approx(total_variance(draw.z).item(), rel=1e-5)
     assert found["frechet_pixels_pz"] == pytest.approx(frechet_of_features(x.flatten(1), samples.flatten(1)).item(), rel=1e-5)

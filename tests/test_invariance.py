@@ -89,6 +89,7 @@ def scales(found: Values) -> Values:
     parts = {
         "overfit_gap": "rec_sse_test",
         "overfit_gap_bce": "rec_bce_sum_test",
+        "rec_bce_excess_test": "rec_bce_sum_test",
         "overfit_gap_l1": "rec_l1_per_pixel_x100_test",
         **{f"frechet_{network}_gap": f"frechet_{network}_reconstruction" for network in ("classifier", "pca")},
     }

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy.integrate import quad
 from small_methods import P, Q, mmd_by_loops, normal, rows
 
 from metrics.latent import METRICS, Channel, Codes, capacity_bits, channel_capacity, mmd_to_prior, total_variance, variance_target
@@ -67,6 +68,28 @@ def test_mmd_to_prior_is_the_golden_value_and_the_loops() -> None:
     z, prior = 2 * normal(6, 5, seed=1), normal(6, 5, seed=2)
     codes = Codes(z, torch.zeros_like(z), None)  # the noisy codes are meant, not their means
     assert mmd_to_prior(codes, prior) == pytest.approx(mmd_by_loops(prior, z, lambda r2: 10 / (10 + r2)), abs=1e-12)
+
+
+def mean_kernel(distance: float, spread: float, dim: int, C: float) -> float:
+    """E C / (C + |r|²) with r ~ N(m, s I), |m| = distance: C / (C + u) is ∫ C e^{-t (C + u)} dt, and E e^{-t |r|²} is in closed form."""
+
+    def integrand(t: float) -> float:
+        wide = 1 + 2 * t * spread
+        return C * math.exp(-t * C - t * distance**2 / wide) / wide ** (dim / 2)
+
+    return float(quad(integrand, 0, math.inf)[0])
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (1.5, 1.0), (0.0, 2.0), (0.7, 0.3)])
+def test_mmd_of_gaussians_is_known(shift: float, scale: float) -> None:
+    dim, n = 3, 2000
+    within = mean_kernel(0, 2, dim, 2 * dim) + mean_kernel(0, 2 * scale**2, dim, 2 * dim)
+    exact = within - 2 * mean_kernel(shift * math.sqrt(dim), 1 + scale**2, dim, 2 * dim)
+    found = [mmd_to_prior(Codes(shift + scale * normal(n, dim, seed=s), P, None), normal(n, dim, seed=s + 50)) for s in range(6)]
+    error = torch.tensor(found).std().item() / math.sqrt(6)
+    assert sum(found) / 6 == pytest.approx(exact, abs=5 * error)
+    assert error < 0.003
+    assert (exact > 0.02) == ((shift, scale) != (0, 1))
 
 
 def test_mmd_to_prior_takes_as_many_codes_as_prior_draws() -> None:

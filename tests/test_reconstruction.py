@@ -9,7 +9,7 @@ from small_methods import rows, sigmoid, sse_by_loops, uniform
 from torch import Tensor
 
 from metrics.metric import Views, measure
-from metrics.reconstruction import METRICS, Baselines, Errors, bernoulli_nll, errors, pca_sse, squared_error
+from metrics.reconstruction import METRICS, Baselines, Errors, bernoulli_nll, errors, pca_sse, squared_error, target_entropy
 
 
 def bce_by_loops(x: Tensor, x_hat: Tensor) -> list[float]:
@@ -84,6 +84,7 @@ VIEWS = {
     "train.errors.draw": constant_errors(300),
     "train.errors.mean": constant_errors(400),
     "baselines": Baselines(1.0, 2.0, 3.0),
+    "test.entropy": 20.0,
 }
 EXPECTED = {
     "rec_sse_test": 100.5,
@@ -91,6 +92,7 @@ EXPECTED = {
     "rec_l1_per_pixel_x100_test": 11050,
     "rec_l1_per_pixel_x100_train": 31050,
     "rec_bce_sum_test": 120.5,
+    "rec_bce_excess_test": 100.5,
     "rec_bce_sum_train": 320.5,
     "rec_sse_test_mean_code": 200.5,
     "rec_sse_train_mean_code": 400.5,
@@ -108,6 +110,15 @@ EXPECTED = {
     "pca_sse_train": 2,
     "pca_sse_test": 3,
 }
+
+
+def test_the_least_cross_entropy_is_that_of_the_image_itself() -> None:
+    x = uniform(5, 1, 2, 3, seed=7)
+    x[0, 0, 0] = torch.tensor([0.0, 1.0, 0.5])  # 0 log 0 = 0
+    loops = [-sum(p * math.log(p) + (1 - p) * math.log(1 - p) for p in row if 0 < p < 1) for row in rows(x)]
+    assert target_entropy(x.split(2)).item() == pytest.approx(sum(loops) / 5, rel=1e-12)
+    assert errors(x, x).mean("bce").item() == pytest.approx(sum(loops) / 5, abs=1e-4)  # x̂ is clamped
+    assert errors(x, 0.9 * x + 0.05).mean("bce") > target_entropy([x])
 
 
 def test_each_metric_reads_its_own_view() -> None:

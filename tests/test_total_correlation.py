@@ -150,6 +150,19 @@ def test_gaussians_have_the_known_values(rho: float, scale: float, monkeypatch: 
     assert index_code(log_q, codes).item() == pytest.approx(expected, abs=0.1)
 
 
+def test_minibatch_estimates_of_gaussians_err_to_the_stated_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """log q is too low: the KL of the minibatch estimates below that of the mixture, by up to log N for MWS; and MSS is nearer."""
+    monkeypatch.setattr(module, "POINTS", 500)
+    codes, tc = gaussian_codes(0.8, 6000), -0.5 * math.log(1 - 0.8**2)
+    prior, exact = StandardNormal(2), mixture_of(codes)
+    mss, mws = (minibatch_of(estimate, codes) for estimate in (minibatch_stratified, minibatch_weighted))
+    assert (mws.joint.mean() < mss.joint.mean() < exact.joint.mean()).item()
+    assert total_correlation(mss).item() == pytest.approx(tc, abs=0.15)
+    assert tc + 0.5 < total_correlation(mws).item() < tc + math.log(6000)
+    assert marginal_kl(mss, codes, prior).item() == pytest.approx(tc, abs=0.2)  # E of the two marginals is N(0, 1)
+    assert -math.log(6000) < marginal_kl(mws, codes, prior).item() < -1
+
+
 def test_the_rate_is_index_code_information_and_marginal_kl() -> None:
     """Chen et al., Eq. 2, at the same codes."""
     log_q, prior = mixture_of(CODES), StandardNormal(D)
@@ -196,6 +209,8 @@ def test_the_discriminator_finds_the_total_correlation_of_gaussians() -> None:
     z = torch.stack([normal(12_000, seed=1), normal(12_000, seed=2)], 1)
     joint = torch.stack([z[:, 0], rho * z[:, 0] + math.sqrt(1 - rho**2) * z[:, 1]], 1)
     assert discriminated(joint[:10_000], joint[10_000:]) == pytest.approx(-0.5 * math.log(1 - rho**2), abs=0.1)
+    apart = shuffled(joint[10_000:], noise(3))  # what it was taught are no codes
+    assert discriminated(joint[:10_000], apart) < -0.3
     assert discriminated(z[:10_000], z[10_000:]) == pytest.approx(0, abs=0.03)
 
 
