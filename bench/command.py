@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import boards, console, feature_commands, methods_table, suite_file
+from bench.context import Context
 from bench.datasets import data
 from bench.environment import default_device, set_up
 from bench.errors import RunError, UserError, in_a_line
@@ -13,7 +14,7 @@ from bench.leaderboard import losses
 from bench.processes import cores
 from bench.profile import profile_run
 from bench.registry import Catalogue, catalogue
-from bench.run import Context, Prepared, check_writable, prepare
+from bench.run import Prepared, check_writable, prepare
 from bench.spec import Run, Suite
 from bench.store import PROFILE, WHOLE, Store
 from bench.sweep import Options, sweep
