@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bench.leaderboard import table
+from bench.markdown import table
 from bench.spec import Claim, Suite
 from bench.statistics import mean_and_interval
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -39,10 +39,11 @@ class Context:
     catalogue: Catalogue
     store: Store
     device: torch.device
-    data_root: Any  # Path
+    data_root: Path
     jobs: int = 1
     save_every: float = 30.0
     images: dict[tuple[str, str], Images] = field(default_factory=dict)
+    cache: Path | None = None  # of features; None: beside the runs
 
     def data(self, run: Run) -> Images:
         """The run's dataset, loaded when first asked for."""
@@ -53,7 +54,7 @@ class Context:
             train_images, test_images = (torch.from_numpy(split).to(self.device) for split in splits)
             baselines = baselines_of(train_images, test_images, dataset.levels)
             values = self.catalogue.get("dataset", run.dataset).values
-            cache = self.store.out / "runs" / ".features"
+            cache = self.cache or self.store.out / "runs" / ".features"
             weights = self.data_root / "weights"
             networks = FeatureNetworks(run.dataset, train_images, dataset.levels, weights, cache) if values == "unit" else None
             columns = {"train": dataset.train_factors, "test": dataset.test_factors}

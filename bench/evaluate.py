@@ -1,6 +1,6 @@
 """Method + dataset -> views, each computed once -> metrics. Batch norm in evaluation mode; a view has a random stream of its own."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial, reduce
 from typing import Any, NamedTuple, Protocol
 
@@ -15,12 +15,11 @@ from metrics.features.network import eight_bit
 from metrics.frechet import pixel_features, value_features
 from metrics.latent import Channel, Codes
 from metrics.metric import Metric, Unavailable, Views, measure
-from metrics.reconstruction import Baselines, Errors, errors, errors_on_reals, pca_sse
+from metrics.reconstruction import PCA_VALUES, Baselines, Errors, errors, errors_on_reals, mean_image_sse, pca_sse
 from metrics.sharpness import sharpness
 
 BATCH = 1000
 SAMPLES = 10_000  # images on each side of a distance between sets (SPEC 5.6)
-PCA_VALUES = 4096  # larger images have no PCA baseline: its covariance would take longer than the run
 SIGNALS = (  # protocols and names of images, in the words of signals
     ("pixels in [0, 1]", "values as they are"),
     ("pixels (area-averaged to at most 32×32)", "values as they are"),
@@ -122,11 +121,10 @@ class Evaluation:
         networks: feature_views.Features | None = None,
         factors: Mapping[str, Tensor] | None = None,
     ):
-        self.method, self.images, self.levels, self.seed = method, {"train": train, "test": test}, levels, seed
+        self.method, self.levels, self.seed, self.device, self.images = method, levels, seed, train.device, {"train": train, "test": test}
         self.baselines, self.density, self.values, self.networks, self.factors = baselines, density, values, networks, factors or {}
         self.errors: Callable[[Tensor, Tensor], Errors] = errors if values == "unit" else errors_on_reals
         self.features: Callable[[Tensor], Tensor] = pixel_features if values == "unit" else value_features
-        self.device = train.device
 
     def noise(self, view: str) -> torch.Generator:
         """The random stream of a view."""
@@ -161,7 +159,7 @@ class Evaluation:
         makers["density"] = lambda views: self.fitted()
         makers["density.codes"] = lambda views: self.fitted().sample(self.sample_count, self.noise("density"))
         makers["channel"] = lambda views: self.method.channel
-        makers["baselines"] = lambda views: self.baseline()
+        makers["baselines"] = lambda views: self.baselines(self.method.dim)
         return Views(makers)
 
     def kept(self, batches: Iterable[Tensor]) -> Images:
@@ -240,12 +238,6 @@ class Evaluation:
         """A density's draws, decoded; they hold the encoder's noise, so none is added (SPEC 1.6).   (n, D) -> (B, C, H, W)"""
         return map(self.method.decode, codes.split(BATCH))
 
-    def baseline(self) -> Baselines:
-        """The untrained references at the method's latent size."""
-        if self.images["train"][0].numel() > PCA_VALUES:
-            raise Unavailable(f"not computed for images of more than {PCA_VALUES} values")
-        return self.baselines(self.method.dim)
-
 
 def part_of(view: str, field: str) -> Callable[[Views], Any]:
     """A part of another view."""
@@ -269,16 +261,20 @@ def join(parts: list[Errors]) -> Errors:
 
 
 @torch.no_grad()
-def evaluate(evaluation: Evaluation, metrics: Iterable[Metric], held_out: str) -> dict[str, dict[str, Any]]:
+def evaluate(evaluation: Evaluation, metrics: Collection[Metric], held_out: str) -> dict[str, dict[str, Any]]:
     """Every metric's entry in a record; names and protocols say validation instead of test, and signal instead of image, where it is so."""
     evaluation.method.eval()
-    metrics = list(metrics)
     views = evaluation.views(metrics)
-    words = [*(SIGNALS if evaluation.values == "real" else ()), *([("test", held_out)] if held_out != "test" else ())]
+    words = words_of(evaluation.values, held_out)
     entries = {metric.name: measure(metric, views) for metric in metrics}
     for entry in entries.values():
         entry["protocol"] = said(entry["protocol"], words)
     return {said(name, words): entry for name, entry in entries.items()}
+
+
+def words_of(values: Values, held_out: str) -> list[tuple[str, str]]:
+    """What names and protocols say in place of what: (word, replacement)."""
+    return [*(SIGNALS if values == "real" else ()), *([("test", held_out)] if held_out != "test" else ())]
 
 
 def said(text: str, words: Iterable[tuple[str, str]]) -> str:
@@ -287,12 +283,17 @@ def said(text: str, words: Iterable[tuple[str, str]]) -> str:
 
 
 def baselines_of(train: Tensor, test: Tensor, levels: int) -> Callable[[int], Baselines]:
-    """PCA baselines of a dataset by latent size, each computed when first asked for."""
-    known: dict[int, Baselines] = {}
+    """Untrained references of a dataset by latent size, each computed when first asked for."""
+    large, known = train[0].numel() > PCA_VALUES, dict[int, Baselines]()
 
     def baseline(components: int) -> Baselines:
-        if components not in known:
-            known[components] = pca_sse(train.flatten(1) / levels, test.flatten(1) / levels, components)
-        return known[components]
+        size = 0 if large else components  # the mean image is one for all sizes
+        if size not in known:
+            known[size] = (
+                Baselines(mean_image_sse(train, test, levels), None, None)
+                if large
+                else pca_sse(train.flatten(1) / levels, test.flatten(1) / levels, size)
+            )
+        return known[size]
 
     return baseline

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tabulate import tabulate
-
 from bench.errors import UserError
+from bench.markdown import bullets, section, table, text
 from bench.spec import Suite, plain
 from bench.statistics import best_tier, figures, mean_and_interval
 
@@ -107,7 +106,7 @@ def render(suite: Suite, records: Iterable[Record], profiles: Iterable[Record], 
         section("Reference values", bullets(references(heads, rows))),
         *(metric_table(group, heads, rows, suite.seeds) for group in (*GROUPS, *others, "cost")),
         section("Runs", *runs(rows, suite.seeds)),
-        section("Protocols", bullets(f"{name}: {text(column.protocol)}" for column, name in heads.items())),
+        section("Protocols", bullets(f"{name}: {text(c.protocol)}" for c, name in heads.items() if any(c.values(row) for row in rows))),
         section("Hyperparameters", recipes(rows)),
         section("Hot spots", *hot_spots(suite, every)),
         section("Environment", bullets(environments(rows))),
@@ -173,18 +172,29 @@ def columns_of(suite: Suite, rows: Sequence[Row]) -> dict[Column, str]:
 
 
 def metric_table(group: str, names: Mapping[Column, str], rows: Sequence[Row], seeds: int) -> str:
-    """The section of a group: a line per row, a column per metric, the best tier in bold; then its footnotes, alone if nobody has one."""
+    """The section of a group: a line per row, a column per metric, the best tier in bold; its footnotes; metrics without a value."""
     notes: dict[str, int] = {}
     columns = [column for column in names if column.group == group]
+    shown = [column for column in columns if any(column.values(row) for row in rows)]
     lines = [[row.name, row.status(seeds)] for row in rows]
-    for column in columns:
+    for column in shown:
         best = best_tier({row.name: column.values(row) for row in rows if not row.stale}, column.better)
         for line, row in zip(lines, rows, strict=True):
             line.append(cell(column, row, row.name in best and group != "cost", notes))
-    heads = [names[c] + ARROWS.get(c.better, "") + (f" ({c.unit})" if c.unit else "") for c in columns]
-    said = bullets(f"[{number}] {reason}" for reason, number in notes.items())
-    shown = [table(["method", "status", *heads], lines)] * any(column.values(row) for column in columns for row in rows)
-    return section(group.capitalize(), *shown, said) if columns else ""
+    heads = [names[c] + ARROWS.get(c.better, "") + (f" ({c.unit})" if c.unit else "") for c in shown]
+    tables = [table(["method", "status", *heads], lines)] if shown else []
+    footnotes = bullets(f"[{number}] {reason}" for reason, number in notes.items())
+    return section(group.capitalize(), *tables, footnotes, bullets(nowhere(columns, names, rows))) if columns else ""
+
+
+def nowhere(columns: Iterable[Column], names: Mapping[Column, str], rows: Sequence[Row]) -> list[str]:
+    """Metrics of which no row has a value, by the reason."""
+    found: dict[str, list[str]] = {}
+    for column in columns:
+        if not any(column.values(row) for row in rows):
+            reasons = {column.why_absent(record) for row in rows for record in row.done()}
+            found.setdefault("; ".join(sorted(reasons)), []).append(names[column])
+    return [f"no value of {', '.join(metrics)}: {reason}" for reason, metrics in found.items()]
 
 
 def cell(column: Column, row: Row, bold: bool, notes: dict[str, int]) -> str:
@@ -279,22 +289,3 @@ def environments(rows: Sequence[Row]) -> list[str]:
 def machine(environment: Record) -> str:
     """The part of an environment that times depend on, in words."""
     return ", ".join(f"{key} {text(environment[key])}" for key in MACHINE if environment.get(key) is not None)
-
-
-def section(title: str, *blocks: str) -> str:
-    return "\n\n".join([f"## {title}", *filter(None, blocks)]) if any(blocks) else ""
-
-
-def bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def text(value: object) -> str:
-    """One line that Markdown shows as it is."""
-    return " ".join(str(value).split()).replace("<", "&lt;")
-
-
-def table(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
-    """A pipe table, empty without lines; whatever a cell holds, it stays one cell."""
-    cells = [[text(item).replace("|", "\\|") for item in line] for line in (heads, *lines)]
-    return tabulate(cells[1:], cells[0], tablefmt="pipe", disable_numparse=True) if lines else ""

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bench.leaderboard import table
+from bench.markdown import table
 from bench.registry import catalogue
 from models.networks.mlp import mlp
 from models.networks.stacked import stacked_mlp

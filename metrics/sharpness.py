@@ -38,7 +38,7 @@ def of_images(view: str, suffix: str, words: str, group: str) -> list[Metric]:
             source="WAE's code; SPEC 5.1",
             group=group,
         )
-        for least, fn, which in (("", Tensor.mean, "mean over"), ("min_", Tensor.min, "least of"))
+        for least, fn, which in (("", lambda values: values.mean(), "mean over"), ("min_", lambda values: values.min(), "least of"))
     ]
 
 

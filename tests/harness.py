@@ -179,5 +179,6 @@ def outcome(out: Path) -> dict[str, Any]:
 
 
 def leftovers(out: Path) -> Iterator[Path]:
-    """What a finished command must not leave: checkpoints and temporary files."""
-    return (path for path in out.rglob("*") if path.name == "checkpoint.pt" or path.name.startswith("."))
+    """What a finished command must not leave: checkpoints and temporary files, in the cache of features neither."""
+    found = (path for path in out.rglob("*") if path.name == "checkpoint.pt" or path.name.startswith("."))
+    return (path for path in found if path.name != ".features")

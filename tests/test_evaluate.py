@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
@@ -13,6 +14,7 @@ from bench import evaluate as module
 from bench.evaluate import Evaluation, baselines_of, evaluate
 from bench.feature_views import networks_of
 from bench.registry import catalogue
+from metrics import reconstruction
 from metrics.disentanglement import votes
 from metrics.disentanglement.information import mig
 from metrics.disentanglement.representation import represented, split
@@ -266,12 +268,20 @@ def test_a_baseline_is_computed_once_for_each_latent_size() -> None:
     assert baseline(2).pca_test > baseline(3).pca_test
 
 
-def test_large_images_have_no_baseline() -> None:
+def test_large_images_have_the_mean_image_but_no_pca(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = (1, 65, 64)
-    method = build(lambda: ae(DIM), shape=shape)
-    large = torch.zeros(4, *shape, dtype=torch.uint8)
-    entries = evaluate(evaluation(method, large, large), [catalogue().get("metric", "pca_sse_test")], "test")
-    assert entries["pca_sse_test"]["reason"] == "not computed for images of more than 4096 values"
+    method, random = build(lambda: ae(DIM), shape=shape), torch.Generator().manual_seed(0)
+    train, test = (torch.randint(LEVELS + 1, (n, *shape), generator=random, dtype=torch.uint8) for n in (7, 4))
+    metrics = [catalogue().get("metric", name) for name in ("pca_sse_train", "pca_sse_test", "mean_image_sse_test")]
+    monkeypatch.setattr(reconstruction, "PART", 3)
+    entries = evaluate(evaluation(method, train, test), metrics, "test")
+    for name in ("pca_sse_train", "pca_sse_test"):
+        assert entries[name]["reason"] == "not computed for images of more than 4096 values"
+    mean = train.double().numpy().mean(0) / LEVELS
+    by_hand = np.mean([((image / LEVELS - mean) ** 2).sum() for image in test.double().numpy()])
+    assert entries["mean_image_sse_test"]["value"] == pytest.approx(by_hand, rel=1e-12)
+    baseline = baselines_of(train, test, LEVELS)
+    assert baseline(2) is baseline(3)
 
 
 def test_splits_of_many_batches_are_one_split(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ ROWS: dict[str, tuple[str, ...]] = {
         "bench.trained",
         "bench.verification",
     ),
-    "tables": ("bench.leaderboard", "bench.statistics", "bench.claims", "bench.curves", "bench.boards"),
+    "tables": ("bench.leaderboard", "bench.markdown", "bench.statistics", "bench.claims", "bench.curves", "bench.boards"),
     "command line": (
         "bench.__main__",
         "bench.command",
@@ -43,7 +43,6 @@ ROWS: dict[str, tuple[str, ...]] = {
         "bench.feature_commands",
         "bench.measure_command",
         "bench.methods_table",
-        "bench.metrics_page",
     ),
 }
 # rows that may import less than all rows above them; the loop knows methods only by their verbs

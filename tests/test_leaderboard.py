@@ -364,10 +364,15 @@ def test_tables_never_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_group_in_which_nobody_has_a_value_is_its_reasons() -> None:
+def test_metrics_without_any_value_are_their_reasons() -> None:
     absent = {name: metric(None, group="samples, inception features", reason="no weights") for name in ("fid_pz", "kid_pz")}
     board = render(SUITE, [record("vae", 0, absent), record("ae", 0, absent)], [])
     section = board.split("## Samples, inception features\n\n")[1].split("\n\n##")[0]
-    assert section == "- [1] no weights"
+    assert section == "- no value of fid_pz, kid_pz: no weights"
+    assert "- fid_pz: " not in board  # a protocol
     some = {**absent, "fid_pz": metric(2.0, group="samples, inception features")}
-    assert "| fid_pz" in render(SUITE, [record("vae", 0, some), record("ae", 0, absent)], [])
+    board = render(SUITE, [record("vae", 0, some), record("ae", 0, absent)], [])
+    (row,) = (row for name, row in cells(board, "Samples, inception features").items() if name == "vae")
+    assert {name for name in row if "id_pz" in name} == {"fid_pz ↓ (SSE)"}
+    assert "\n\n- [1] no weights\n\n- no value of kid_pz: no weights" in board
+    assert "\n- fid_pz: test images; v1" in board

@@ -253,7 +253,7 @@ def test_a_few_images_give_codes_enough_and_each_with_noise_of_its_own() -> None
     method.reached("epoch_ended", 1, some, noise(1))
     fast = weights(prior.hyper.fast)
     method.reached("training_ended", 1, some, noise(1))
-    assert asked == [2_000, 20_000]
+    assert asked == [2_000, 10_000, 20_000]  # 10,000 images are for the floor of the likelihood
     for mixture in (prior.hyper.fast, prior.hyper.final):
         assert mixture.counts.sum().item() == pytest.approx(30, rel=1e-4), "ten for each of three components"
         assert mixture.fitted

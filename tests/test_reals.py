@@ -157,7 +157,22 @@ def test_what_means_nothing_for_signals_says_so(entries: dict[str, dict[str, Any
         assert absent.pop(name) == "the values are not in [0, 1], so they have no cross-entropy"
     for name in [said(name, SIGNALS) for name, metric in KNOWN.metrics.items() if networks_of([metric])]:
         assert absent.pop(name) == "no feature networks see these data"
-    assert set(absent) == {"capacity_bits", "density_nll_test", "frechet_values_qz", "latent_variance_target"}
+    for name in [name for name in entries if name.startswith("sharpness")]:
+        assert absent.pop(name) == "signals have no edges"
+    by_reason: dict[str, set[str]] = {}
+    for name, reason in absent.items():
+        by_reason.setdefault(reason, set()).add(name)
+    assert {reason: names for reason, names in by_reason.items() if len(names) < 8} == {
+        "its prior has no latents of its own: see the exact value, if it has a density": {
+            *("agg_posterior_cross_entropy_bound", "agg_posterior_cross_entropy_iw", "rate_bound", "rate_iw")
+        },
+        "no density was fitted to its codes": {"nn_distance_qz", "data_copying_qz", "density_nll_test", "frechet_values_qz"},
+        "no summed variance is aimed at": {"latent_variance_target"},
+        "the encoder's variance is learned": {"capacity_bits"},
+        "its likelihood is gaussian": {f"{of}_{kind}" for of in ("elbo", "iw_bound", "distortion") for kind in ("bernoulli", "laplace")},
+    }
+    (disentanglement,) = (reason for reason, names in by_reason.items() if len(names) >= 8)
+    assert disentanglement == "its dataset has no factors of variation"
     assert all(math.isfinite(entry["value"]) for entry in entries.values() if entry["value"] is not None)
 
 

@@ -10,6 +10,7 @@ Framework for the Quantitative Evaluation of Disentangled Representations", ICLR
     informativeness   mean accuracy on other images
 """
 
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -122,6 +123,11 @@ def dci(codes: np.ndarray, factors: np.ndarray) -> DCI:
     return scores(*importances(*split(represented(codes, factors))))
 
 
+def one_of(field: str) -> Callable[[DCI], float]:
+    """One of the three."""
+    return lambda found: float(getattr(found, field))
+
+
 WORDS = f"mean codes of up to {TRAIN:,} random training images to fit, {TEST:,} others to judge (two thirds, one third of fewer), seed 0"
 METRICS = [
     Metric(
@@ -136,7 +142,7 @@ METRICS = [
     *(
         Metric(
             name=f"dci_{name}",
-            fn=lambda found, name=name: getattr(found, name),
+            fn=one_of(name),
             needs=("train.dci",),
             protocol=(
                 f"random forests of {TREES} trees that may split by any latent, leaves of {LEAF} or more, "
