@@ -121,6 +121,7 @@ def of_likelihood(kind: str) -> list[Metric]:
             unit="nats",
             better="higher",
             group="likelihood",
+            bias="a bound of log p(x): too low by KL(q(z|x) || p(z|x)), and by the gap of the prior's bound where it has one",
         ),
         Metric(
             name=f"iw_bound_{kind}",
@@ -131,6 +132,7 @@ def of_likelihood(kind: str) -> list[Metric]:
             unit="nats",
             better="higher",
             group="likelihood",
+            bias="a bound of log p(x): too low in the mean, less with more draws",
         ),
         Metric(
             name=f"distortion_{kind}",
@@ -141,6 +143,7 @@ def of_likelihood(kind: str) -> list[Metric]:
             unit="nats",
             better="lower",
             group="likelihood",
+            bias="none: a mean over one draw an image",
         ),
     ]
 

@@ -43,6 +43,7 @@ ROWS: dict[str, tuple[str, ...]] = {
         "bench.feature_commands",
         "bench.measure_command",
         "bench.methods_table",
+        "bench.metrics_page",
     ),
 }
 # rows that may import less than all rows above them; the loop knows methods only by their verbs
