@@ -62,7 +62,8 @@ def evaluate(request: Request) -> None:
         if Store(target.out, target.suite.name).kept():  # those that were done before what ended it, too
             boards.publish(target.out, target.suite)
     lost = sorted({name for names in found for name in names})
-    print(f"{len(found)} runs evaluated; leaderboard: {target.out / 'leaderboards' / target.suite.name}.md")
+    if found:
+        print(f"{len(found)} runs evaluated; leaderboard: {target.out / 'leaderboards' / target.suite.name}.md")
     if lost:
         print(f"kept as they were, for the weights of their networks are not here: {', '.join(lost)}")
     say(refused)
@@ -78,8 +79,9 @@ def verify(request: Request) -> int:
     if moved:
         console.table(HEADS, [row(change) for change in moved])
         print()
-    words = f"{len({change.run for change in moved})} of {len(found)} runs moved" if moved else f"{len(found)} runs verified: nothing moved"
-    print(f"{words} (tolerance {request.tolerance:g}, relative)")
+    words = f"{sum(map(bool, found))} of {len(found)} runs moved" if moved else f"{len(found)} runs verified: nothing moved"
+    if found:
+        print(f"{words} (tolerance {request.tolerance:g}, relative)")
     say(refused)
     return 1 if moved else 0
 

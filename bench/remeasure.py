@@ -60,7 +60,7 @@ def work(action: Action, runs: list[Trained], begun: "Synchronized[int]", option
         trained = runs[number]
         tell(Measured(trained.name))
         try:
-            kind = options.device or trained.record()["config"]["device"]
+            kind = options.device or trained.record()["config"].get("device", "cpu")
             if kind not in contexts:
                 contexts[kind] = context_of(kind, options)
             found = action(trained, contexts[kind], options)
