@@ -31,6 +31,7 @@ Set = Annotated[
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; cuda where there is one, if not said.")]
 DataRoot = Annotated[Path, typer.Option("--data-root", envvar="LATENTBENCH_DATA", help="Where datasets lie.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that gets runs/ and leaderboards/.")]
+Jobs = Annotated[int | None, typer.Option(help="Runs at a time; one a core on the CPU, one on a GPU, if not said.")]
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 DATA, HERE = Path("data"), Path()
 
@@ -46,7 +47,7 @@ def run(
     out: Out = HERE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs, their steps and parameter counts; start nothing.")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="A few steps of every run; never on a leaderboard.")] = False,
-    jobs: Annotated[int | None, typer.Option(help="Runs at a time; one a core on the CPU, one on a GPU, if not said.")] = None,
+    jobs: Jobs = None,
     threads: Annotated[int, typer.Option(help="CPU threads of each run; weights repeat bit for bit at the same number.")] = 1,
     save_every: Annotated[float, typer.Option(help="Seconds between checkpoints.")] = 30.0,
     profiles: Annotated[bool, typer.Option("--profile/--no-profile", help="Profile each method once for the hot spots section.")] = True,
@@ -54,18 +55,75 @@ def run(
     """Train and measure every run of a suite that is not finished yet, then write its leaderboard."""
     from bench import command  # here, so that --help needs no torch
 
-    for name, value in (("seeds", seeds), ("jobs", jobs), ("threads", threads)):
-        if value is not None and value < 1:
-            raise UserError(f"--{name} must be at least 1, not {value}")
+    counts(seeds=seeds, jobs=jobs, threads=threads)
     if not save_every >= 0:  # nan too
         raise UserError(f"--save-every must be at least 0, not {save_every:g}")
-    chosen = suite_file.read(suite, tuple(overrides or ()), tuple(filter(None, methods.split(","))), seeds)
+    chosen = suite_file.read(suite, tuple(overrides or ()), words(methods), seeds)
     whole = suite_file.read(suite, tuple(overrides or ()))
     request = command.Request(chosen, whole, device, data_root, out, smoke, jobs, threads, save_every, profiles)
     if dry_run:
         command.dry_run(request)
     else:
         raise typer.Exit(command.run(request))
+
+
+Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]
+Chosen = Annotated[str, typer.Option("--metrics", help="Only these: fid_pz,mig. All, if not said.")]
+Where = Annotated[str | None, typer.Option("--device", help="cpu or cuda; that which a run was trained on, if not said.")]
+Threads = Annotated[int, typer.Option(help="CPU threads of each run.")]
+
+
+@app.command()
+def evaluate(
+    what: Measured,
+    overrides: Set = None,
+    metrics: Chosen = "",
+    device: Where = None,
+    data_root: DataRoot = DATA,
+    out: Out = HERE,
+    jobs: Jobs = None,
+    threads: Threads = 1,
+) -> None:
+    """Add metrics to finished runs from their weights, then write the leaderboard anew; nothing is trained."""
+    from bench import measure_command
+
+    counts(jobs=jobs, threads=threads)
+    request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads)
+    measure_command.evaluate(request)
+
+
+@app.command()
+def verify(
+    what: Measured,
+    overrides: Set = None,
+    metrics: Chosen = "",
+    device: Where = None,
+    data_root: DataRoot = DATA,
+    out: Out = HERE,
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    tolerance: Annotated[float, typer.Option(help="A value has moved if it differs by more than this share of the larger one.")] = 1e-6,
+) -> None:
+    """Compute the metrics of finished runs again and say which moved, by how much and why; exit with 1 if one did. Writes nothing."""
+    from bench import measure_command
+
+    if not tolerance >= 0:  # nan too
+        raise UserError(f"--tolerance must be at least 0, not {tolerance:g}")
+    counts(jobs=jobs, threads=threads)
+    request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads, tolerance)
+    raise typer.Exit(measure_command.verify(request))
+
+
+def counts(**given: int | None) -> None:
+    """UserError for the first option that is given and below 1."""
+    for name, value in given.items():
+        if value is not None and value < 1:
+            raise UserError(f"--{name} must be at least 1, not {value}")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """`a,b` as its parts."""
+    return tuple(filter(None, text.split(",")))
 
 
 @app.command(name="list")
@@ -203,7 +261,8 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            print("latentbench: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+            then = "the same command goes on from the last checkpoint" if "run" in sys.argv[1:2] else "nothing that was written is lost"
+            print(f"latentbench: interrupted; {then}", file=sys.stderr)
         raise
 
 

@@ -11,6 +11,8 @@ from bench.leaderboard import index, render
 from bench.spec import Suite
 from bench.store import PROFILE, Store, write
 
+SUITE = ".suite.json"  # ends the names of kept suite files
+
 
 def publish(out: Path, suite: Suite) -> Path:
     """Write leaderboards/<suite>.md and the index; -> the leaderboard's path."""
@@ -42,18 +44,33 @@ def board(store: Store, suite: Suite) -> str:
 def keep(store: Store, suite: Suite) -> None:
     """Keep the text of a suite that does not come with latentbench beside its records, for the index."""
     content = {"toml": suite.text, "set": list(suite.overrides), "file": Path(suite.source).name}
-    write(store.boards / "runs" / f"{suite.name}.suite.json", (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    write(store.boards / "runs" / f"{suite.name}{SUITE}", (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def everything(out: Path) -> dict[str, tuple[Suite, list[dict]]]:
     """Every suite that has records, by the name of its board."""
     folder = out / "leaderboards" / "runs"
     suites = {name: suite_file.read(name) for name in suite_file.names()}
-    for path in folder.glob("*.suite.json"):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            suite = suite_file.from_text(content["toml"], Path(content["file"]), tuple(content["set"]))
-        except (ValueError, KeyError, TypeError, UserError) as error:
-            raise UserError(f"{path}: not a suite that this version can read ({error}); delete it") from None
+    for path in folder.glob(f"*{SUITE}"):
+        suite = kept_suite(path)
         suites[suite.name] = suite
     return {name: (suite, records) for name, suite in suites.items() if (records := Store(out, name).kept())}
+
+
+def kept_suite(path: Path) -> Suite:
+    """The suite that `keep` kept there."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return suite_file.from_text(content["toml"], Path(content["file"]), tuple(content["set"]))
+    except (ValueError, KeyError, TypeError, UserError) as error:
+        raise UserError(f"{path}: not a suite that this version can read ({error}); delete it") from None
+
+
+def suite_of(out: Path, name: str) -> Suite:
+    """The suite that a folder of results is of, by its name; UserError where neither latentbench nor the results have it."""
+    if name in suite_file.names():
+        return suite_file.read(name)
+    path = out / "leaderboards" / "runs" / f"{name}{SUITE}"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file, so that suite {name!r} is not known; name its suite file instead of the run")
+    return kept_suite(path)

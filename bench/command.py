@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import boards, console, feature_commands, methods_table, suite_file
+from bench import boards, console, feature_commands, methods_table, metrics_page, suite_file
+from bench.context import Context
 from bench.datasets import data
 from bench.environment import default_device, set_up
 from bench.errors import RunError, UserError, in_a_line
@@ -13,7 +14,7 @@ from bench.leaderboard import losses
 from bench.processes import cores
 from bench.profile import profile_run
 from bench.registry import Catalogue, catalogue
-from bench.run import Context, Prepared, check_writable, prepare
+from bench.run import Prepared, check_writable, prepare
 from bench.spec import Run, Suite
 from bench.store import PROFILE, WHOLE, Store
 from bench.sweep import Options, sweep
@@ -181,11 +182,7 @@ def list_all(what: str) -> None:
     elif what == "datasets":
         console.table([*data.HEADERS[: -data.LOCAL]], [list(row[: -data.LOCAL]) for row in data.rows(found.values(), Path("data"))])
     else:
-        arrows = {"lower": "↓", "higher": "↑", "target": "→", None: ""}
-        console.table(
-            ["metric", "unit", "better", "protocol", "source"],
-            [[m.name, m.unit, arrows[m.better], m.protocol, m.source] for m in found.values()],
-        )
+        console.table(list(metrics_page.HEADERS), [list(metrics_page.row(metric)) for metric in found.values()])
 
 
 def first_line(fn: Any) -> str:

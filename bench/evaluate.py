@@ -1,6 +1,6 @@
 """Method + dataset -> views, each computed once -> metrics. Batch norm in evaluation mode; a view has a random stream of its own."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial, reduce
 from typing import Any, NamedTuple, Protocol
 
@@ -122,11 +122,10 @@ class Evaluation:
         networks: feature_views.Features | None = None,
         factors: Mapping[str, Tensor] | None = None,
     ):
-        self.method, self.images, self.levels, self.seed = method, {"train": train, "test": test}, levels, seed
+        self.method, self.levels, self.seed, self.device, self.images = method, levels, seed, train.device, {"train": train, "test": test}
         self.baselines, self.density, self.values, self.networks, self.factors = baselines, density, values, networks, factors or {}
         self.errors: Callable[[Tensor, Tensor], Errors] = errors if values == "unit" else errors_on_reals
         self.features: Callable[[Tensor], Tensor] = pixel_features if values == "unit" else value_features
-        self.device = train.device
 
     def noise(self, view: str) -> torch.Generator:
         """The random stream of a view."""
@@ -264,16 +263,20 @@ def join(parts: list[Errors]) -> Errors:
 
 
 @torch.no_grad()
-def evaluate(evaluation: Evaluation, metrics: Iterable[Metric], held_out: str) -> dict[str, dict[str, Any]]:
+def evaluate(evaluation: Evaluation, metrics: Collection[Metric], held_out: str) -> dict[str, dict[str, Any]]:
     """Every metric's entry in a record; names and protocols say validation instead of test, and signal instead of image, where it is so."""
     evaluation.method.eval()
-    metrics = list(metrics)
     views = evaluation.views(metrics)
-    words = [*(SIGNALS if evaluation.values == "real" else ()), *([("test", held_out)] if held_out != "test" else ())]
+    words = words_of(evaluation.values, held_out)
     entries = {metric.name: measure(metric, views) for metric in metrics}
     for entry in entries.values():
         entry["protocol"] = said(entry["protocol"], words)
     return {said(name, words): entry for name, entry in entries.items()}
+
+
+def words_of(values: Values, held_out: str) -> list[tuple[str, str]]:
+    """What names and protocols say in place of what: (word, replacement)."""
+    return [*(SIGNALS if values == "real" else ()), *([("test", held_out)] if held_out != "test" else ())]
 
 
 def said(text: str, words: Iterable[tuple[str, str]]) -> str:

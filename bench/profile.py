@@ -7,8 +7,9 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from bench.batches import Batches, generator
+from bench.context import Context
 from bench.environment import describe
-from bench.run import Context, Prepared
+from bench.run import Prepared
 from bench.train import Clock, Training
 
 PHASES = ("data", "forward", "regulariser", "backward", "optimiser")

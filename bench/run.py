@@ -3,20 +3,19 @@
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench.batches import Batches, derive, generator
-from bench.datasets.dataset import Dataset, Source, Values
+from bench.context import Context, Images
+from bench.datasets.dataset import Source
 from bench.environment import code_hash, describe, peak_memory_mib, reset_peak_memory
 from bench.errors import RunError, UserError, in_a_line
-from bench.evaluate import Evaluation, baselines_of, evaluate
-from bench.features import FeatureNetworks
+from bench.evaluate import Evaluation, evaluate
 from bench.figures import pictures
 from bench.registry import Catalogue, hyperparameters
 from bench.second_stage import Second, prepare_second, train_second
@@ -25,70 +24,11 @@ from bench.states import dump_state, resume, weights_file, weights_hash
 from bench.store import CHECKPOINT, SECOND, Store, write, writing
 from bench.train import Outcome, Plan, Training, train
 from metrics.metric import Metric
-from metrics.reconstruction import Baselines
 from models.method import AutoEncoder, Recipe
 
 SMOKE_STEPS = 5
-
-
-@dataclass(frozen=True)
-class Images:
-    """A dataset on the device, with what is computed once for it."""
-
-    train: Tensor  # (N, C, H, W) uint8, or float32 for signals
-    test: Tensor
-    levels: int
-    values: Values
-    sha256: str
-    baselines: Callable[[int], Baselines]
-    networks: FeatureNetworks | None  # None for signals
-    factors: dict[str, Tensor]  # by split, (N, K) int64, of a dataset that has factors of variation
-
-
-@dataclass
-class Context:
-    """What runs of one process share."""
-
-    catalogue: Catalogue
-    store: Store
-    device: torch.device
-    data_root: Any  # Path
-    jobs: int = 1
-    save_every: float = 30.0
-    images: dict[tuple[str, str], Images] = field(default_factory=dict)
-
-    def data(self, run: Run) -> Images:
-        """The run's dataset, loaded when first asked for."""
-        key = (run.dataset, run.held_out)
-        if key not in self.images:
-            dataset = self.read(run)
-            splits = (np.require(split, requirements="W") for split in (dataset.train, dataset.test))  # a packed set is read-only
-            train_images, test_images = (torch.from_numpy(split).to(self.device) for split in splits)
-            baselines = baselines_of(train_images, test_images, dataset.levels)
-            values = self.catalogue.get("dataset", run.dataset).values
-            cache = self.store.out / "runs" / ".features"
-            weights = self.data_root / "weights"
-            networks = FeatureNetworks(run.dataset, train_images, dataset.levels, weights, cache) if values == "unit" else None
-            columns = {"train": dataset.train_factors, "test": dataset.test_factors}
-            factors = {split: torch.from_numpy(rows) for split, rows in columns.items() if rows is not None}
-            self.images[key] = Images(train_images, test_images, dataset.levels, values, dataset.sha256(), baselines, networks, factors)
-        return self.images[key]
-
-    def read(self, run: Run) -> Dataset:
-        """The run's dataset as its source has it; UserError where it is not what its card says."""
-        source = self.catalogue.get("dataset", run.dataset)
-        try:
-            dataset = source.load(self.data_root)
-            if run.held_out == "validation":
-                dataset = dataset.with_validation()
-            fault = source.fault(dataset)
-        except UserError:
-            raise
-        except Exception as error:  # a plugin's
-            raise UserError(f"dataset {run.dataset} cannot be read: {in_a_line(error)}") from error
-        if fault:
-            raise UserError(f"dataset {run.dataset}: {fault}")
-        return dataset
+WEIGHTS = "weights.safetensors"
+DENSITY = "density."  # begins the names of the second stage's weights
 
 
 @dataclass(frozen=True)
@@ -112,7 +52,24 @@ class Prepared:
     def tensors(self) -> dict[str, Tensor]:
         """The state of the method, and that of the density under names that begin with `density.`."""
         state = self.second.density.state_dict() if self.second else {}
-        return self.method.state_dict() | {f"density.{name}": tensor for name, tensor in state.items()}
+        return self.method.state_dict() | {f"{DENSITY}{name}": tensor for name, tensor in state.items()}
+
+    def load(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
+        """Take trained weights, named as `tensors` names them, to the device; RuntimeError where they are of something else."""
+        second = {name: tensor for name, tensor in tensors.items() if name.startswith(DENSITY)} if self.second else {}
+        self.method.to(device).load_state_dict({name: tensor for name, tensor in tensors.items() if name not in second})
+        if self.second:
+            self.second.density.to(device).load_state_dict({name.removeprefix(DENSITY): tensor for name, tensor in second.items()})
+
+    def evaluation(self, data: Images) -> Evaluation:
+        """The views of the method as it is now, trained or loaded: functions of its weights, the data and the run's seed."""
+        density, seed = self.second.density if self.second else None, self.run.seed
+        about = (data.values, data.networks, data.factors)
+        return Evaluation(self.method, data.train, data.test, data.levels, seed, data.baselines, density, *about)
+
+    def parameters(self) -> dict[str, Any]:
+        """The entry of a record that counts them."""
+        return cost(self.parameter_count, "trained values of all players", better=None)
 
 
 def prepare(run: Run, catalogue: Catalogue) -> Prepared:
@@ -219,16 +176,13 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
     before = time.perf_counter()
     entries = {}
     if last.status == "done":
-        density = prepared.second.density if prepared.second else None
-        evaluation = Evaluation(
-            method, data.train, data.test, data.levels, run.seed, data.baselines, density, data.values, data.networks, data.factors
-        )
+        evaluation = prepared.evaluation(data)
         entries = evaluate(evaluation, prepared.metrics, run.held_out)
-        write(store.folder(run) / "weights.safetensors", weights_file(prepared.tensors()))
+        write(store.folder(run) / WEIGHTS, weights_file(prepared.tensors()))
         for name, picture in pictures(method, evaluation).items():
             write(store.folder(run) / f"{name}.png", picture)
     store.save_curve(run, joined(outcome, second))
-    entries["parameter_count"] = cost(prepared.parameter_count, "trained values of all players", better=None)
+    entries["parameter_count"] = prepared.parameters()
     spent = outcome.spent(prepared.plan.per_epoch, run.batch_size)
     return {
         "status": last.status,

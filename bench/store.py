@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ WHOLE = {  # what a line of each kind has at least
     "": {"suite", "label", "seed", "row_key", "status", "error", "config", "spent", "hashes", "environment", "metrics", "cost"},
     PROFILE: {"suite", "label", "row_key", "device", "step_ms", "phases", "kernels", "environment"},
 }
+RECORD = "record.json"
 CHECKPOINT, SECOND = "checkpoint.pt", "density.pt"  # of the two stages of a run
 FINAL = ("done", "diverged")  # statuses that another start does not try again
 
@@ -70,41 +71,17 @@ class Store:
         """The folder of a run; its name holds the key, so another configuration has another folder."""
         return self.runs / run.label / f"{run.seed}-{run.key()}"
 
-    @contextmanager
-    def claim(self, run: Run, wait: bool = False) -> Iterator[bool]:
+    def claim(self, run: Run, wait: bool = False) -> AbstractContextManager[bool]:
         """Whether this process has the run to itself; the operating system frees the claim of a process that dies."""
-        path = self.folder(run) / "lock"
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path, timeout=-1 if wait else 0)
-            try:
-                lock.acquire()
-            except Timeout:
-                yield False
-                return
-        try:
-            for left in path.parent.glob(".*.*"):  # by `write` in a process that was killed
-                left.unlink(missing_ok=True)
-            yield True
-        finally:
-            lock.release()
+        return claimed(self.folder(run), wait)
 
     def record(self, run: Run) -> dict[str, Any] | None:
         """The run's record, if it has one."""
-        path = self.folder(run) / "record.json"
-        if not path.exists():
-            return None
-        try:
-            record = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError, OSError) as error:
-            raise UserError(f"{path}: not a record ({error}); delete it to train this run again") from None
-        if absent := WHOLE[""] - record.keys():
-            raise UserError(f"{path}: not a record (it lacks {', '.join(sorted(absent))}); delete it to train this run again")
-        return record
+        return read_record(self.folder(run))
 
     def written(self, run: Run) -> int | None:
         """When the run's record was written, in nanoseconds of the file system; None if it has none."""
-        path = self.folder(run) / "record.json"
+        path = self.folder(run) / RECORD
         return path.stat().st_mtime_ns if path.exists() else None
 
     def finished(self, run: Run) -> bool:
@@ -114,10 +91,7 @@ class Store:
 
     def save_record(self, run: Run, record: dict[str, Any]) -> None:
         """The last thing written of a run."""
-        write(
-            self.folder(run) / "record.json",
-            (json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode(),
-        )
+        save_record(self.folder(run), record)
 
     def save_curve(self, run: Run, curve: list[dict[str, float]]) -> None:
         """Loss terms by step, a line a block."""
@@ -169,6 +143,45 @@ class Store:
     def kept(self, kind: str = "") -> list[dict[str, Any]]:
         """The records in the suite's file."""
         return read_lines(self.boards / "runs" / f"{self.suite}{kind}.jsonl", WHOLE[kind])
+
+
+@contextmanager
+def claimed(folder: Path, wait: bool = False) -> Iterator[bool]:
+    """Whether this process has a run's folder to itself."""
+    path = folder / "lock"
+    with writing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=-1 if wait else 0)
+        try:
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+    try:
+        for left in folder.glob(".*.*"):  # by `write` in a process that was killed
+            left.unlink(missing_ok=True)
+        yield True
+    finally:
+        lock.release()
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The record in a run's folder, if it has one."""
+    path = folder / RECORD
+    if not path.exists():
+        return None
+    try:
+        record = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, OSError) as error:
+        raise UserError(f"{path}: not a record ({error}); delete it to train this run again") from None
+    if absent := WHOLE[""] - record.keys():
+        raise UserError(f"{path}: not a record (it lacks {', '.join(sorted(absent))}); delete it to train this run again")
+    return record
+
+
+def save_record(folder: Path, record: dict[str, Any]) -> None:
+    """Replace the record in a run's folder whole."""
+    write(folder / RECORD, (json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
 
 
 def cell(record: dict[str, Any]) -> tuple[str, str, int]:

@@ -3,22 +3,17 @@
 The same claims serve the workers of one command and two commands started by chance on the same suite.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
+from functools import partial
 from pathlib import Path
 
+from bench import processes
+from bench.context import Context
 from bench.environment import set_up
 from bench.errors import UserError
-from bench.processes import end_with_parent
 from bench.registry import catalogue
-from bench.run import Context, execute
+from bench.run import execute
 from bench.spec import Run
 from bench.store import Store
 
@@ -97,76 +92,7 @@ def attempt(run: Run, before: Before, context: Context, tell: Tell, wait: bool) 
 
 def in_processes(runs: list[Run], before: Before, options: Options, jobs: int, tell: Tell) -> None:
     """The same in `jobs` processes; UserError if one met an error that is no single run's, or died with a run not ended."""
-    os.environ["OMP_NUM_THREADS"] = str(options.threads)  # before the workers import torch: idle threads would spin
-    spawn = multiprocessing.get_context("spawn")
-    pipes, workers = list[Connection](), []
-    try:
-        with no_interrupts():
-            for _ in range(jobs):
-                receiver, sender = spawn.Pipe(duplex=False)
-                worker = spawn.Process(target=worker_main, args=(runs, before, options, sender))
-                worker.start()
-                sender.close()  # the worker holds the only other end: when it dies, we see it
-                pipes.append(receiver)
-                workers.append(worker)
-        listen(pipes, tell)
-    except BaseException:  # Ctrl-C too
-        for worker in workers:
-            worker.kill()  # SIGTERM would wait until it has imported torch
-        raise
-    finally:
-        for worker in workers:
-            worker.join()
-    died = [worker.exitcode for worker in workers if worker.exitcode]
+    died = processes.spread(partial(work, runs, before, options), jobs, options.threads, tell)
     store = Store(options.out, runs[0].suite)
     if died and any(store.written(run) == before[run.key()] for run in runs):
         raise UserError(f"a worker died (exit code {died[0]}; -9 often means out of memory, try --jobs 1); the same command goes on")
-
-
-@contextmanager
-def no_interrupts() -> Iterator[None]:
-    """Processes started here never see Ctrl-C: who started them meets it, after this block, and ends them.
-
-    SIGTERM waits for the end of the block too, so that none of them is left half started.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    resource_tracker.ensure_running()  # now, for its start would lift the mask
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def listen(pipes: list[Connection], tell: Tell) -> None:
-    """Pass on what the workers say until all have ended; UserError if one says it cannot go on."""
-    while pipes:
-        for pipe in [pipe for pipe in pipes if pipe in wait(pipes)]:
-            try:
-                message = pipe.recv()
-            except EOFError:
-                pipes.remove(pipe)
-                continue
-            if isinstance(message, str):
-                raise UserError(message)
-            tell(message)
-
-
-def worker_main(runs: list[Run], before: Before, options: Options, pipe: Connection) -> None:
-    """A worker's life; it ends with its parent."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # it can be ended like any process
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-    def tell(message: Event | str) -> None:
-        try:
-            pipe.send(message)
-        except BrokenPipeError:  # not to be taken for a failure of the run
-            os._exit(1)
-
-    try:
-        work(runs, before, options, tell)
-    except UserError as error:
-        tell(str(error))

@@ -121,6 +121,7 @@ METRICS = [
         source="WAE Algorithm 2; SPEC 1.3",
         better="lower",
         group="latent",
+        bias="none: a U-statistic, which may fall below 0",
     ),
     Metric(
         name="density_nll_test",
@@ -130,6 +131,7 @@ METRICS = [
         source="VCAE Eq. 8; SPEC 1.6",
         unit="nats",
         group="latent",
+        bias="none for this q̂; one that overfits its training codes is worse here",
     ),
     Metric(
         name="mean_log_variance",

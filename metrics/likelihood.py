@@ -123,6 +123,7 @@ def of_likelihood(kind: str) -> list[Metric]:
             unit="nats",
             better="higher",
             group="likelihood",
+            bias="a bound of log p(x): too low by KL(q(z|x) || p(z|x)), and by the gap of the prior's bound where it has one",
         ),
         Metric(
             name=f"iw_bound_{kind}",
@@ -133,6 +134,7 @@ def of_likelihood(kind: str) -> list[Metric]:
             unit="nats",
             better="higher",
             group="likelihood",
+            bias="a bound of log p(x): too low in the mean, less with more draws",
         ),
         Metric(
             name=f"distortion_{kind}",
@@ -143,6 +145,7 @@ def of_likelihood(kind: str) -> list[Metric]:
             unit="nats",
             better="lower",
             group="likelihood",
+            bias="none: a mean over one draw an image",
         ),
     ]
 

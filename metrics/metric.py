@@ -28,6 +28,7 @@ class Metric:
     group: str = "reconstruction"  # which table of the leaderboard shows it
     version: int = 1
     details: tuple[str, ...] = ()  # views of text that the protocol goes on with: weights, counts
+    bias: str = ""  # in which direction the estimate errs, and why; empty for a mean over images that is what it says
 
 
 class Views:

@@ -76,6 +76,7 @@ METRICS = [
             protocol=f"share of pairs in which the sample is nearer than the test image: {WORDS} {words} and test images; good near ½",
             source="arXiv:2004.05675 section 3",
             group="generalisation",
+            bias="none: a share of pairs; ½ where samples are as near the training images as test images are",
         )
         for suffix, (view, words) in KINDS.items()
     ),

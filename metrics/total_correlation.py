@@ -161,6 +161,11 @@ ESTIMATES = {
         f"minibatch stratified sampling, M = up to {POINTS} random training codes; q unbiased, so each log q is too low",
     ),
 }
+BIAS = {  # of each log q
+    "": "none for the mixture over the training images: a mean over those codes",
+    "_mws": "each log q is too low, so that total correlation is too high by up to (D-1) log N; compare at one N and D",
+    "_mss": "each log q is too low in the mean, as the logarithm of an unbiased q",
+}
 
 
 def of_estimate(suffix: str) -> list[Metric]:
@@ -180,6 +185,7 @@ def of_estimate(suffix: str) -> list[Metric]:
             unit="nats",
             better="lower",
             group="aggregate posterior",
+            bias=BIAS[suffix],
         )
         for name, fn, needs, formula in found
     ]
@@ -195,6 +201,7 @@ METRICS = [
         source="arXiv:1802.04942 Eq. 2",
         unit="nats",
         group="aggregate posterior",
+        bias="at most log of the number of training images, which it reaches where their codes do not overlap",
     ),
     Metric(
         name="total_correlation_discriminator",
@@ -208,5 +215,6 @@ METRICS = [
         unit="nats",
         better="lower",
         group="aggregate posterior",
+        bias="too low, even negative, where the discriminator underfits or few images let it overfit",
     ),
 ]

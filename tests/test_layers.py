@@ -22,7 +22,18 @@ ROWS: dict[str, tuple[str, ...]] = {
     "loop": ("bench.batches", "bench.train", "bench.evaluate", "bench.code_views", "bench.feature_views"),
     "records": ("bench.store",),
     "networks": ("bench.classifier", "bench.features"),
-    "runs": ("bench.figures", "bench.run", "bench.second_stage", "bench.states", "bench.sweep", "bench.profile"),
+    "runs": (
+        "bench.context",
+        "bench.figures",
+        "bench.profile",
+        "bench.remeasure",
+        "bench.run",
+        "bench.second_stage",
+        "bench.states",
+        "bench.sweep",
+        "bench.trained",
+        "bench.verification",
+    ),
     "tables": ("bench.leaderboard", "bench.markdown", "bench.statistics", "bench.claims", "bench.curves", "bench.boards"),
     "command line": (
         "bench.__main__",
@@ -30,7 +41,9 @@ ROWS: dict[str, tuple[str, ...]] = {
         "bench.console",
         "bench.datasets_page",
         "bench.feature_commands",
+        "bench.measure_command",
         "bench.methods_table",
+        "bench.metrics_page",
     ),
 }
 # rows that may import less than all rows above them; the loop knows methods only by their verbs

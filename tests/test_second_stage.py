@@ -15,10 +15,11 @@ from torch import Tensor
 
 from bench import suite_file
 from bench.batches import Batches, generator
+from bench.context import Context
 from bench.errors import UserError
 from bench.evaluate import Evaluation, baselines_of, evaluate
 from bench.registry import catalogue
-from bench.run import Context, execute, prepare
+from bench.run import execute, prepare
 from bench.second_stage import Second, prepare_second, train_second
 from bench.spec import SCHEMA, Budget, Density, Optimizer, Run, digest
 from bench.store import SECOND, Store

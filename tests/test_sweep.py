@@ -12,8 +12,9 @@ import pytest
 from harness import ROWS, Started, cli, files, leftovers, outcome, records, suite, until
 
 from bench import boards, suite_file
+from bench.processes import listen
 from bench.store import Store
-from bench.sweep import Event, listen
+from bench.sweep import Event
 
 NOTED = """
 import os

@@ -11,13 +11,16 @@ from typing import Any, Literal
 
 from metrics.features import inception
 from metrics.features.backbone import DINOV2
-from metrics.frechet import distance
+from metrics.frechet import BIAS, distance
 from metrics.kernel_distance import kernel_distance
 from metrics.metric import Metric
 from metrics.precision_recall import K_DENSITY, K, Scores
 
 FRECHET, KERNEL, BALLS = "arXiv:1706.08500 Eq. 6", "arXiv:1801.01401 section 4", "arXiv:1904.06991 Eq. 1-2"
 NAEEM = "arXiv:2002.09797 Eq. 3-4"
+GAP_BIAS = "small: that of two Fréchet distances at one count, which largely cancels"
+KERNEL_BIAS = "none: a U-statistic, which may fall below 0"
+BALLS_BIAS = "balls shrink as counts grow, so values move with both counts; compare at one count only"
 SAMPLES = {"pz": ("samples", "decoded prior draws"), "qz": ("density_samples", "decoded draws of the density fitted to its codes")}
 
 
@@ -46,6 +49,7 @@ class Family:
         source: str,
         *,
         better: Literal["lower", "higher"] = "lower",
+        bias: str = BIAS,
     ) -> Metric:
         """One metric of views of this network."""
         return Metric(
@@ -57,6 +61,7 @@ class Family:
             better=better,
             group=f"samples, {self.label} features",
             details=(f"words.{self.network}", "counts"),
+            bias=bias,
         )
 
     def frechet(self) -> list[Metric]:
@@ -73,6 +78,7 @@ class Family:
             ("test.gaussian", "samples.gaussian", "reconstructions.gaussian"),
             f"{self.frechet_name('pz')} minus {self.frechet_name('reconstruction')}",
             "SPEC 5.1",
+            bias=GAP_BIAS,
         )
         return [
             *(one(of, side, against) for of, (side, against) in SAMPLES.items()),
@@ -86,7 +92,7 @@ class Family:
         stem = "kid" if self.is_inception else f"kernel_distance_{self.label}"
         words = "unbiased MMD² with the kernel (x·y/D + 1)³ over all pairs of test images and "
         return [
-            self.metric(f"{stem}_{of}", kernel_distance, ("test.features", f"{side}.features"), words + against, KERNEL)
+            self.metric(f"{stem}_{of}", kernel_distance, ("test.features", f"{side}.features"), words + against, KERNEL, bias=KERNEL_BIAS)
             for of, (side, against) in SAMPLES.items()
         ]
 
@@ -101,6 +107,7 @@ class Family:
                 f"{kind}, k = {k}, of {against} among test images",
                 source,
                 better="higher",
+                bias=BALLS_BIAS,
             )
             for kind, k, source in kinds
             for of, (side, against) in SAMPLES.items()
