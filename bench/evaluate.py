@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial, reduce
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,10 +10,11 @@ from torch import Tensor
 from bench import code_views, feature_views
 from bench.batches import generator, scaled
 from bench.datasets.dataset import Values
+from bench.verbs import Density, Method, Prior
 from metrics import neighbours
 from metrics.features.network import eight_bit
 from metrics.frechet import pixel_features, value_features
-from metrics.latent import Channel, Codes
+from metrics.latent import Codes
 from metrics.metric import Metric, Unavailable, Views, measure
 from metrics.reconstruction import PCA_VALUES, Baselines, Errors, errors, errors_on_reals, mean_image_sse, pca_sse
 from metrics.sharpness import sharpness
@@ -27,66 +28,6 @@ SIGNALS = (  # protocols and names of images, in the words of signals
     ("pixel", "value"),
     ("image", "signal"),
 )
-
-
-class Draw(Protocol):
-    """What evaluation reads of a draw."""
-
-    @property
-    def z(self) -> Tensor:
-        """(B, D)"""
-
-    @property
-    def mean(self) -> Tensor:
-        """(B, D)"""
-
-    @property
-    def log_variance(self) -> Tensor | None:
-        """(B, D); None for a deterministic encoder."""
-
-    @property
-    def log_q(self) -> Tensor | None:
-        """(B,) where q(z|x) has a density and is no diagonal Gaussian."""
-
-
-class Prior(Protocol):
-    """What evaluation needs of a prior."""
-
-    def sample(self, n: int, noise: torch.Generator) -> Tensor:
-        """-> (n, D)"""
-
-
-class Density(Prior, Protocol):
-    """What evaluation needs of a density that was fitted to the codes."""
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """Nats.   (B, D) -> (B,)"""
-
-
-class Method(Protocol):
-    """What evaluation knows of a method."""
-
-    dim: int
-
-    @property
-    def prior(self) -> Prior | None:
-        """None: it samples only from a density fitted to its codes."""
-
-    @property
-    def channel(self) -> Channel:
-        """The encoder's noise and the variance aimed at."""
-
-    def eval(self) -> Any:
-        """Evaluation mode."""
-
-    def draw(self, x: Tensor, noise: torch.Generator) -> Draw:
-        """(B, C, H, W) -> a draw of q(z|x)"""
-
-    def decode(self, z: Tensor) -> Tensor:
-        """(B, D) -> (B, C, H, W)"""
-
-    def sample(self, n: int, noise: torch.Generator) -> Tensor | None:
-        """-> (n, C, H, W)"""
 
 
 class Images(NamedTuple):

@@ -47,6 +47,7 @@ PARTS = {  # of a set of images, by how a view's name goes on
     "factors": "factors of variation of {}",
     "errors.draw": "reconstruction errors of {}, one noise draw",
     "errors.mean": "reconstruction errors of {}, mean code",
+    "entropy": "the least cross-entropy that {} allow",
     "features": "{network} features of {}",
     "gaussian": "Gaussian fitted to {network} features of {}",
     "balls": "{network} features of {} among those of test images",

@@ -19,7 +19,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "datasets": ("bench.datasets",),
     "registry": ("bench.registry",),
     "machine": ("bench.environment",),
-    "loop": ("bench.batches", "bench.train", "bench.evaluate", "bench.code_views", "bench.feature_views"),
+    "loop": ("bench.batches", "bench.train", "bench.evaluate", "bench.code_views", "bench.verbs", "bench.feature_views"),
     "records": ("bench.store",),
     "networks": ("bench.classifier", "bench.features"),
     "runs": (
