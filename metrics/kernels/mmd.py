@@ -138,8 +138,9 @@ def tiled_mmd(p: Tensor, q: Tensor, C: float, kernel: str, of_p: bool, of_q: boo
     pairs = Pairs(torch.cat([p, q]), C, SHAPES[kernel], precision)
     a, b = slice(0, len(p)), slice(len(p), len(p) + len(q))
     value = pairs.mean(a, a, 1.0, of_p, of_p) + pairs.mean(b, b, 1.0, of_q, of_q) + pairs.mean(a, b, -2.0, of_p, of_q)
-    gradients = [pairs.gradient(C, rows).to(x.dtype) if wanted else None for x, rows, wanted in ((p, a, of_p), (q, b, of_q))]
-    return value.to(precision), *gradients
+    to_p = pairs.gradient(C, a).to(p.dtype) if of_p else None
+    to_q = pairs.gradient(C, b).to(q.dtype) if of_q else None
+    return value.to(precision), to_p, to_q
 
 
 class TiledMMD(torch.autograd.Function):

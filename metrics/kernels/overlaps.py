@@ -41,11 +41,11 @@ def units(mean: Tensor, log_variance: Tensor) -> Units | None:
     scale = torch.exp2(-((largest / math.log(2) + 1) / 2).ceil())
     spread = float((largest - smallest).max())
     reach = float((mean.detach().double() * scale).abs().max())
-    for dtype, (most, farthest, depth) in LIMITS.items():
-        if spread <= most and reach <= farthest and (dtype == torch.float64 or accumulator(mean, log_variance) == dtype):
-            break
-    else:
+    types = (torch.float32, torch.float64) if accumulator(mean, log_variance) == torch.float32 else (torch.float64,)
+    dtype = next((dtype for dtype in types if spread <= LIMITS[dtype][0] and reach <= LIMITS[dtype][1]), None)
+    if dtype is None:
         return None
+    depth = LIMITS[dtype][2]
     factors = 1 << min(FACTORS, int(depth / (spread + 3 * math.log(2)))).bit_length() - 1
     blocks = -(-mean.shape[1] // factors)
     padded = [torch.full((blocks * factors, len(mean)), fill, dtype=dtype, device=mean.device) for fill in (0.0, 0.5)]
@@ -60,7 +60,7 @@ class Overlaps:
 
     def __init__(self, of: Units):
         self.of = of
-        blocks, factors, self.count = of.mean.shape
+        _, factors, self.count = of.mean.shape
         rows, columns = min(ROWS, self.count), min(COLUMNS, self.count)
         self.memory = of.mean.new_empty(3, factors * rows * columns)
         self.ones = of.mean.new_ones(columns)
