@@ -50,13 +50,13 @@ def with_gradients(loss: Loss, *inputs: Tensor, seed: int = 9) -> list[Tensor]:
     return [value.detach(), *torch.autograd.grad(value, leaves, upstream)]
 
 
-def agree(fast: Loss, exact: Loss, *inputs: Tensor, within: float = CONTRACT) -> None:
-    """In float32 against the exact form in float64, each relative to its largest number."""
+def agree(fast: Loss, exact: Loss, *inputs: Tensor, within: float = CONTRACT, lost: float = 0.0) -> None:
+    """In float32 against the exact form in float64, each relative to its largest number; `lost` is what a difference near 0 may."""
     found = with_gradients(fast, *(x.float() for x in inputs))
     expected = with_gradients(exact, *(x.float().double() for x in inputs))
     for what, (a, b) in enumerate(zip(found, expected, strict=True)):
         assert a.dtype == torch.float32
-        assert error(a, b) < within, f"{'value' if not what else f'gradient {what}'}: {a} is not {b}"
+        assert error(a, b) < within or (a - b).abs().max() < lost, f"{'value' if not what else f'gradient {what}'}: {a} is not {b}"
 
 
 KERNELS = [imq, imq7, rbf]
@@ -68,7 +68,7 @@ KERNELS = [imq, imq7, rbf]
 def test_mmd_in_tiles_is_the_formula(kernel: Kernel, n: int, m: int, d: int) -> None:
     p, q = normal(n, d, seed=1), 1.3 * normal(m, d, seed=2) + 0.4
     for C in (2.0 * d, 0.3):
-        agree(lambda a, b, C=C: mmd(a, b, C, kernel, backend="tiled"), lambda a, b, C=C: mmd_broadcast(a, b, C, kernel), p, q)
+        agree(lambda a, b, C=C: mmd(a, b, C, kernel, backend="tiled"), lambda a, b, C=C: mmd_broadcast(a, b, C, kernel), p, q, lost=1e-8)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
