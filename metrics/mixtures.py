@@ -20,7 +20,7 @@ def log_mixture_density(
     (N, D), (K, D), (K, D), (K,) -> (N,).   Within 1e-5 nats of float64's, however narrow the components.
     backend: `metrics.kernels.backends`, None the best one. "broadcast" and "compiled" hold (N, K, D) numbers.
     """
-    form = backend_of(z.device, z.dtype, backend)
+    form = backend_of(z.device, z.dtype, backend, z.numel() * len(mean))
     if form == "tiled":
         return TiledLogMixture.apply(z, mean, log_variance, log_weights)
     if form == "triton":

@@ -22,7 +22,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "loop": ("bench.batches", "bench.train", "bench.evaluate"),
     "records": ("bench.store",),
     "runs": ("bench.figures", "bench.run", "bench.second_stage", "bench.states", "bench.sweep", "bench.profile"),
-    "tables": ("bench.leaderboard", "bench.statistics", "bench.claims", "bench.curves", "bench.boards"),
+    "tables": ("bench.leaderboard", "bench.statistics", "bench.claims", "bench.curves", "bench.boards", "bench.kernel_report"),
     "command line": ("bench.__main__", "bench.command", "bench.console", "bench.datasets_page", "bench.methods_table"),
 }
 # rows that may import less than all rows above them; the loop knows methods only by their verbs

@@ -8,6 +8,7 @@ triton      forward and backward fused, CUDA
 `LATENTBENCH_KERNELS=broadcast` (or another name) chooses for a whole process, `using("compiled")` for a block.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,13 +20,15 @@ import torch
 from torch import Tensor
 
 BACKENDS = ("broadcast", "tiled", "compiled", "triton")
+FEW = 2**15  # N M D; measured at one thread: the bound of 100 posteriors in 2 dimensions takes as long either way
 VARIABLE = "LATENTBENCH_KERNELS"
 chosen: ContextVar[str | None] = ContextVar("chosen", default=None)
 
 
-def backend_of(device: torch.device, dtype: torch.dtype = torch.float32, wanted: str | None = None) -> str:
+def backend_of(device: torch.device, dtype: torch.dtype = torch.float32, wanted: str | None = None, numbers: float = math.inf) -> str:
     """The backend that a kernel runs with there; ValueError for one that does not exist or cannot run.
 
+    numbers: how many broadcasting would hold; on a CPU it is the faster one where they are few.
     Triton's kernels are in float32; float64 on CUDA is tiled. Devices without float64 broadcast.
     """
     if torch.compiler.is_compiling():
@@ -35,7 +38,7 @@ def backend_of(device: torch.device, dtype: torch.dtype = torch.float32, wanted:
         return checked(wanted, device, dtype)
     if device.type == "cuda":
         return "triton" if has_triton() and dtype != torch.float64 else "tiled"
-    return "tiled" if device.type == "cpu" else "broadcast"
+    return "tiled" if device.type == "cpu" and numbers > FEW else "broadcast"
 
 
 def checked(name: str, device: torch.device, dtype: torch.dtype) -> str:

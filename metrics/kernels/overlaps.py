@@ -52,7 +52,8 @@ def units(mean: Tensor, log_variance: Tensor) -> Units | None:
     padded[0][: mean.shape[1]] = (mean.detach().double() * scale).mT
     padded[1][: mean.shape[1]] = (log_variance.detach().double() + 2 * scale.log()).exp().mT
     constant = (scale.log() - 0.5 * math.log(2 * math.pi)).sum()
-    return Units(*(x.unflatten(0, (blocks, factors)) for x in padded), scale, constant)
+    padded = [x.unflatten(0, (blocks, factors)) for x in padded]
+    return Units(padded[0], padded[1], scale, constant)
 
 
 class Overlaps:
