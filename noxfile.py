@@ -60,9 +60,21 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def kernels(session: nox.Session) -> None:
-    """Time the inner loops with pytest-benchmark, one after the other."""
-    install(session, ".[test]")
-    python(session, "-m", "pytest", "tests/benchmarks", "--benchmark-only", *session.posargs, **ONE_THREAD)
+    """Time every regulariser kernel beside its peers and write leaderboards/kernels.md; arguments go to pytest."""
+    install(session, ".[test,peers]")
+    found = os.path.join(session.create_tmp(), "kernels.json")
+    python(
+        session,
+        "-m",
+        "pytest",
+        "tests/benchmarks/test_kernels.py",
+        "--benchmark-only",
+        "-q",
+        f"--benchmark-json={found}",
+        *session.posargs,
+        **ONE_THREAD,
+    )
+    python(session, "-m", "bench.kernel_report", found)
 
 
 @nox.session

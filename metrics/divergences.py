@@ -12,8 +12,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from metrics.kernels.backends import backend_of, compiled
+from metrics.kernels.mmd import SCALES, TiledMMD, tiled_mmd
+from metrics.kernels.tiles import accumulator
+
 Kernel = Callable[[Tensor, float], Tensor]  # squared distances, C -> similarities of the same shape
-SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
@@ -47,9 +50,29 @@ def off_diagonal_mean(k: Tensor) -> Tensor:
     return (k.sum() - k.diagonal().sum()) / (n * (n - 1))
 
 
-def mmd(p: Tensor, q: Tensor, C: float, kernel: Kernel = imq) -> Tensor:
-    """MMD²_U between prior draws p and codes q.   (N, D), (M, D) -> ()"""
+def mmd(p: Tensor, q: Tensor, C: float, kernel: Kernel = imq, *, backend: str | None = None) -> Tensor:
+    """MMD²_U between prior draws p and codes q, and its gradient, for the three kernels above without (N, M, D) in memory.
+
+    (N, D), (M, D) -> ().   backend: `metrics.kernels.backends`, None the best one. Only "broadcast", and so any other kernel,
+    has a second derivative.
+    """
+    name = next((name for name, known in FUSED.items() if kernel is known), None)
+    form = backend_of(p.device, accumulator(p, q), backend) if name else "broadcast"
+    if name and form == "tiled":
+        return TiledMMD.apply(p, q, C, name)
+    if name and form == "triton":
+        from metrics.kernels.triton_mmd import TritonMMD  # needs what few machines have
+
+        return TritonMMD.apply(p, q, C, name)
+    return (compiled(mmd_broadcast) if form == "compiled" else mmd_broadcast)(p, q, C, kernel)
+
+
+def mmd_broadcast(p: Tensor, q: Tensor, C: float, kernel: Kernel) -> Tensor:
+    """The formula itself, on all differences at once.   (N, D), (M, D) -> ()"""
     return u_statistic(*(kernel(squared_distances(a, b), C) for a, b in ((p, p), (q, q), (p, q))))
+
+
+FUSED: dict[str, Kernel] = {"imq": imq, "imq7": imq7, "rbf": rbf}
 
 
 def mmd_rbf_median(p: Tensor, q: Tensor) -> Tensor:
@@ -69,17 +92,10 @@ def upper_median(d2: Tensor) -> Tensor:
     return d2.flatten().topk(max(1, n * (n - 1) // 2)).values[-1]
 
 
-def mmd_chunked(p: Tensor, q: Tensor, C: float, chunk: int = 1000) -> float:
-    """MMD²_U with the IMQ kernel for large samples, in float64, holding `chunk` rows at a time.   (N, D), (M, D) -> value"""
-
-    def kernel_sum(a: Tensor, b: Tensor) -> Tensor:
-        rows = [imq(torch.cdist(part, b, compute_mode="donot_use_mm_for_euclid_dist").square(), C).sum() for part in a.split(chunk)]
-        return torch.stack(rows).sum()
-
-    p, q = p.double(), q.double()
-    n, m = len(p), len(q)
-    within = (kernel_sum(p, p) - n) / (n * (n - 1)) + (kernel_sum(q, q) - m) / (m * (m - 1))  # k(x, x) = 1
-    return float(within - 2 * kernel_sum(p, q) / (n * m))
+@torch.no_grad()
+def mmd_chunked(p: Tensor, q: Tensor, C: float) -> float:
+    """MMD²_U with the IMQ kernel for large samples, in float64, holding a tile of the pairs at a time.   (N, D), (M, D) -> value"""
+    return float(tiled_mmd(p.double(), q.double(), C, "imq", False, False)[0])
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:

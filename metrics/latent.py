@@ -4,10 +4,11 @@ Braithwaite et al., "Variance Constrained Autoencoding", Eq. 7 and section 3; SP
 """
 
 import math
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from metrics.divergences import mmd_chunked
 from metrics.metric import Metric, Unavailable
@@ -35,7 +36,25 @@ class Channel(NamedTuple):
 
 def total_variance(z: Tensor) -> Tensor:
     """Σ_k Var(z_k) around the batch mean, divisor 1/n (VCAE Eq. 7; SPEC T10).   (B, D) -> ()"""
-    return (z - z.mean(0)).square().mean(0).sum()
+    return TotalVariance.apply(z)
+
+
+class TotalVariance(torch.autograd.Function):
+    """With its gradient 2 (z - z̄) / n at hand: four operations on (B, D) in the place of eleven; there is no second derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        """-> ()"""
+        around = z - z.mean(0)
+        ctx.save_for_backward(around)
+        return around.square().sum() / len(z)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:
+        """-> (B, D)"""
+        (around,) = ctx.saved_tensors
+        return around * (upstream * (2 / len(around)))
 
 
 def capacity_bits(dim: int, noise_variance: float, power: float) -> float:

@@ -11,6 +11,10 @@ import math
 import torch
 from torch import Tensor
 
+from metrics.kernels.backends import backend_of, compiled
+from metrics.kernels.overlaps import TiledBound, units
+from metrics.kernels.tiles import accumulator
+
 FARTHEST = 1e15  # deviations: an overlap there is 0, its square still a number
 
 
@@ -26,11 +30,25 @@ def log_overlaps(mean: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * (apart.square() + log_both + math.log(2 * math.pi)).sum(-1)
 
 
-def mixture_kl_bound(mean: Tensor, log_variance: Tensor) -> Tensor:
+def mixture_kl_bound(mean: Tensor, log_variance: Tensor, *, backend: str | None = None) -> Tensor:
     """KL_UB of the batch's mixture to N(0, I), nats (Eq. 21-24; the product over k as a sum of logarithms, SPEC T13).
 
     An upper bound by Jensen, so it is not 0 at the prior: one N(0, I) has d/2 (1 - log 2).   (M, D), (M, D) -> ()
+    backend: `metrics.kernels.backends`, None the best one. Only "broadcast" has a second derivative.
     """
+    form = backend_of(mean.device, accumulator(mean, log_variance), backend, mean.numel() * len(mean))
+    if form == "triton":
+        from metrics.kernels.triton_overlaps import TritonBound  # needs what few machines have
+
+        return TritonBound.apply(mean, log_variance)
+    of = units(mean, log_variance) if form == "tiled" else None
+    if of is not None:
+        return TiledBound.apply(mean, log_variance, of)
+    return (compiled(kl_bound_broadcast) if form == "compiled" else kl_bound_broadcast)(mean, log_variance)
+
+
+def kl_bound_broadcast(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """The formula itself, on all differences at once: for variances beyond e^±300 of each other too.   (M, D), (M, D) -> ()"""
     log_mixture = torch.logsumexp(log_overlaps(mean, log_variance), 1) - math.log(len(mean))
     cross_entropy = 0.5 * (log_variance.exp() + mean.square() + math.log(2 * math.pi)).sum(-1)
     return (log_mixture + cross_entropy).mean()

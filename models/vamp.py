@@ -5,14 +5,14 @@ Tomczak & Welling, arXiv:1705.07120, Eq. 9, as compared with in LaDDer (arXiv:20
     p(z) = 1/K Σ_k q_φ(z|u_k),     u_k of image shape, N(0, 1) at the start, trained on the same bound by their own player
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from models.elbo import LOG_2PI, Adam, monte_carlo
+from metrics.mixtures import log_mixture_density
+from models.elbo import Adam, monte_carlo
 from models.method import AutoEncoder, Draw, Player, Posterior
 from models.posterior import standard_normal_like
 
@@ -48,9 +48,7 @@ class VampPrior(nn.Module):
         """log 1/K Σ_k q(z|u_k), nats.   (B, D) -> (B,)"""
         q = self.posteriors(torch.Generator(z.device))  # only its moments are used
         assert q.log_variance is not None
-        squared = ((z[:, None] - q.mean) * (-0.5 * q.log_variance).exp()).square()  # (B, K, D)
-        log_normal = -0.5 * (squared + q.log_variance + LOG_2PI).sum(2)
-        return log_normal.logsumexp(1) - math.log(self.components)
+        return log_mixture_density(z, q.mean, q.log_variance)
 
     def expected_log_prob(self, draw: Draw) -> Tensor:
         """By `samples` draws of q.   -> (B,)"""

@@ -34,7 +34,15 @@ ROWS: dict[str, tuple[str, ...]] = {
         "bench.trained",
         "bench.verification",
     ),
-    "tables": ("bench.leaderboard", "bench.markdown", "bench.statistics", "bench.claims", "bench.curves", "bench.boards"),
+    "tables": (
+        "bench.leaderboard",
+        "bench.markdown",
+        "bench.statistics",
+        "bench.claims",
+        "bench.curves",
+        "bench.boards",
+        "bench.kernel_report",
+    ),
     "command line": (
         "bench.__main__",
         "bench.command",

@@ -1,0 +1,78 @@
+"""Which form of a regulariser kernel runs: chosen by device and size, from measurement; a user's word overrides it.
+
+broadcast   the formula itself on (N, M, D) differences: what the others are tested against
+tiled       value and gradient in one pass over tiles, by hand (`torch.autograd.Function`): the fast one of a CPU
+compiled    the broadcasting form behind `torch.compile`: its compilation takes tens of seconds
+triton      forward and backward fused, CUDA
+
+`LATENTBENCH_KERNELS=broadcast` (or another name) chooses for a whole process, `using("compiled")` for a block.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+BACKENDS = ("broadcast", "tiled", "compiled", "triton")
+FEW = 2**15  # N M D; measured at one thread: the bound of 100 posteriors in 2 dimensions takes as long either way
+VARIABLE = "LATENTBENCH_KERNELS"
+chosen: ContextVar[str | None] = ContextVar("chosen", default=None)
+
+
+def backend_of(device: torch.device, dtype: torch.dtype = torch.float32, wanted: str | None = None, numbers: float = math.inf) -> str:
+    """The backend that a kernel runs with there; ValueError for one that does not exist or cannot run.
+
+    numbers: how many broadcasting would hold; on a CPU it is the faster one where they are few.
+    Triton's kernels are in float32; float64 on CUDA is tiled. Devices without float64 broadcast.
+    """
+    if torch.compiler.is_compiling():
+        return "broadcast"  # the compiler of whoever calls fuses it; tiles with routes chosen by value would break its graph
+    wanted = wanted or chosen.get() or os.environ.get(VARIABLE)
+    if wanted:
+        return checked(wanted, device, dtype)
+    if device.type == "cuda":
+        return "triton" if has_triton() and dtype != torch.float64 else "tiled"
+    return "tiled" if device.type == "cpu" and numbers > FEW else "broadcast"
+
+
+def checked(name: str, device: torch.device, dtype: torch.dtype) -> str:
+    """The name, if it is a backend's; float64 falls back to tiles where Triton was asked for."""
+    if name not in BACKENDS:
+        raise ValueError(f"{VARIABLE} must be one of {', '.join(BACKENDS)}, not {name!r}")
+    if name != "triton":
+        return name
+    if not has_triton():
+        raise ValueError(f"{VARIABLE}=triton: triton is not installed; use one of {', '.join(BACKENDS[:-1])}")
+    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        raise ValueError(f"{VARIABLE}=triton needs a CUDA device (or TRITON_INTERPRET=1, a slow interpreter), not {device.type}")
+    return "tiled" if dtype == torch.float64 else name
+
+
+@cache
+def has_triton() -> bool:
+    """Whether triton is installed; it is imported by the first kernel that needs it."""
+    return find_spec("triton") is not None
+
+
+@cache
+def compiled(formula: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The formula behind `torch.compile`, once for each set of shapes."""
+    return torch.compile(formula, dynamic=False)
+
+
+@contextmanager
+def using(name: str) -> Iterator[None]:
+    """That backend for a while, whatever the environment says."""
+    if name not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {name!r}")
+    token = chosen.set(name)
+    try:
+        yield
+    finally:
+        chosen.reset(token)

@@ -1,0 +1,128 @@
+"""The regulariser kernels that are timed: ours, the broadcasting form, and peers that have the same thing or one that costs as much."""
+
+import importlib
+import importlib.util
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metrics.divergences import Kernel, imq, imq7, mmd, mmd_rbf_median, rbf
+from metrics.kernels.sliced import random_directions, sliced_wasserstein
+from metrics.latent import total_variance
+from metrics.mixtures import log_mixture_density
+from metrics.pairwise import mixture_kl_bound
+
+Loss = Callable[..., Tensor]
+DIRECTIONS = 64
+PEERS = ("pythae", "geomloss", "ot")  # modules of the extra `peers`
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kernel: what it takes for n points in d dimensions, its forms, what a step of it must compute or move at least."""
+
+    name: str
+    inputs: Callable[[int, int, torch.Generator], list[Tensor]]  # those with a gradient last
+    constants: int  # how many of the inputs have none
+    forms: dict[str, Callable[[int], Loss | None]]  # by d; None: the peer is not installed
+    gflop: Callable[[int, int], float]  # in products, or 0
+    gigabytes: Callable[[int, int], float]
+    double: bool = False  # the products are in float64
+    copies: int = 4  # arrays of n n d float32 that broadcasting holds at its peak
+
+
+def samples(n: int, d: int, noise: torch.Generator) -> list[Tensor]:
+    """Prior draws, and codes that are wider and elsewhere."""
+    return [torch.randn(n, d, generator=noise, device=noise.device), 1.2 * torch.randn(n, d, generator=noise, device=noise.device) + 0.1]
+
+
+def posteriors(n: int, d: int, noise: torch.Generator) -> list[Tensor]:
+    """Means and log σ² of a batch that fills the prior."""
+    mean = 0.8 * torch.randn(n, d, generator=noise, device=noise.device)
+    return [mean, -1 + 0.3 * torch.randn(n, d, generator=noise, device=noise.device)]
+
+
+def mixture(n: int, d: int, noise: torch.Generator) -> list[Tensor]:
+    """As many samples as components."""
+    mean, log_variance = posteriors(n, d, noise)
+    return [mean + (0.5 * log_variance).exp() * torch.randn(n, d, generator=noise, device=noise.device), mean, log_variance]
+
+
+def sliced(n: int, d: int, noise: torch.Generator) -> list[Tensor]:
+    """Directions, prior draws and codes."""
+    return [random_directions(DIRECTIONS, d, noise), *samples(n, d, noise)]
+
+
+def peer(module: str, make: Callable[[Any, int], Loss]) -> Callable[[int], Loss | None]:
+    """make(module, d), where the module is installed."""
+    return lambda d: make(importlib.import_module(module), d) if importlib.util.find_spec(module.split(".")[0]) else None
+
+
+def pythae_mmd(scales: list[float] | None, kernel: str) -> Callable[[Any, int], Loss]:
+    """The divergence in the loss of pythae's WAE_MMD, without the reconstruction."""
+
+    def make(models: Any, d: int) -> Loss:
+        config = models.WAE_MMD_Config(input_dim=(1, 1), latent_dim=d, kernel_choice=kernel, **({"scales": scales} if scales else {}))
+        image = torch.zeros(1, 1)
+        model = models.WAE_MMD(config)
+        return lambda p, q: model.loss_function(image.to(q).expand(len(q), 1), image.to(q).expand(len(q), 1), q, p)[2]
+
+    return make
+
+
+def geomloss_gaussian(geomloss: Any, d: int) -> Loss:
+    """Half the V-statistic of MMD² with exp(-|x - y|²/2σ²): the same matrices, their diagonal included."""
+    return geomloss.SamplesLoss("gaussian", blur=math.sqrt(d), backend="tensorized")
+
+
+def of_mmd(kernel: Kernel, backend: str) -> Callable[[int], Loss]:
+    return lambda d: partial(mmd, C=2.0 * d, kernel=kernel, backend=backend)
+
+
+def forms(loss: Loss, ours: str) -> dict[str, Callable[[int], Loss | None]]:
+    return {"ours": lambda d: partial(loss, backend=ours), "eager": lambda d: partial(loss, backend="broadcast")}
+
+
+def cases(ours: str) -> dict[str, Case]:
+    """All of them; ours is the backend that this device gets."""
+    two = lambda n, d: 1e-9 * (4 * n * n * (d + 2) + 4 * n * n * (d + 1))  # Σ d² over 2 n² pairs, slopes times points over as many
+    none = lambda n, d: 0.0
+    theirs: dict[str, dict[str, Callable[[int], Loss | None]]] = {
+        "imq": {"pythae": peer("pythae.models", pythae_mmd([1.0], "imq"))},
+        "imq7": {"pythae": peer("pythae.models", pythae_mmd(None, "imq"))},
+        "rbf": {"pythae": peer("pythae.models", pythae_mmd(None, "rbf")), "geomloss": peer("geomloss", geomloss_gaussian)},
+    }
+    kernels = {"imq": imq, "imq7": imq7, "rbf": rbf}
+    both = {name: {"ours": of_mmd(k, ours), "eager": of_mmd(k, "broadcast")} for name, k in kernels.items()}
+    eager_sliced = lambda d: lambda t, p, q: ((t @ q.mT).sort(1).values - (t @ p.mT).sort(1).values).square().mean()
+    pot = lambda ot, d: lambda t, p, q: ot.sliced_wasserstein_distance(p, q, projections=t.mT) ** 2
+    every = [
+        *(Case(f"MMD, {name}", samples, 1, both[name] | theirs[name], two, none) for name in kernels),
+        Case("WiSE-ALE bound", posteriors, 0, forms(mixture_kl_bound, ours), none, none, copies=10),
+        Case("log q(z), n of n", mixture, 0, forms(log_mixture_density, ours), lambda n, d: 1e-9 * 16 * n * n * d, none, True, 6),
+        Case(
+            "sliced W, 64 directions",
+            sliced,
+            2,
+            {"ours": lambda d: lambda t, p, q: sliced_wasserstein(p, q, t), "eager": eager_sliced, "POT": peer("ot", pot)},
+            lambda n, d: 1e-9 * 6 * DIRECTIONS * n * d,  # two projections, one gradient
+            none,
+            copies=0,
+        ),
+        Case(
+            "total variance",
+            lambda n, d, noise: samples(n, d, noise)[1:],
+            0,
+            {"ours": lambda d: total_variance, "eager": lambda d: lambda z: (z - z.mean(0)).square().mean(0).sum()},
+            none,
+            lambda n, d: 1e-9 * 4 * 4 * n * d,
+            copies=0,
+        ),
+        Case("MMD, rbf of the median", samples, 1, {"ours": lambda d: mmd_rbf_median}, two, none),
+    ]
+    return {case.name: case for case in every}
