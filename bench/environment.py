@@ -1,6 +1,7 @@
 """Where a run ran: code, versions, device; and the memory it took."""
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import platform
@@ -79,10 +80,12 @@ def code_hash(plugins: tuple[str, ...]) -> str:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start a new peak."""
+    """Start a new peak, without what earlier runs of this process have freed but the C library has kept: gigabytes, after some."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
+    with contextlib.suppress(OSError, AttributeError):  # a C library other than GNU's
+        ctypes.CDLL(None).malloc_trim(0)
     with contextlib.suppress(OSError):  # elsewhere the peak is that of the whole process, or unknown
         Path("/proc/self/clear_refs").write_text("5")
 

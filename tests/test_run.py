@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from bench import suite_file
 from bench.datasets import digits
-from bench.environment import code_hash
+from bench.environment import code_hash, peak_memory_mib, reset_peak_memory
 from bench.errors import UserError
 from bench.registry import catalogue
 from bench.run import prepare
@@ -190,3 +190,20 @@ def test_a_dataset_with_factors_gets_disentanglement_scores(tmp_path: Path, held
     assert cli("run", "-s", file, "-o", tmp_path / "out", *OPTIONS, "--set", f"held_out='{held_out}'").code == 0
     (record,) = read(tmp_path / "out").values()
     assert all(0 <= record["metrics"][name]["value"] <= 1 for name in ("mig", "sap", "modularity"))
+
+
+def test_a_peak_is_the_run_s_own_not_what_earlier_ones_freed() -> None:
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("needs a system that can reset a process's peak")
+    cpu = torch.device("cpu")
+    torch.ones(7_000_000)  # 28 MB: smaller ones come from the heap after it is freed
+    pairs = [(torch.ones(2**18), torch.ones(8)) for _ in range(400)]  # 400 MB, with crumbs between that stay
+    before = peak_memory_mib(cpu)
+    assert before is not None
+    crumbs = [crumb for _, crumb in pairs]
+    del pairs
+    reset_peak_memory(cpu)
+    after = peak_memory_mib(cpu)
+    assert after is not None
+    assert after < before - 300
+    assert len(crumbs) == 400
