@@ -197,7 +197,7 @@ def test_a_peak_is_the_run_s_own_not_what_earlier_ones_freed() -> None:
         pytest.skip("needs a system that can reset a process's peak")
     cpu = torch.device("cpu")
     torch.ones(7_000_000)  # 28 MB: smaller ones come from the heap after it is freed
-    pairs = [(torch.ones(2**18), torch.ones(8)) for _ in range(400)]  # 400 MB, with crumbs between that stay
+    pairs = [(torch.ones(2**18), torch.ones(2**14)) for _ in range(400)]  # 400 MB, with crumbs of 64 kB between that stay
     before = peak_memory_mib(cpu)
     assert before is not None
     crumbs = [crumb for _, crumb in pairs]
