@@ -67,9 +67,12 @@ def peak_mb(step: Step, device: torch.device) -> float | None:
     child = context.Process(target=measured, args=(step, device, theirs))
     child.start()
     theirs.close()
-    peak = mine.recv() if mine.poll(120) else None
-    child.join()
-    return peak
+    try:
+        return mine.recv()
+    except EOFError:  # the child was killed: there was not so much memory
+        return None
+    finally:
+        child.join()
 
 
 def measured(step: Step, device: torch.device, answer: Connection) -> None:

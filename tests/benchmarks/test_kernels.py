@@ -64,6 +64,7 @@ def plan(case: Case, n: int, d: int, inputs: list[Tensor]) -> tuple[dict[str, Ca
     return steps, skipped
 
 
+@pytest.mark.timeout(0)  # a busy machine is no reason to have no number
 @pytest.mark.parametrize("d", DIMS)
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("name", CASES)
@@ -89,6 +90,7 @@ def test_kernel(benchmark: BenchmarkFixture, name: str, n: int, d: int) -> None:
     benchmark.extra_info["limit"] = {"gflop": case.gflop(n, d), "gb": case.gigabytes(n, d), "double": case.double}
 
 
+@pytest.mark.timeout(0)
 def test_density_at_the_size_of_a_data_set(benchmark: BenchmarkFixture) -> None:
     """log q(z) of 10,000 samples under 60,000 posteriors; eager in chunks on some samples, scaled; its error where σ is 0.01."""
     components, some = (60, 5) if benchmark.disabled else (COMPONENTS, SOME)
