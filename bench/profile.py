@@ -23,10 +23,12 @@ def profile_run(prepared: Prepared, context: Context) -> dict[str, Any]:
     """
     run, device = prepared.run, context.device
     data = context.data(run)
-    training = Training(prepared.method.to(device), prepared.plan, generator(device, run.seed, "profile"))
+    method, noise = prepared.method.to(device), generator(device, run.seed, "profile")
+    training = Training(method, prepared.plan, noise)
     batches = Batches(data.train, data.levels, run.batch_size, run.seed)
     training.method.train()
     step_ms = timed(training, batches)
+    training = Training(method, prepared.plan, noise, capture=False)  # a recorded step has no phases to be seen
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
     with profile(activities=activities, with_flops=True) as profiler:
         for _ in range(PROFILED):
@@ -37,7 +39,7 @@ def profile_run(prepared: Prepared, context: Context) -> dict[str, Any]:
         **{name: getattr(run, name) for name in ("suite", "label")},
         "row_key": run.row_key(),
         "device": device.type,
-        "environment": describe(device, context.jobs),
+        "environment": describe(device, context.jobs, prepared.plan.precision),
         "steps": PROFILED,
         "step_ms": step_ms,
         "phases": phases(events, device),

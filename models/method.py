@@ -216,6 +216,11 @@ class AutoEncoder(nn.Module):
         own = Player("autoencoder", tuple(p for p in self.parameters() if id(p) not in theirs), self.terms, clip=self.recipe.clip)
         return [*(p for p in others if p.before), own, *(p for p in others if not p.before)]
 
+    @property
+    def refitted(self) -> bool:
+        """Whether parts are fitted at the ends of epochs: then a step is not the same function throughout."""
+        return any(hasattr(part, "epoch_ended") for _, part in self.weighted_parts)
+
     def reached(self, moment: str, epoch: int, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Lets parts with a function of that name be fitted: training_begins, epoch_ended (so many epochs), training_ended.
 

@@ -19,7 +19,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "datasets": ("bench.datasets",),
     "registry": ("bench.registry",),
     "machine": ("bench.environment",),
-    "loop": ("bench.batches", "bench.train", "bench.evaluate"),
+    "loop": ("bench.adam", "bench.batches", "bench.capture", "bench.precision", "bench.train", "bench.evaluate"),
     "records": ("bench.store",),
     "runs": ("bench.figures", "bench.run", "bench.second_stage", "bench.states", "bench.sweep", "bench.profile"),
     "tables": ("bench.leaderboard", "bench.statistics", "bench.claims", "bench.curves", "bench.boards"),
