@@ -8,6 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from bench.batches import Batches, generator
 from bench.environment import describe
+from bench.precision import products_in
 from bench.run import Context, Prepared
 from bench.train import Clock, Training
 
@@ -27,10 +28,11 @@ def profile_run(prepared: Prepared, context: Context) -> dict[str, Any]:
     training = Training(method, prepared.plan, noise)
     batches = Batches(data.train, data.levels, run.batch_size, run.seed)
     training.method.train()
-    step_ms = timed(training, batches)
+    with products_in(prepared.plan.precision):
+        step_ms = timed(training, batches)
     training = Training(method, prepared.plan, noise, capture=False)  # a recorded step has no phases to be seen
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
-    with profile(activities=activities, with_flops=True) as profiler:
+    with products_in(prepared.plan.precision), profile(activities=activities, with_flops=True) as profiler:
         for _ in range(PROFILED):
             training.take_step(batches)
         Clock(device).wait()
