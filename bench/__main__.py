@@ -124,6 +124,24 @@ def curves(suite: SuiteName, overrides: Set = None, out: Out = HERE) -> None:
     print(boards.publish(out, whole))
 
 
+@app.command()
+def speed(
+    device: Device = None,
+    data_root: DataRoot = DATA,
+    out: Out = HERE,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="One network, few rounds, no memory: to see that it works.")] = False,
+) -> None:
+    """Compare training with pythae's trainer and a bare loop; writes leaderboards/speed.md and speed.json.
+
+    Same networks, images, batch and optimiser; the ways take turns inside one run of some minutes. MNIST is used where the data
+    root has it. pythae comes with the extra `peers`; without it its rows are missing and the page says so.
+    """
+    from bench import command
+
+    command.speed(device, data_root, out, threads, quick)
+
+
 @data.command(name="list")
 def data_list(data_root: DataRoot = DATA) -> None:
     """Every dataset: kind, shape, counts, licence, whether it is here."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import boards, console, methods_table, suite_file
+from bench import boards, console, methods_table, speed_page, suite_file
+from bench import speed as speed_of
 from bench.datasets import data
 from bench.environment import default_device, set_up
 from bench.errors import RunError, UserError, in_a_line
@@ -163,6 +164,15 @@ def profile(request: Request) -> None:
         for k in result["kernels"]
     ]
     console.table(["kernel", "calls/step", "self µs/step", "share", "FLOPs/step"], rows)
+
+
+def speed(device: str | None, data_root: Path, out: Path, threads: int, quick: bool) -> None:
+    """Measure training beside its peers; print and keep the page."""
+    chosen = speed_of.Settings(device or default_device(), threads, data_root, *((2, 1, True) if quick else ()))
+    check_writable(Store(out, "speed"))
+    page = speed_page.publish(out, speed_of.measure(chosen, lambda text: console.err.print(text, markup=False)))
+    print(page.read_text(encoding="utf-8"))
+    print(page)
 
 
 def list_all(what: str) -> None:
