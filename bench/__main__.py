@@ -142,6 +142,23 @@ def speed(
     command.speed(device, data_root, out, threads, quick)
 
 
+@app.command(name="gpu-check")
+def gpu_check(
+    device: Annotated[str, typer.Option(help="cuda; cpu only together with --quick, to see that the command works.")] = "cuda",
+    out: Out = HERE,
+    quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes: the code runs, its numbers mean nothing.")] = False,
+) -> None:
+    """Check and measure all that needs a GPU, in under nine minutes; writes leaderboards/gpu/NAME/check.md and check.json.
+
+    Kernels against float64, steps as CUDA graphs against eager ones, times of kernels and of training in each precision, the
+    CelebA network's share of the device's own matrix rate, hot spots. A part that fails or hangs is a line of the report.
+    Exit code 1 if a check failed.
+    """
+    from bench import command
+
+    raise typer.Exit(command.gpu_check(device, out, quick))
+
+
 @data.command(name="list")
 def data_list(data_root: DataRoot = DATA) -> None:
     """Every dataset: kind, shape, counts, licence, whether it is here."""

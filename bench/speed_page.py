@@ -32,7 +32,12 @@ def markdown(result: dict[str, Any]) -> str:
     headers += ["outside forward + backward", "memory, MiB", "waited for a CPU"]
     for compared in result["training"]:
         rows = [
-            [name, number(w["ms"]), f"{w['images_per_second']:,.0f}", *(number(w[key]) for key in ("over_bare", "over_without", "over_pythae"))]
+            [
+                name,
+                number(w["ms"]),
+                f"{w['images_per_second']:,.0f}",
+                *(number(w[key]) for key in ("over_bare", "over_without", "over_pythae")),
+            ]
             + [percent(w["outside_forward_backward"]), number(w.get("memory_mib")), percent(w["waited"])]
             for name, w in compared["ways"].items()
         ]

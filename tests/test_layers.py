@@ -22,7 +22,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "loop": ("bench.adam", "bench.batches", "bench.capture", "bench.precision", "bench.train", "bench.evaluate"),
     "records": ("bench.store",),
     "runs": ("bench.figures", "bench.run", "bench.second_stage", "bench.states", "bench.sweep", "bench.profile"),
-    "measurements": ("bench.timing", "bench.peers", "bench.speed", "bench.speed_page"),
+    "measurements": ("bench.timing", "bench.peers", "bench.speed", "bench.speed_page", "bench.gpu_check", "bench.gpu_page"),
     "tables": ("bench.leaderboard", "bench.statistics", "bench.claims", "bench.curves", "bench.boards"),
     "command line": ("bench.__main__", "bench.command", "bench.console", "bench.datasets_page", "bench.methods_table"),
 }
