@@ -35,6 +35,8 @@ SECONDS = 540  # of the whole command
 TOLERANCE = 1e-5  # relative error of a kernel's value and gradient in float32
 AGREEMENT = 1e-3  # of weights after steps as graphs and kernel by kernel, in float32
 
+WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "aten::_local_scalar_dense")  # what a profiler calls them
+
 Loss = Callable[[Tensor, Tensor], Tensor]  # two (n, d) -> ()
 KERNELS: dict[str, Loss] = {  # to be checked and timed; the second argument gets a gradient
     "mmd imq": lambda p, q: mmd(p, q, 2.0 * q.shape[1], imq),
@@ -207,9 +209,7 @@ def profiles(case: Case) -> dict[str, Any]:
         with profile(activities=activities, with_flops=True) as profiler:
             training.take_steps(batches, 10)
         events = profiler.key_averages()
-        waits = sum(
-            event.count for event in events if event.key in ("cudaStreamSynchronize", "cudaDeviceSynchronize", "aten::_local_scalar_dense")
-        )
+        waits = sum(event.count for event in events if event.key in WAITS)
         rows.append({"execution": training.execution, "host_waits": waits, "kernels": hot_spots(events, device)[:8]})
     return {"ok": all(row["host_waits"] <= 1 for row in rows), "rows": rows}  # the profiler's own end waits once
 
@@ -234,9 +234,9 @@ def child(name: str, case: Case, pipe: Connection) -> None:
 
 def within(name: str, case: Case, seconds: float) -> dict[str, Any]:
     """A part's result, or why there is none: it took too long, or its process died."""
-    spawn = multiprocessing.get_context("spawn")
-    receiver, sender = spawn.Pipe(duplex=False)
-    process, start = spawn.Process(target=child, args=(name, case, sender)), time.monotonic()
+    context = multiprocessing.get_context("spawn" if case.device == "cuda" else "fork")  # a CUDA context does not survive a fork
+    receiver, sender = context.Pipe(duplex=False)
+    process, start = context.Process(target=child, args=(name, case, sender)), time.monotonic()
     process.start()
     sender.close()
     try:
@@ -257,11 +257,10 @@ def check(case: Case, tell: Callable[[str], None], limits: Mapping[str, float] |
     for name, (_, limit) in PARTS.items():
         left = SECONDS - 10 - (time.monotonic() - start)
         tell(name)
-        found[name] = (
-            within(name, case, min((limits or {}).get(name, limit), left))
-            if left > 5
-            else {"ok": False, "error": "no time left", "rows": []}
-        )
+        if left > 5:
+            found[name] = within(name, case, min((limits or {}).get(name, limit), left))
+        else:
+            found[name] = {"ok": False, "error": "no time left", "rows": []}
     ok = all(part["ok"] for part in found.values())
     return {"ok": ok, "quick": case.quick, "environment": describe(case.open(), 1), "parts": found, "seconds": time.monotonic() - start}
 

@@ -13,11 +13,13 @@ from bench.store import write
 def markdown(result: Mapping[str, Any]) -> str:
     """A table for each part."""
     machine = result["environment"]
+    quick = " --quick, tiny sizes: no numbers to quote" if result["quick"] else ""
+    verdict = "all checks hold" if result["ok"] else "A CHECK FAILED"
     lines = [
         f"# GPU check: {machine['device']}",
         "",
-        f"Written by `latentbench gpu-check`{' --quick, tiny sizes: no numbers to quote' if result['quick'] else ''}, never edited. "
-        f"torch {machine['torch']}, CUDA {machine['driver']}; {result['seconds']:.0f} s; {'all checks hold' if result['ok'] else 'A CHECK FAILED'}.",
+        f"Written by `latentbench gpu-check`{quick}, never edited. "
+        f"torch {machine['torch']}, CUDA {machine['driver']}; {result['seconds']:.0f} s; {verdict}.",
     ]
     for name, part in result["parts"].items():
         lines += ["", f"## {name}", ""]

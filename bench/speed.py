@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,10 +128,7 @@ def ways(work: Work, images: Tensor, names: tuple[str, ...]) -> dict[str, Callab
         WITHOUT: lambda: peers.bare_steps(*networks(), work.loss(divergence=False), images, BATCH),
         INNER: lambda: peers.inner_steps(*networks(), work.loss(), batch),
     }
-    made: dict[str, Callable[[], None]] = {}
-    for name in names:
-        if name in takers:
-            made[name] = lambda take=takers[name](): take(work.steps)  # type: ignore[misc]
+    made: dict[str, Callable[[], None]] = {name: partial(takers[name](), work.steps) for name in names if name in takers}
     if PEER in names:
         peer = peers.pythae(work.kind, *networks(), work.dim, images, BATCH, work.steps)
         made[PEER] = peer.epoch

@@ -31,16 +31,7 @@ def markdown(result: dict[str, Any]) -> str:
     headers = ["way", "ms a step", "images/s", "time over bare loop's", "over bare loop's without divergence", "over pythae's"]
     headers += ["outside forward + backward", "memory, MiB", "waited for a CPU"]
     for compared in result["training"]:
-        rows = [
-            [
-                name,
-                number(w["ms"]),
-                f"{w['images_per_second']:,.0f}",
-                *(number(w[key]) for key in ("over_bare", "over_without", "over_pythae")),
-            ]
-            + [percent(w["outside_forward_backward"]), number(w.get("memory_mib")), percent(w["waited"])]
-            for name, w in compared["ways"].items()
-        ]
+        rows = [cells(name, way) for name, way in compared["ways"].items()]
         lines += ["", f"## {compared['work']}", "", tabulate(rows, headers, "pipe", disable_numparse=True), ""]
         lines += [f"{compared['rounds']} rounds; forward and backward alone {number(compared['forward_backward_ms'])} ms."]
     lines += ["", "## Growth"]
@@ -49,6 +40,13 @@ def markdown(result: dict[str, Any]) -> str:
         lines += ["", tabulate(rows, [title, "ms", "over the first"], "pipe", disable_numparse=True)]
     lines += ["", "Reading packed images against decoding files: `nox -s kernels`, `tests/benchmarks/test_reading.py`."]
     return "\n".join(lines) + "\n"
+
+
+def cells(name: str, way: dict[str, Any]) -> list[str]:
+    """A way's row."""
+    ratios = [number(way[key]) for key in ("over_bare", "over_without", "over_pythae")]
+    rest = [percent(way["outside_forward_backward"]), number(way.get("memory_mib")), percent(way["waited"])]
+    return [name, number(way["ms"]), f"{way['images_per_second']:,.0f}", *ratios, *rest]
 
 
 def percent(share: float | None) -> str:
