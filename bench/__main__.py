@@ -14,14 +14,13 @@ from typing import Annotated
 import typer
 
 from bench import suite_file
+from bench.data_commands import DATA, DataRoot, data, features
 from bench.errors import UserError, unknown
 from bench.spec import Suite
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler would print a line at each start and stop
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
-data = typer.Typer(help="Datasets: what is here, what is missing, fetching, checking, packing.", no_args_is_help=True)
 app.add_typer(data, name="data")
-features = typer.Typer(help="Feature networks that distances between images stand on: their weights.", no_args_is_help=True)
 app.add_typer(features, name="features")
 
 SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A suite's name, or the path of a suite file of your own.")]
@@ -29,11 +28,10 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key: methods.vcae.weight=0.5, budget.steps=1000. May be repeated.")
 ]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; cuda where there is one, if not said.")]
-DataRoot = Annotated[Path, typer.Option("--data-root", envvar="LATENTBENCH_DATA", help="Where datasets lie.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that gets runs/ and leaderboards/.")]
 Jobs = Annotated[int | None, typer.Option(help="Runs at a time; one a core on the CPU, one on a GPU, if not said.")]
 INTERRUPTED = 130  # what typer makes of Ctrl-C
-DATA, HERE = Path("data"), Path()
+HERE = Path()
 
 
 @app.command()
@@ -184,58 +182,39 @@ def curves(suite: SuiteName, overrides: Set = None, out: Out = HERE) -> None:
     print(boards.publish(out, whole))
 
 
-@data.command(name="list")
-def data_list(data_root: DataRoot = DATA) -> None:
-    """Every dataset: kind, shape, counts, licence, whether it is here."""
-    from bench import command
-
-    command.data_list(data_root)
-
-
-def data_action(action: str, help_text: str) -> None:
-    """`data ACTION NAME` for one of the functions of bench/datasets/data.py."""
-
-    @data.command(name=action, help=help_text)
-    def act(name: Annotated[str, typer.Argument(help="A dataset's name.")], data_root: DataRoot = DATA) -> None:
-        from bench import command
-
-        command.data_action(action, name, data_root)
-
-
-data_action("fetch", "Download a dataset into the data root, verified; nothing is downloaded unless asked.")
-data_action("verify", "Check a dataset's files against their checksums.")
-data_action("pack", "Decode a dataset once into uint8 arrays.")
-
-
-@features.command(name="list")
-def features_list(data_root: DataRoot = DATA) -> None:
-    """Every feature network and whether its weights are here."""
-    from bench import command
-
-    command.features_list(data_root)
-
-
-@features.command(name="fetch")
-def features_fetch(
-    name: Annotated[str, typer.Argument(help="inception-tf or timm:MODEL.")],
+@app.command()
+def speed(
+    device: Device = None,
     data_root: DataRoot = DATA,
+    out: Out = HERE,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="One network, few rounds, no memory: to see that it works.")] = False,
 ) -> None:
-    """Download a network's weights into the data root's folder weights/, verified."""
-    from bench import feature_commands
+    """Compare training with pythae's trainer and a bare loop; writes leaderboards/speed.md and speed.json.
 
-    print(feature_commands.fetch(name, data_root))
-
-
-@features.command(name="train")
-def features_train(
-    name: Annotated[str, typer.Argument(help="A dataset that has labels.")],
-    data_root: DataRoot = DATA,
-    file: Annotated[Path | None, typer.Option("--file", help="Where the weights go; the data root's folder weights/, if not said.")] = None,
-) -> None:
-    """Train the small classifier whose features measure a dataset's samples."""
+    Same networks, images, batch and optimiser; the ways take turns inside one run of some minutes. MNIST is used where the data
+    root has it. pythae comes with the extra `peers`; without it its rows are missing and the page says so.
+    """
     from bench import command
 
-    command.features_train(name, data_root, file)
+    command.speed(device, data_root, out, threads, quick)
+
+
+@app.command(name="gpu-check")
+def gpu_check(
+    device: Annotated[str, typer.Option(help="cuda; cpu only together with --quick, to see that the command works.")] = "cuda",
+    out: Out = HERE,
+    quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes: the code runs, its numbers mean nothing.")] = False,
+) -> None:
+    """Check and measure all that needs a GPU, in under nine minutes; writes leaderboards/gpu/NAME/check.md and check.json.
+
+    Kernels against float64, steps as CUDA graphs against eager ones, times of kernels and of training in each precision, the
+    CelebA network's share of the device's own matrix rate, hot spots. A part that fails or hangs is a line of the report.
+    Exit code 1 if a check failed.
+    """
+    from bench import command
+
+    raise typer.Exit(command.gpu_check(device, out, quick))
 
 
 def main() -> None:

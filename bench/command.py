@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import boards, console, feature_commands, methods_table, metrics_page, suite_file
+from bench import boards, console, feature_commands, gpu_page, methods_table, metrics_page, speed_page, suite_file
+from bench import gpu_check as check
+from bench import speed as speed_of
 from bench.context import Context
 from bench.datasets import data
 from bench.environment import default_device, set_up
@@ -164,6 +166,27 @@ def profile(request: Request) -> None:
         for k in result["kernels"]
     ]
     console.table(["kernel", "calls/step", "self µs/step", "share", "FLOPs/step"], rows)
+
+
+def speed(device: str | None, data_root: Path, out: Path, threads: int, quick: bool) -> None:
+    """Measure training beside its peers; print and keep the page."""
+    chosen = speed_of.Settings(device or default_device(), threads, data_root, *((2, 1, True) if quick else ()))
+    check_writable(Store(out, "speed"))
+    page = speed_page.publish(out, speed_of.measure(chosen, lambda text: console.err.print(text, markup=False)))
+    print(page.read_text(encoding="utf-8"))
+    print(page)
+
+
+def gpu_check(device: str, out: Path, quick: bool) -> int:
+    """Check what needs a GPU; -> exit code."""
+    if device == "cpu" and not quick:
+        raise UserError("gpu-check measures CUDA devices; --device cpu is for --quick, which tests the command itself")
+    set_up(device, 1)
+    result = check.check(check.Case(device, quick), lambda text: console.err.print(text, markup=False))
+    print(gpu_page.publish(check.folder_of(out, result), result))
+    for name, part in result["parts"].items():
+        print(f"{name}: {'ok' if part['ok'] else part.get('error', 'a check failed')}")
+    return 0 if result["ok"] else 1
 
 
 def list_all(what: str) -> None:

@@ -35,7 +35,7 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def describe(device: torch.device, jobs: int) -> dict[str, Any]:
+def describe(device: torch.device, jobs: int, precision: str = "float32") -> dict[str, Any]:
     """What a record says of its machine and code."""
     commit = git("rev-parse", "HEAD")
     changed = git("status", "--porcelain", "--", *PACKAGES, "pyproject.toml")
@@ -48,7 +48,7 @@ def describe(device: torch.device, jobs: int) -> dict[str, Any]:
         "driver": torch.version.cuda if device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
         "jobs": jobs,
-        "precision": "float32",
+        "precision": precision,
         **{name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")},
     }
 

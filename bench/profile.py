@@ -9,6 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 from bench.batches import Batches, generator
 from bench.context import Context
 from bench.environment import describe
+from bench.precision import products_in
 from bench.run import Prepared
 from bench.train import Clock, Training
 
@@ -24,12 +25,15 @@ def profile_run(prepared: Prepared, context: Context) -> dict[str, Any]:
     """
     run, device = prepared.run, context.device
     data = context.data(run)
-    training = Training(prepared.method.to(device), prepared.plan, generator(device, run.seed, "profile"))
+    method, noise = prepared.method.to(device), generator(device, run.seed, "profile")
+    training = Training(method, prepared.plan, noise)
     batches = Batches(data.train, data.levels, run.batch_size, run.seed)
     training.method.train()
-    step_ms = timed(training, batches)
+    with products_in(prepared.plan.precision):
+        step_ms = timed(training, batches)
+    training = Training(method, prepared.plan, noise, capture=False)  # a recorded step has no phases to be seen
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
-    with profile(activities=activities, with_flops=True) as profiler:
+    with products_in(prepared.plan.precision), profile(activities=activities, with_flops=True) as profiler:
         for _ in range(PROFILED):
             training.take_step(batches)
         Clock(device).wait()
@@ -38,7 +42,7 @@ def profile_run(prepared: Prepared, context: Context) -> dict[str, Any]:
         **{name: getattr(run, name) for name in ("suite", "label")},
         "row_key": run.row_key(),
         "device": device.type,
-        "environment": describe(device, context.jobs),
+        "environment": describe(device, context.jobs, prepared.plan.precision),
         "steps": PROFILED,
         "step_ms": step_ms,
         "phases": phases(events, device),

@@ -17,6 +17,7 @@ from bench.environment import code_hash, describe, peak_memory_mib, reset_peak_m
 from bench.errors import RunError, UserError, in_a_line
 from bench.evaluate import Evaluation, evaluate
 from bench.figures import pictures
+from bench.precision import check_precision
 from bench.registry import Catalogue, hyperparameters
 from bench.second_stage import Second, prepare_second, train_second
 from bench.spec import SCHEMA, Budget, Run
@@ -84,6 +85,8 @@ def prepare(run: Run, catalogue: Catalogue) -> Prepared:
         raise UserError(f"{where}: batch_size {run.batch_size} is more than the {n} training images of {run.dataset}")
     if run.batch_size < 2:
         raise UserError(f"{where}: batch_size must be at least 2, not {run.batch_size}")
+    precision = run.precision or "float32"
+    check_precision(precision, run.device)
     budget = Budget(steps=SMOKE_STEPS) if run.smoke else run.budget
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(run.seed, "weights"))
@@ -94,7 +97,7 @@ def prepare(run: Run, catalogue: Catalogue) -> Prepared:
             raise UserError(f"{where}: {error}") from None
         except Exception as error:  # a plugin's, or sizes that no tensor can have
             raise UserError(f"{where}: cannot be built: {in_a_line(error)}") from error
-    plan = Plan(budget, run.optimizer, n // run.batch_size, budget.total_steps(n, run.batch_size))
+    plan = Plan(budget, run.optimizer, n // run.batch_size, budget.total_steps(n, run.batch_size), precision)
     second = prepare_second(run, method.dim, catalogue, n, Budget(steps=SMOKE_STEPS))
     return Prepared(run, recipe, method, values, plan, metrics, second)
 
@@ -148,7 +151,7 @@ def head(prepared: Prepared, context: Context) -> dict[str, Any]:
             "recipe": recipe.words() | ({"density": second.words()} if second else {}),
             "convention": context.catalogue.get("dataset", run.dataset).convention,
         },
-        "environment": describe(context.device, context.jobs),
+        "environment": describe(context.device, context.jobs, run.precision or "float32"),
         "hashes": {"code": code_hash(run.plugins)},
     }
 
@@ -187,6 +190,7 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
     return {
         "status": last.status,
         "error": last.error,
+        "execution": training.execution,
         "spent": spent | ({"density": second.spent(prepared.plan.per_epoch, run.batch_size)} if second else {}),
         "hashes": {"code": code_hash(run.plugins), "data": data.sha256, "weights": weights_hash(prepared.tensors())},
         "metrics": entries,

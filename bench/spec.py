@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from bench.errors import UserError
 
+Precision = Literal["float32", "tf32", "bf16"]  # arithmetic of training; evaluation is in float32
 SCHEMA = 1  # of records and of run keys; a change makes every earlier run another run
 
 
@@ -165,6 +166,7 @@ class Suite:
     seeds: int = 1  # 0, 1, ..., seeds - 1
     optimizer: Optimizer = field(default_factory=Optimizer)
     held_out: Literal["test", "validation"] = "test"
+    precision: Precision = "float32"
     metrics: tuple[str, ...] = ()  # () is every metric
     plugins: tuple[str, ...] = ()  # python files with methods, datasets, metrics, networks of the user's
     claims: tuple[Claim, ...] = ()  # of the papers, to be compared with
@@ -206,6 +208,7 @@ class Suite:
             device=device,
             smoke=smoke,
             density=entry.density,
+            precision=None if self.precision == "float32" else self.precision,
         )
 
 
@@ -230,6 +233,7 @@ class Run:
     device: str  # its kind: cpu, cuda
     smoke: bool
     density: Density | None = None  # None is left out of the config: a row without one keeps its key
+    precision: Precision | None = None  # so is float32, the default
 
     def config(self) -> dict[str, Any]:
         """What the row of a leaderboard stands for: the run without its seed and its place."""

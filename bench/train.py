@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -11,12 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
+from bench.adam import Adam
 from bench.batches import Batches
-from bench.spec import Budget, Optimizer
+from bench.capture import Captured, Turns
+from bench.precision import autocast, products_in
+from bench.spec import Budget, Optimizer, Precision
 
 BLOCK = 50  # steps between two looks at the losses
 Moment = Literal["training_begins", "epoch_ended", "training_ended"]
 CLOCK_SECONDS = 0.5  # a budget in seconds is looked at about this often
+SILENT = nullcontext()
 
 
 class Player(Protocol):
@@ -105,6 +110,7 @@ class Plan:
     optimizer: Optimizer
     per_epoch: int
     total: int | None  # steps; None for a budget in seconds
+    precision: Precision = "float32"
 
     def done(self, step: int, seconds: float) -> float:
         """The share of the budget that is spent; 1 or more ends training."""
@@ -132,19 +138,40 @@ class Outcome:
         return {"steps": self.step, "epochs": self.step / per_epoch, "images": self.step * batch_size}
 
 
+def phase(name: str) -> AbstractContextManager[object]:
+    """A range of the step that a profiler sees; none where nobody looks, for six of them take 3 % of a small step."""
+    return record_function(name) if torch.autograd._profiler_enabled() else SILENT
+
+
 class Training:
     """A method with its optimisers and random stream: what a checkpoint holds, and one step of all players."""
 
-    def __init__(self, method: Method, plan: Plan, noise: torch.Generator):
+    def __init__(self, method: Method, plan: Plan, noise: torch.Generator, *, capture: bool = True):
         self.method, self.plan, self.noise = method, plan, noise
         self.players = method.players()
         self.optimizers = [
-            torch.optim.Adam(p.parameters, lr=p.lr or plan.optimizer.lr, betas=p.betas or plan.optimizer.betas, fused=True)
+            Adam(p.parameters, p.lr or plan.optimizer.lr, p.betas or plan.optimizer.betas)  # its state lies where the parameters lie
             for p in self.players
         ]
         self.rates = [p.lr or plan.optimizer.lr for p in self.players]
         self.names: list[str] = []
         self.step, self.curve = 0, list[dict[str, float]]()
+        self.eager = self.why_eager(capture)
+        self.run: Turns = self.turns if self.eager else Captured(self.turns, noise)
+
+    def why_eager(self, capture: bool) -> str | None:
+        """The reason why steps are not recorded as CUDA graphs; None if they are to be."""
+        if self.noise.device.type != "cuda":
+            return "not on CUDA"
+        if getattr(self.method, "refitted", hasattr(self.method, "reached")):
+            return "a part of the method is fitted between epochs"
+        return None if capture else "not asked for"
+
+    @property
+    def execution(self) -> str:
+        """How steps were taken, for the record."""
+        reason = self.run.reason if isinstance(self.run, Captured) else self.eager
+        return "one CUDA graph a step" if reason is None else f"eager: {reason}"
 
     def state(self, seconds: float) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
@@ -168,37 +195,43 @@ class Training:
 
     def take_step(self, batches: Batches) -> Tensor:
         """One step of every player in turn.   -> (terms,) without gradient, on the device"""
-        with record_function("data"):
-            x = batches.at(self.step)
+        with phase("data"):
+            streams = [batches.at(self.step, stream) for stream in range(max(player.batches for player in self.players))]
         epoch = self.step / self.plan.per_epoch
         factor = self.plan.optimizer.factor(epoch)
-        values, names = list[Tensor](), list[str]()
         for player, optimizer, rate in zip(self.players, self.optimizers, self.rates, strict=True):
-            optimizer.param_groups[0]["lr"] = rate * factor * player.decay ** int(epoch)
-            optimizer.zero_grad(set_to_none=True)
-            with record_function("forward"):
-                more = [batches.at(self.step, stream) for stream in range(1, player.batches)]
-                terms = player.terms(torch.cat([x, *more]) if more else x, self.noise)
-            if epoch >= player.start:
-                with record_function("backward"):
+            optimizer.set_rate(rate * factor * player.decay ** int(epoch))
+        values = self.run(streams, tuple(epoch >= player.start for player in self.players))
+        self.step += 1
+        return values
+
+    def turns(self, streams: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:
+        """What a step does once its batches and rates are there; nothing in it waits for the device.   -> (terms,)"""
+        values, names = list[Tensor](), list[str]()
+        for player, optimizer, moves in zip(self.players, self.optimizers, moving, strict=True):
+            optimizer.zero_grad()
+            with phase("forward"), autocast(self.plan.precision, self.noise.device):
+                terms = player.terms(streams[0] if player.batches == 1 else torch.cat(list(streams[: player.batches])), self.noise)
+            if moves:
+                with phase("backward"):
                     torch.autograd.backward(terms["loss"], inputs=player.parameters)
-                with record_function("optimiser"):
+                with phase("optimiser"):
                     if player.clip is not None:
                         nn.utils.clip_grad_value_(player.parameters, player.clip)
                     optimizer.step()
             values += [term.detach() for term in terms.values()]
             names += [f"{player.name}.{name}" for name in terms]
         self.names = names
-        self.step += 1
         return torch.stack(values)
 
     def take_steps(self, batches: Batches, n: int) -> list[Tensor]:
         """n steps, and whatever is fitted at the ends of epochs among them.   -> n times (terms,)"""
         rows = []
-        for _ in range(n):
-            rows.append(self.take_step(batches))
-            if self.step % self.plan.per_epoch == 0:
-                self.tell("epoch_ended", batches)
+        with products_in(self.plan.precision):
+            for _ in range(n):
+                rows.append(self.take_step(batches))
+                if self.step % self.plan.per_epoch == 0:
+                    self.tell("epoch_ended", batches)
         return rows
 
     def tell(self, moment: Moment, batches: Batches) -> None:

@@ -8,6 +8,7 @@ verbs of a method and nothing else: `players`, `draw`, `decode`, `sample`.
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
@@ -94,6 +95,16 @@ def truncated_normal_like(x: Tensor, noise: torch.Generator) -> Tensor:
     tail = 0.5 * math.erfc(math.sqrt(2))
     u = torch.rand(x.shape, generator=noise, device=x.device, dtype=x.dtype)
     return torch.special.ndtri(tail + (1 - 2 * tail) * u)
+
+
+def in_float32(device: torch.device) -> AbstractContextManager[object]:
+    """No product is rounded inside, though networks run in bfloat16; distances of near codes would be lost."""
+    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
+
+
+def widened(y: Tensor) -> Tensor:
+    """A network's output as losses take it: bfloat16 becomes float32, anything else stays.   (B, ...) -> (B, ...)"""
+    return y.float() if y.dtype == torch.bfloat16 else y
 
 
 @dataclass(frozen=True)
@@ -204,7 +215,7 @@ class AutoEncoder(nn.Module):
         """One draw of q(z|x) per image.   (B, C, H, W) -> Draw"""
         std = self.recipe.input_noise if self.training else 0.0
         seen = x + std * truncated_normal_like(x, noise) if std else x
-        return replace(self.recipe.posterior(self.encoder(seen), noise), x=x)
+        return replace(self.recipe.posterior(widened(self.encoder(seen)), noise), x=x)
 
     def decode(self, z: Tensor) -> Tensor:
         """The image that a code stands for.   (B, D) -> (B, C, H, W)"""
@@ -217,8 +228,8 @@ class AutoEncoder(nn.Module):
     def terms(self, x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
         """The named terms of the objective, batch means; "loss" is their sum."""
         draw = self.draw(x, noise)
-        terms = {"reconstruction": self.recipe.cost(x, self.decoder(draw.z)).mean()}
-        with record_function("regulariser"):
+        terms = {"reconstruction": self.recipe.cost(x, widened(self.decoder(draw.z))).mean()}
+        with record_function("regulariser"), in_float32(x.device):
             for weight, regulariser in self.recipe.regularisers:
                 terms[regulariser.name] = weight * regulariser(draw, self.recipe.prior)
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}
@@ -233,6 +244,11 @@ class AutoEncoder(nn.Module):
         theirs = {id(p) for player in others for p in player.parameters}
         own = Player("autoencoder", tuple(p for p in self.parameters() if id(p) not in theirs), self.terms, clip=self.recipe.clip)
         return [*(p for p in others if p.before), own, *(p for p in others if not p.before)]
+
+    @property
+    def refitted(self) -> bool:
+        """Whether parts are fitted at the ends of epochs: then a step is not the same function throughout."""
+        return any(hasattr(part, "epoch_ended") for _, part in self.weighted_parts)
 
     def reached(self, moment: str, epoch: int, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Lets parts with a function of that name be fitted: training_begins, epoch_ended (so many epochs), training_ended.

@@ -105,7 +105,7 @@ def test_a_players_own_decay_is_on_top_of_the_suites_schedule() -> None:
     found = []
     for _ in range(12):
         taken.take_step(data)
-        found.append(taken.optimizers[2].param_groups[0]["lr"])
+        found.append(taken.optimizers[2].lr)
     assert found == [pytest.approx(0.3 * f) for f in (1.0, 0.9 * 1.2, 0.5 * 0.81 * 1.44) for _ in range(4)]
 
 

@@ -48,7 +48,7 @@ def test_a_budget_is_an_exact_number_of_steps(budget: Budget, steps: int) -> Non
     taken = training(method, budget, data)
     outcome = train(taken, data)
     assert (outcome.status, outcome.step, outcome.error) == ("done", steps, None)
-    assert {state["step"].item() for state in taken.optimizers[0].state.values()} == {steps}  # Adam's own count
+    assert {step.item() for step in taken.optimizers[0].steps} == {steps}  # Adam's own count
     assert [row["step"] for row in outcome.curve] == [*range(BLOCK, steps, BLOCK), steps]
 
 
@@ -115,7 +115,7 @@ def test_the_schedule_by_epoch() -> None:
     found = []
     for _ in range(16):
         taken.take_step(data)
-        found.append([o.param_groups[0]["lr"] for o in taken.optimizers])
+        found.append([o.lr for o in taken.optimizers])
     factors = [1.0] * 4 + [0.9] * 4 + [0.5 * 0.81] * 4 + [0.1 * 0.729] * 4
     assert found == [pytest.approx([0.4 * f, 0.1 * f]) for f in factors]  # critic's own rate, then the suite's
 
@@ -147,10 +147,10 @@ def test_the_rate_is_how_far_adam_first_moves() -> None:
 def test_adam_takes_the_betas_of_the_suite_or_of_the_player() -> None:
     method, data = build(lambda: ae(DIM)), batches()
     suite = training(method, Budget(steps=1), data, optimizer=Optimizer(betas=(0.5, 0.9)))
-    assert suite.optimizers[0].param_groups[0]["betas"] == (0.5, 0.9)
+    assert suite.optimizers[0].betas == (0.5, 0.9)
     players = [replace(player, betas=(0.1, 0.2)) for player in method.players()]
     method.players = lambda: players
-    assert training(method, Budget(steps=1), data).optimizers[0].param_groups[0]["betas"] == (0.1, 0.2)
+    assert training(method, Budget(steps=1), data).optimizers[0].betas == (0.1, 0.2)
 
 
 def test_the_curve_is_the_mean_of_each_block() -> None:

@@ -1,0 +1,73 @@
+"""Adam by torch's one fused kernel: what `torch.optim.Adam(fused=True)` computes, to the bit, without its work on the host.
+
+Kingma & Ba, "Adam", arXiv:1412.6980, Algorithm 1. A step of a small network takes under a millisecond, of which torch's own
+class takes a tenth, and its first use imports the compiler, for seconds in every process.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class Adam:
+    """One player's optimiser. Its rate is set before each step; on CUDA it lies on the device, so that a captured step can read it."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter], lr: float, betas: tuple[float, float], eps: float = 1e-8):
+        self.parameters, self.lr, self.betas, self.eps = tuple(parameters), lr, betas, eps
+        self.means = [torch.zeros_like(p, memory_format=torch.preserve_format) for p in self.parameters]  # m
+        self.squares = [torch.zeros_like(p, memory_format=torch.preserve_format) for p in self.parameters]  # v
+        self.steps = [torch.zeros((), device=p.device) for p in self.parameters]  # t, each parameter's own as in torch
+        device = self.parameters[0].device if self.parameters else torch.device("cpu")
+        self.rate = torch.zeros((), device=device) if device.type == "cuda" else None
+
+    def set_rate(self, lr: float) -> None:
+        """The rate from the next step on; no synchronisation."""
+        self.lr = lr
+        if self.rate is not None:
+            self.rate.fill_(lr)
+
+    def zero_grad(self) -> None:
+        """Forget gradients: the next backward pass writes new ones."""
+        for p in self.parameters:
+            p.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every parameter that has a gradient."""
+        with_gradient = [i for i, p in enumerate(self.parameters) if p.grad is not None]
+        if not with_gradient:
+            return
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        rate: Any = self.lr if self.rate is None else self.rate  # the kernel takes either
+        parameters, means, squares, steps = (
+            [values[i] for i in with_gradient] for values in (self.parameters, self.means, self.squares, self.steps)
+        )
+        torch._foreach_add_(steps, 1)
+        torch._fused_adam_(
+            parameters,
+            gradients,
+            means,
+            squares,
+            [],
+            steps,
+            lr=rate,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            weight_decay=0.0,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The moments and counts."""
+        return {"means": self.means, "squares": self.squares, "steps": self.steps}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take them over, in place."""
+        for own, saved in ((self.means, state["means"]), (self.squares, state["squares"]), (self.steps, state["steps"])):
+            for mine, theirs in zip(own, saved, strict=True):
+                mine.copy_(theirs)
