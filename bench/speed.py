@@ -7,7 +7,7 @@ lies ready, are what no trainer can do without. Memory is measured in a process 
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -199,7 +199,7 @@ def growth(images: Tensor, settings: Settings) -> dict[str, list[dict[str, Any]]
     device, rounds, quick = images.device, settings.rounds, settings.quick
     mlp, found = WORKS[0], dict[str, list[dict[str, Any]]]()
 
-    def timed(title: str, unit: str, cases: dict[str, Callable[[], object]], operations: int = 1) -> None:
+    def timed(title: str, unit: str, cases: Mapping[str, Callable[[], object]], operations: int = 1) -> None:
         times = chosen(take_turns(cases, rounds, device, operations))
         first = next(iter(times.values()))
         found[title] = [{"case": name, unit: 1000 * t.median, "over_first": ratio(t, first)} for name, t in times.items()]
