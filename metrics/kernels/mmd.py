@@ -4,7 +4,8 @@ Tolstikhin et al., "Wasserstein Auto-Encoders", arXiv:1711.01558, Algorithm 2; S
 
     IMQ   k = 1 / (1 + D),   -k' = k²        IMQ7   k = Σ_s s / (s + D),   -k' = Σ_s s / (s + D)²        RBF   k = -k' = exp(-D)
 
-Sums are in float64, and so is the product of k' with points: x_i Σ_j k' - Σ_j k' x_j cancels.
+Sums are in float64. The product of k' with points, x_i Σ_j k' - Σ_j k' x_j, cancels: within a tile it is in the type of the tile, from
+tile to tile in float64.
 """
 
 import math
@@ -80,9 +81,9 @@ class Pairs:
         left = torch.cat([x, one, squares], 1)
         self.left = left.to(self.dtype)
         self.right = torch.cat([-2 * shape.sign * x, shape.sign * squares + shape.offset, shape.sign * one], 1).to(self.dtype).mT
-        self.weighted = left[:, :-1]  # (N, D + 1): -k' times it is Σ_j -k' x_j and Σ_j -k'
-        self.of_rows = torch.zeros_like(self.weighted)  # those sums, from tiles where the points are the rows
-        self.of_columns = torch.zeros_like(self.weighted.mT)  # and where they are the columns
+        self.weighted = self.left[:, :-1]  # (N, D + 1): -k' times it is Σ_j -k' x_j and Σ_j -k'
+        self.of_rows = torch.zeros_like(left[:, :-1])  # those sums, from tiles where the points are the rows
+        self.of_columns = torch.zeros_like(left[:, :-1].mT)  # and where they are the columns
         self.memory = Memory(self.dtype, x.device)
 
     def mean(self, a: slice, b: slice, weight: float, of_a: bool, of_b: bool) -> Tensor:
@@ -98,14 +99,14 @@ class Pairs:
                 continue
             twice = (2 if same else 1) * weight / max(pairs, 1)  # among themselves, points move both arguments of k
             if of_b:
-                self.of_columns[:, J].addmm_(self.weighted[I].mT, slope, alpha=twice)
+                self.of_columns[:, J].add_(self.weighted[I].mT @ slope, alpha=twice)
             if of_a and not (same and I == J):
-                self.of_rows[I].addmm_(slope, self.weighted[J], alpha=twice)
+                self.of_rows[I].add_(slope @ self.weighted[J], alpha=twice)
         return weight * total / pairs
 
     def tile(self, I: slice, J: slice, sloped: bool) -> tuple[Tensor, Tensor | None]:
-        """k and, in float64, -k' of a tile; 0 for a point and itself."""
-        k, slope, d2, part, wide = self.memory.tile(I, J)
+        """k and -k' of a tile; 0 for a point and itself."""
+        k, slope, d2, part = self.memory.tile(I, J)[:4]
         if self.product:
             torch.mm(self.left[I], self.right[:, J], out=k)
         else:
@@ -114,9 +115,7 @@ class Pairs:
         if I == J:
             k.diagonal().zero_()
             slope.diagonal().zero_()
-        if not sloped:
-            return k, None
-        return k, slope if self.dtype == torch.float64 else wide.copy_(slope)
+        return k, slope if sloped else None
 
     def differences(self, I: slice, J: slice, k: Tensor, part: Tensor) -> None:
         """offset + sign · D into k, one dimension after the other."""
