@@ -60,7 +60,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def kernels(session: nox.Session) -> None:
-    """Time every regulariser kernel beside its peers and write leaderboards/kernels.md; arguments go to pytest."""
+    """Time every regulariser kernel beside its peers, on all cores, and write leaderboards/kernels.md; arguments go to pytest."""
     install(session, ".[test,peers]")
     found = os.path.join(session.create_tmp(), "kernels.json")
     python(
@@ -72,7 +72,6 @@ def kernels(session: nox.Session) -> None:
         "-q",
         f"--benchmark-json={found}",
         *session.posargs,
-        **ONE_THREAD,
     )
     python(session, "-m", "bench.kernel_report", found)
 

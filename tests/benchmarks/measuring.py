@@ -77,6 +77,7 @@ def peak_mb(step: Step, device: torch.device) -> float | None:
 
 def measured(step: Step, device: torch.device, answer: Connection) -> None:
     """In the child: its libraries' own memory is there after a first step; what that one freed goes back to the system."""
+    torch.set_num_threads(1)  # the threads of the parent are not in the child, which would wait for them
     step()
     ctypes.CDLL(None).malloc_trim(0)
     reset_peak_memory(device)
