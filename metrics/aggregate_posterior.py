@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from metrics.divergences import gaussian_kl
+from metrics.kernels.sliced import squared_sliced_wasserstein, unit_vectors
 from metrics.latent import CHUNK, Codes
 from metrics.metric import Metric, Unavailable
 from metrics.subset import some
@@ -99,19 +100,11 @@ def kl_sample(codes: Codes) -> Tensor:
 
 
 def sliced_wasserstein(p: Tensor, q: Tensor, directions: Tensor) -> Tensor:
-    """(mean over directions of W_2² of the projections)^½ (Bonneel et al., 2015, J. Math. Imaging Vis. 51).
+    """(mean over directions of W_2² of the projections)^½, in float64 (Bonneel et al., 2015, J. Math. Imaging Vis. 51).
 
     (N, D), (N, D), (L, D) of unit length -> ()
     """
-    projected = (side.double() @ directions.double().T for side in (p, q))
-    sorted_p, sorted_q = (side.sort(0).values for side in projected)
-    return (sorted_p - sorted_q).square().mean().sqrt()
-
-
-def unit_vectors(n: int, dim: int) -> Tensor:
-    """n directions, always the same, on the CPU, float64.   -> (n, dim)"""
-    vectors = torch.randn(n, dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return vectors / vectors.norm(dim=1, keepdim=True)
+    return squared_sliced_wasserstein(p.double(), q.double(), directions.double()).sqrt()
 
 
 def sliced_to_prior(codes: Codes, prior: Tensor) -> Tensor:

@@ -22,10 +22,10 @@ from metrics.aggregate_posterior import (
     rate,
     sliced_to_prior,
     sliced_wasserstein,
-    unit_vectors,
     weighted_log_prior,
 )
 from metrics.divergences import mmd_chunked
+from metrics.kernels.sliced import unit_vectors
 from metrics.latent import Codes
 from metrics.metric import Unavailable, Views, measure
 from metrics.subset import chosen

@@ -20,7 +20,7 @@ from triton_kernels import cases, error, errors
 from metrics.divergences import Kernel, imq, imq7, mmd, mmd_broadcast, rbf
 from metrics.kernels import backends, log_mixture, overlaps, tiles
 from metrics.kernels.backends import BACKENDS, VARIABLE, backend_of, using
-from metrics.kernels.sliced import random_directions, sliced_wasserstein
+from metrics.kernels.sliced import squared_sliced_wasserstein, unit_vectors
 from metrics.kernels.tiles import every, spans, trusted, upper
 from metrics.latent import total_variance
 from metrics.mixtures import log_mixture_broadcast, log_mixture_density
@@ -178,7 +178,7 @@ DIFFERENTIATED: list[tuple[Loss, int]] = [
     (lambda x: mmd(normal(4, 2), x, 4.0), 4),
     (lambda x: mixture_kl_bound(x, x), 4),
     (lambda x: log_mixture_density(x, x, x).sum(), 4),
-    (lambda x: sliced_wasserstein(normal(4, 2), x, torch.eye(2, dtype=x.dtype)), 4),
+    (lambda x: squared_sliced_wasserstein(normal(4, 2), x, torch.eye(2, dtype=x.dtype)), 4),
     (total_variance, 4),
 ]
 
@@ -318,21 +318,19 @@ def sliced_by_loops(p: Tensor, q: Tensor, directions: Tensor) -> float:
 
 
 def test_the_sliced_distance_is_the_loops_and_its_gradients_those_of_differences() -> None:
-    noise = torch.Generator().manual_seed(0)
-    p, q, directions = normal(6, 3, seed=1), 2 * normal(6, 3, seed=2), random_directions(4, 3, noise).double()
-    assert sliced_wasserstein(p, q, directions).item() == pytest.approx(sliced_by_loops(p, q, directions), rel=1e-6)
-    assert torch.autograd.gradcheck(lambda a, b: sliced_wasserstein(a, b, directions), (p.requires_grad_(), q.requires_grad_()))
+    p, q, directions = normal(6, 3, seed=1), 2 * normal(6, 3, seed=2), unit_vectors(4, 3)
+    assert squared_sliced_wasserstein(p, q, directions).item() == pytest.approx(sliced_by_loops(p, q, directions), rel=1e-6)
+    assert torch.autograd.gradcheck(lambda a, b: squared_sliced_wasserstein(a, b, directions), (p.requires_grad_(), q.requires_grad_()))
 
 
 def test_of_a_translation_the_sliced_distance_is_a_dth_of_its_square() -> None:
-    noise = torch.Generator().manual_seed(0)
-    directions = random_directions(40_000, 3, noise).double()
+    directions = unit_vectors(40_000, 3)
     assert directions.norm(dim=1).tolist() == pytest.approx([1] * 40_000)
     p = normal(5, 3, seed=1)
-    assert sliced_wasserstein(p, p + torch.tensor([3.0, 0, 4]), directions).item() == pytest.approx(25 / 3, rel=0.02)
-    assert sliced_wasserstein(p, p[[3, 1, 0, 4, 2]], directions).item() == pytest.approx(0, abs=1e-12)
+    assert squared_sliced_wasserstein(p, p + torch.tensor([3.0, 0, 4]), directions).item() == pytest.approx(25 / 3, rel=0.02)
+    assert squared_sliced_wasserstein(p, p[[3, 1, 0, 4, 2]], directions).item() == pytest.approx(0, abs=1e-12)
     with pytest.raises(ValueError, match="as many points each, not 5 and 4"):
-        sliced_wasserstein(p, p[:4], directions)
+        squared_sliced_wasserstein(p, p[:4], directions)
 
 
 def test_total_variance_has_the_gradient_of_differences() -> None:

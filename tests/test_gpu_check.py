@@ -58,7 +58,7 @@ def test_parts_that_hang_crash_or_raise_are_lines_of_the_report(tmp_path: Path, 
     assert {name: part.get("error") for name, part in result["parts"].items()} == {
         "hangs": "took longer than 1 s",
         "dies": "its process died (exit code 7)",
-        "raises": "ValueError: no such thing (test_gpu_check.py, line 48)",
+        "raises": f"ValueError: no such thing (test_gpu_check.py, line {raising.__code__.co_firstlineno + 1})",
         "holds": None,
     }
     assert not result["ok"]

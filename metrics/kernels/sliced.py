@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def random_directions(count: int, dim: int, noise: torch.Generator) -> Tensor:
-    """Unit vectors, uniform on the sphere.   -> (L, D)"""
-    directions = torch.randn(count, dim, generator=noise, device=noise.device)
-    return directions / directions.norm(dim=1, keepdim=True)
+def unit_vectors(n: int, dim: int, seed: int = 0) -> Tensor:
+    """n directions, uniform on the sphere, the same for a seed, on the CPU, float64.   -> (n, dim)"""
+    vectors = torch.randn(n, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return vectors / vectors.norm(dim=1, keepdim=True)
 
 
-def sliced_wasserstein(p: Tensor, q: Tensor, directions: Tensor) -> Tensor:
+def squared_sliced_wasserstein(p: Tensor, q: Tensor, directions: Tensor) -> Tensor:
     """SW²_2 over these unit vectors, squared units of the points; ValueError for samples of two sizes.   (N, D), (N, D), (L, D) -> ()"""
     if len(p) != len(q):
         raise ValueError(f"p and q must have as many points each, not {len(p)} and {len(q)}")

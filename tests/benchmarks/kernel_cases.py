@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metrics.divergences import Kernel, imq, imq7, mmd, mmd_rbf_median, rbf
-from metrics.kernels.sliced import random_directions, sliced_wasserstein
+from metrics.kernels.sliced import squared_sliced_wasserstein, unit_vectors
 from metrics.latent import total_variance
 from metrics.mixtures import log_mixture_density
 from metrics.pairwise import mixture_kl_bound
@@ -55,7 +55,7 @@ def mixture(n: int, d: int, noise: torch.Generator) -> list[Tensor]:
 
 def sliced(n: int, d: int, noise: torch.Generator) -> list[Tensor]:
     """Directions, prior draws and codes."""
-    return [random_directions(DIRECTIONS, d, noise), *samples(n, d, noise)]
+    return [unit_vectors(DIRECTIONS, d).to(noise.device, torch.float32), *samples(n, d, noise)]
 
 
 def peer(module: str, make: Callable[[Any, int], Loss]) -> Callable[[int], Loss | None]:
@@ -109,7 +109,7 @@ def cases(ours: str) -> dict[str, Case]:
             "sliced W, 64 directions",
             sliced,
             2,
-            {"ours": lambda d: lambda t, p, q: sliced_wasserstein(p, q, t), "eager": eager_sliced, "POT": peer("ot", pot)},
+            {"ours": lambda d: lambda t, p, q: squared_sliced_wasserstein(p, q, t), "eager": eager_sliced, "POT": peer("ot", pot)},
             lambda n, d: 1e-9 * 6 * DIRECTIONS * n * d,  # two projections, one gradient
             none,
             copies=0,
