@@ -24,6 +24,7 @@ from bench.spec import SCHEMA, Budget, Run
 from bench.states import dump_state, resume, weights_file, weights_hash
 from bench.store import CHECKPOINT, SECOND, Store, write, writing
 from bench.train import Outcome, Plan, Training, train
+from metrics.kernels.backends import backend_of
 from metrics.metric import Metric
 from models.method import AutoEncoder, Recipe
 
@@ -151,7 +152,7 @@ def head(prepared: Prepared, context: Context) -> dict[str, Any]:
             "recipe": recipe.words() | ({"density": second.words()} if second else {}),
             "convention": context.catalogue.get("dataset", run.dataset).convention,
         },
-        "environment": describe(context.device, context.jobs, run.precision or "float32"),
+        "environment": describe(context.device, context.jobs, run.precision or "float32") | {"kernels": backend_of(context.device)},
         "hashes": {"code": code_hash(run.plugins)},
     }
 
