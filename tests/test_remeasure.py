@@ -157,16 +157,16 @@ def test_a_value_stays_where_its_network_is_not_here_and_goes_where_it_never_was
     path = files(out, "record.json")["vcae/0"]
     record = json.loads(path.read_text(encoding="utf-8"))
     had = {"value": 12.5, "unit": "", "better": "lower", "group": "samples", "protocol": "of another machine; v1"}
-    record["metrics"] |= {"fid_qz": had, "capacity_bits": {**had, "value": 1e9}}
+    record["metrics"] |= {"fid_qz": had, "mmd_prior": had}  # no prior: it has none, whatever is on the machine
     path.write_text(json.dumps(record), encoding="utf-8")
-    result = cli("evaluate", path.parent, "--metrics", "fid_qz,fid_pz,capacity_bits", "--data-root", tmp_path)
+    result = cli("evaluate", path.parent, "--metrics", "fid_qz,fid_pz,mmd_prior", "--data-root", tmp_path)
     assert result.code == 0
     assert "kept as they were, for the weights of their networks are not here: fid_qz\n" in result.out
     found = read(out)["vcae/0"]
     assert found["metrics"]["fid_qz"] == had
     assert found["metrics"]["fid_pz"]["value"] is None
-    assert found["metrics"]["capacity_bits"]["value"] < 100
-    assert found["evaluated"][0]["metrics"] == ["capacity_bits", "fid_pz"]
+    assert found["metrics"]["mmd_prior"]["reason"] == "no prior"
+    assert found["evaluated"][0]["metrics"] == ["fid_pz", "mmd_prior"]
 
 
 def test_a_stale_run_is_measured_and_leaves_its_row_s_place_to_the_later_one(file: Path, out: Path, tmp_path: Path) -> None:
