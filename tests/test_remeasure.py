@@ -115,6 +115,8 @@ def test_evaluated_metrics_are_bit_for_bit_those_of_a_run_that_had_them(
         assert len(record["metrics"]) == len(before[name]["metrics"]) + len(more.split(","))
         (note,) = record.pop("evaluated")
         assert note["metrics"] == sorted(set(record["metrics"]) - set(before[name]["metrics"]))
+        fitted = [entry["value"] for metric, entry in record["metrics"].items() if metric.startswith("density_nll")]
+        assert any(fitted) == (name == "vcae/0")
         assert (note["code"], note["environment"]["threads"]) == (code_hash(()), 1)
         assert {**record, "metrics": {}} == {**before[name], "metrics": {}}
     assert cli("leaderboard", "-s", part, "-o", tmp_path / "part", "--check", *override).code == 0
@@ -226,7 +228,9 @@ def test_an_evaluation_waits_for_who_has_the_run(file: Path, out: Path, tmp_path
     assert "overfit_gap" in read(out)["vcae/0"]["metrics"]
 
 
-def test_verifying_writes_nothing(file: Path, out: Path) -> None:
+def test_verifying_writes_nothing_not_even_features_that_it_had_to_make(file: Path, out: Path) -> None:
+    assert cli("evaluate", file, "-o", out, "--metrics", "frechet_pca_floor", "--jobs", 1).code == 0
+    shutil.rmtree(out / "runs" / ".features")
     before = content(out)
     result = cli("verify", file, "-o", out, "--jobs", 1)
     assert (result.code, result.out) == (0, "2 runs verified: nothing moved (tolerance 1e-06, relative)\n")
