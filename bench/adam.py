@@ -12,20 +12,21 @@ from torch import nn
 
 
 class Adam:
-    """One player's optimiser. Its rate is set before each step; on CUDA it lies on the device, so that a captured step can read it."""
+    """One player's optimiser. Its rate is set before each step and lies in a tensor, so that a recorded step reads it."""
 
     def __init__(self, parameters: Sequence[nn.Parameter], lr: float, betas: tuple[float, float], eps: float = 1e-8):
         self.parameters, self.lr, self.betas, self.eps = tuple(parameters), lr, betas, eps
         self.means = [torch.zeros_like(p, memory_format=torch.preserve_format) for p in self.parameters]  # m
         self.squares = [torch.zeros_like(p, memory_format=torch.preserve_format) for p in self.parameters]  # v
-        self.steps = [torch.zeros((), device=p.device) for p in self.parameters]  # t, each parameter's own as in torch
         device = self.parameters[0].device if self.parameters else torch.device("cpu")
-        self.rate = torch.zeros((), device=device) if device.type == "cuda" else None
+        self.counts = torch.zeros(len(self.parameters), device=device)
+        self.steps = list(self.counts)  # t, each parameter's own as in torch
+        self.rate = torch.full((), lr, device=device, dtype=torch.float32 if device.type == "cuda" else torch.float64)
 
     def set_rate(self, lr: float) -> None:
         """The rate from the next step on; no synchronisation."""
-        self.lr = lr
-        if self.rate is not None:
+        if lr != self.lr:
+            self.lr = lr
             self.rate.fill_(lr)
 
     def zero_grad(self) -> None:
@@ -40,11 +41,13 @@ class Adam:
         if not with_gradient:
             return
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        rate: Any = self.lr if self.rate is None else self.rate  # the kernel takes either
         parameters, means, squares, steps = (
             [values[i] for i in with_gradient] for values in (self.parameters, self.means, self.squares, self.steps)
         )
-        torch._foreach_add_(steps, 1)
+        if len(steps) == len(self.steps):
+            self.counts.add_(1)
+        else:
+            torch._foreach_add_(steps, 1)
         torch._fused_adam_(
             parameters,
             gradients,
@@ -52,7 +55,7 @@ class Adam:
             squares,
             [],
             steps,
-            lr=rate,
+            lr=self.rate,
             beta1=self.betas[0],
             beta2=self.betas[1],
             weight_decay=0.0,

@@ -16,6 +16,7 @@ from bench.adam import Adam
 from bench.batches import Batches
 from bench.capture import Captured, Turns
 from bench.precision import autocast, products_in
+from bench.replay import Replayed
 from bench.spec import Budget, Optimizer, Precision
 
 BLOCK = 50  # steps between two looks at the losses
@@ -157,12 +158,23 @@ class Training:
         self.names: list[str] = []
         self.step, self.curve = 0, list[dict[str, float]]()
         self.eager = self.why_eager(capture)
-        self.run: Turns = self.turns if self.eager else Captured(self.turns, noise)
+        self.run: Turns = self.turns if self.eager else self.recorded()
+
+    def recorded(self) -> Turns:
+        """Steps that are recorded once, as the device can."""
+        if self.noise.device.type == "cuda":
+            return Captured(self.turns, self.noise)
+        return Replayed(self.turns, self.changing, self.noise, (self.method, self.players))
+
+    def changing(self) -> list[Tensor]:
+        """All that a step may change, but for random streams."""
+        moments = [x for o in self.optimizers for x in (*o.means, *o.squares, *o.steps)]
+        return [*(x for x in self.method.state_dict().values() if isinstance(x, Tensor)), *moments]
 
     def why_eager(self, capture: bool) -> str | None:
-        """The reason why steps are not recorded as CUDA graphs; None if they are to be."""
-        if self.noise.device.type != "cuda":
-            return "not on CUDA"
+        """The reason why steps are not recorded; None if they are to be."""
+        if self.noise.device.type not in ("cpu", "cuda"):
+            return f"not recorded on {self.noise.device.type}"
         if getattr(self.method, "refitted", hasattr(self.method, "reached")):
             return "a part of the method is fitted between epochs"
         return None if capture else "not asked for"
@@ -170,8 +182,9 @@ class Training:
     @property
     def execution(self) -> str:
         """How steps were taken, for the record."""
-        reason = self.run.reason if isinstance(self.run, Captured) else self.eager
-        return "one CUDA graph a step" if reason is None else f"eager: {reason}"
+        reason = self.run.reason if isinstance(self.run, (Captured, Replayed)) else self.eager
+        how = "one CUDA graph a step" if isinstance(self.run, Captured) else "recorded once and replayed"
+        return how if reason is None else f"eager: {reason}"
 
     def state(self, seconds: float) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""

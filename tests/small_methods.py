@@ -63,9 +63,11 @@ def build(
         return recipe.assemble(shape, dim, network)
 
 
-def training(method: AutoEncoder, budget: Budget, batches: Batches, *, optimizer: Optimizer | None = None, seed: int = 0) -> Training:
+def training(
+    method: AutoEncoder, budget: Budget, batches: Batches, *, optimizer: Optimizer | None = None, seed: int = 0, capture: bool = True
+) -> Training:
     total = budget.total_steps(len(batches.images), batches.batch_size)
-    return Training(method, Plan(budget, optimizer or Optimizer(), batches.per_epoch, total), noise(seed))
+    return Training(method, Plan(budget, optimizer or Optimizer(), batches.per_epoch, total), noise(seed), capture=capture)
 
 
 def weights(method: nn.Module) -> dict[str, bytes]:
