@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from metrics.kernels.backends import backend_of, compiled
+from metrics.kernels.distances import SquaredDistances
 from metrics.kernels.mmd import SCALES, TiledMMD, tiled_mmd
 from metrics.kernels.tiles import accumulator
 
@@ -81,7 +82,7 @@ def mmd_rbf_median(p: Tensor, q: Tensor) -> Tensor:
 
     (N, D), (N, D) -> ()
     """
-    pp, qq, pq = squared_distances(p, p), squared_distances(q, q), squared_distances(p, q)
+    pp, qq, pq = (SquaredDistances.apply(a, b) for a, b in ((p, p), (q, q), (p, q)))
     s = upper_median(pq) + upper_median(qq)
     return u_statistic(*(torch.exp(-d2 / (2 * s)) for d2 in (pp, qq, pq)))
 
@@ -89,7 +90,7 @@ def mmd_rbf_median(p: Tensor, q: Tensor) -> Tensor:
 def upper_median(d2: Tensor) -> Tensor:
     """The n(n-1)/2-th largest of n² values.   (N, N) -> ()"""
     n = len(d2)
-    return d2.flatten().topk(max(1, n * (n - 1) // 2)).values[-1]
+    return d2.flatten().kthvalue(n * n + 1 - max(1, n * (n - 1) // 2)).values
 
 
 @torch.no_grad()

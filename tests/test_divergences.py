@@ -10,6 +10,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from metrics import divergences
 from metrics.divergences import Kernel, gaussian_kl, imq, imq7, mmd, mmd_chunked, mmd_rbf_median, rbf, squared_distances
+from metrics.kernels.distances import SquaredDistances
 from metrics.kernels import tiles
 
 GOLDEN = 5e-7  # six printed decimals
@@ -77,6 +78,19 @@ def test_rbf_median_is_the_loops() -> None:
 
     s = nth_largest(rows(p), rows(q)) + nth_largest(rows(q), rows(q))
     assert mmd_rbf_median(p, q).item() == pytest.approx(mmd_by_loops(p, q, rbf_by_hand(2 * s)), abs=1e-12)
+
+
+@pytest.mark.parametrize("origin", [0.0, 100.0])
+def test_gradients_of_squared_distances_are_those_of_the_differences(origin: float) -> None:
+    a, b, G = normal(7, 3, seed=1).float() + origin, 2 * normal(5, 3, seed=2).float() + origin, normal(7, 5, seed=3)
+    leaves, exact = ([x.detach().to(dtype).requires_grad_() for x in (a, b)] for dtype in (torch.float32, torch.float64))
+    found, expected = SquaredDistances.apply(*leaves), squared_distances(*exact)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
+    for one, other in zip(torch.autograd.grad(found, leaves, G.float()), torch.autograd.grad(expected, exact, G), strict=True):
+        assert (one - other).abs().max() < 1e-5 * other.abs().max()
+    itself = torch.autograd.grad(SquaredDistances.apply(leaves[0], leaves[0]), leaves[0], (G @ G.mT).float())[0]
+    expected = torch.autograd.grad(squared_distances(exact[0], exact[0]), exact[0], G @ G.mT)[0]
+    assert (itself - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
 def test_upper_median_counts_from_the_largest() -> None:
