@@ -210,7 +210,7 @@ class Replayed:
             if self.replays > 2:
                 raise RunError(
                     "replayed steps differ from the step itself: something in the method changes from step to step that is neither a "
-                    "tensor of its state nor a number it holds; give the method an attribute refitted = True"
+                    "tensor of its state nor a number it holds; give that part (a regulariser, say) an attribute refitted = True"
                 )
         return terms
 

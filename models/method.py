@@ -247,8 +247,8 @@ class AutoEncoder(nn.Module):
 
     @property
     def refitted(self) -> bool:
-        """Whether parts are fitted at the ends of epochs: then a step is not the same function throughout."""
-        return any(hasattr(part, "epoch_ended") for _, part in self.weighted_parts)
+        """Whether parts are fitted at the ends of epochs, or say so: then a step is not the same function throughout."""
+        return any(hasattr(part, "epoch_ended") or getattr(part, "refitted", False) for _, part in self.weighted_parts)
 
     def reached(self, moment: str, epoch: int, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Lets parts with a function of that name be fitted: training_begins, epoch_ended (so many epochs), training_ended.

@@ -10,8 +10,8 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from metrics import divergences
 from metrics.divergences import Kernel, gaussian_kl, imq, imq7, mmd, mmd_chunked, mmd_rbf_median, rbf, squared_distances
-from metrics.kernels.distances import SquaredDistances
 from metrics.kernels import tiles
+from metrics.kernels.distances import SquaredDistances
 
 GOLDEN = 5e-7  # six printed decimals
 

@@ -136,6 +136,14 @@ def test_a_run_whose_replays_may_have_been_wrong_fails() -> None:
         trained(lambda: with_term(lambda draw: growing(draw, 6)), True)
 
 
+def test_a_part_may_say_that_it_changes_from_step_to_step() -> None:
+    GLOBAL["calls"] = 0
+    part = Added(lambda draw: growing(draw, 6))
+    part.refitted = True  # type: ignore[attr-defined]
+    taken, _, _ = trained(lambda: replace(ae(DIM), regularisers=((1.0, part),)), True)
+    assert taken.execution == "eager: a part of the method is fitted between epochs"
+
+
 def test_parts_that_are_fitted_between_epochs_are_never_recorded() -> None:
     taken, _, _ = trained(lambda: prior_gmm(DIM, components=2), True)
     assert taken.execution == "eager: a part of the method is fitted between epochs"
