@@ -19,6 +19,7 @@ os.environ.setdefault("UV_SYSTEM_CERTS", "1")  # trust the certificates that the
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 # two torch processes with two threads each on two cores take 37 times as long as with one thread each
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+ALL_CORES = {"OMP_NUM_THREADS": str(CPUS)}  # said, since the tests' own default is one
 
 
 def install(session: nox.Session, what: str) -> None:
@@ -72,6 +73,7 @@ def kernels(session: nox.Session) -> None:
         "-q",
         f"--benchmark-json={found}",
         *session.posargs,
+        **ALL_CORES,
     )
     python(session, "-m", "bench.kernel_report", found)
 

@@ -5,7 +5,8 @@ weights; it is not the FID, whose features are Inception's, and is never written
 
 With C = F Fᵀ for each side, tr (C₁ C₂)^½ is the sum of the singular values of F₁ᵀ F₂, and their squares are the eigenvalues
 of the symmetric F₁ᵀ C₂ F₁: no root of a matrix that is not symmetric is ever taken. F is a Cholesky factor, a symmetric
-root, or, for N rows of D > N values, the centred rows themselves. All in float64.
+root, or, for N rows of D > N values, the centred rows themselves. All in float64. A Cholesky factor is triangular: of F₁ᵀ C₂ F₁
+only the lower half is formed, by a third of the products, and it is all that the eigenvalues are computed from.
 """
 
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from metrics.metric import Metric, Unavailable
 MAX_SIDE = 32
 MAX_VALUES = 4096  # of a row: the roots of larger covariances would take longer than the run
 CHUNK = 1000  # rows in float64 at a time
+PANEL = 256  # columns of a triangular factor at a time
 
 
 class Gaussian(NamedTuple):
@@ -46,16 +48,38 @@ class Gaussian(NamedTuple):
 def root(C: Tensor) -> Tensor:
     """A factor L of a covariance, L Lᵀ = C: Cholesky's, or where C is singular the symmetric one.   (D, D) -> (D, D)"""
     L, failed = torch.linalg.cholesky_ex(C)
-    if not failed:
-        return L
+    return symmetric_root(C) if failed else L
+
+
+def symmetric_root(C: Tensor) -> Tensor:
+    """S with S S = C, of a covariance that may be singular.   (D, D) -> (D, D)"""
     values, vectors = torch.linalg.eigh(C)
     return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
 
+def lower_congruence(L: Tensor, C: Tensor) -> Tensor:
+    """Lower half of Lᵀ C L, where L is lower triangular and C symmetric; what is above is not.   (D, D), (D, D) -> (D, D)
+
+    Entry (i, j ≤ i) needs L[i:, i] and rows from i of C L, and these L's rows from j: in panels, 4/3 D³ flops instead of 4 D³.
+    """
+    right, product = torch.zeros_like(C), torch.zeros_like(C)
+    panels = [(a, a + PANEL) for a in range(0, len(L), PANEL)]
+    for a, b in panels:
+        right[a:, a:b] = C[a:, a:] @ L[a:, a:b]
+    for a, b in panels:
+        product[a:b, :b] = L[a:, a:b].T @ right[a:, :b]
+    return product
+
+
 def frechet_distance(m1: Tensor, C1: Tensor, m2: Tensor, C2: Tensor) -> Tensor:
     """Fréchet distance of N(m1, C1) and N(m2, C2), in float64.   (D,), (D, D), (D,), (D, D) -> ()"""
-    L = root(C1)
-    cross = torch.linalg.eigvalsh(L.T @ C2 @ L).clamp(min=0).sqrt().sum()
+    L, failed = torch.linalg.cholesky_ex(C1)
+    if failed:
+        S = symmetric_root(C1)
+        product = S @ C2 @ S
+    else:
+        product = lower_congruence(L, C2)
+    cross = torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()
     return (m1 - m2).square().sum() + C1.trace() + C2.trace() - 2 * cross
 
 

@@ -9,7 +9,7 @@ import torch
 from small_methods import normal, uniform
 from torch import Tensor
 
-from metrics.frechet import METRICS, fit, frechet_distance, frechet_of_features, moments, moments_of, pixel_features
+from metrics.frechet import METRICS, fit, frechet_distance, frechet_of_features, lower_congruence, moments, moments_of, pixel_features
 
 
 def gaussian(dim: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -39,6 +39,26 @@ def test_nothing_is_between_a_gaussian_and_itself_and_singular_ones_are_finite()
     assert frechet_distance(m, C, m, C).item() == pytest.approx(0, abs=1e-10)
     zero, flat = torch.zeros(2).double(), torch.tensor([1.0, 0.0]).double().diag()
     assert frechet_distance(zero, flat, zero, 4 * flat).item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("panel", [1, 3, 4, 256])
+@pytest.mark.parametrize("dim", [1, 4, 9])
+def test_half_of_a_congruence_is_the_whole_ones(panel: int, dim: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metrics.frechet.PANEL", panel)
+    (_, C1), (_, C2) = gaussian(dim, 1), gaussian(dim, 2)
+    L = torch.linalg.cholesky(C1)
+    torch.testing.assert_close(lower_congruence(L, C2).tril(), (L.T @ C2 @ L).tril(), rtol=1e-13, atol=1e-12)
+
+
+@pytest.mark.parametrize("least", [1.0, 1e-6, 1e-12])
+def test_panels_change_no_distance_however_close_to_singular(least: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    basis, other = (torch.linalg.qr(normal(40, 40, seed=seed)).Q for seed in (1, 2))
+    spread = torch.logspace(0, math.log10(least), 40, dtype=torch.float64)
+    (m1, C1), (m2, C2) = (normal(40, seed=3), basis * spread @ basis.T), (normal(40, seed=4), other * spread @ other.T)
+    exact = torch.linalg.svdvals((basis * spread.sqrt()).T @ (other * spread.sqrt())).sum()
+    monkeypatch.setattr("metrics.frechet.PANEL", 7)
+    found = frechet_distance(m1, C1, m2, C2).item()
+    assert found == pytest.approx(((m1 - m2).square().sum() + C1.trace() + C2.trace() - 2 * exact).item(), rel=1e-7)
 
 
 def test_moments_are_numpys() -> None:

@@ -94,6 +94,22 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
     assert not torch.equal(batches(seed=2).at(0), forward[0])
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+def test_a_batch_is_bit_for_bit_the_indexed_images_and_a_copy(kind: str, device: str) -> None:
+    noise = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (60, 3, 8, 8), dtype=torch.uint8, generator=noise)
+    images = (images if kind == "uint8" else images.float() / 7).to(device)
+    kept, data = images.clone(), Batches(images, 255, 20, seed=3)
+    for stream, step in itertools.product((0, 1), range(5)):
+        batch = data.at(step, stream)
+        index = data.orders[stream][1][step % 3 * 20 :][:20]
+        assert torch.equal(batch, images[index].float().div_(255) if kind == "uint8" else images[index])
+        batch.zero_()  # a batch is its reader's own
+    assert torch.equal(data.some(1, 7), images[data.permutation("some", 1)[:7]].float() / (255 if kind == "uint8" else 1))
+    assert torch.equal(images, kept)
+
+
 def test_pixels_are_values_over_levels() -> None:
     data = batches()
     assert data.per_epoch == 4

@@ -15,6 +15,7 @@ from bench.environment import peak_memory_mib, reset_peak_memory
 
 Step = Callable[[], object]
 SETTLED = 0.02  # seconds: shorter steps are repeated until a measurement takes as long
+SLOW = 3.0  # seconds: beside such a step what a first call costs is nothing, and neighbours' noise is averaged within one call
 
 
 def milliseconds(step: Step, device: torch.device, repeats: int = 1) -> float:
@@ -34,25 +35,39 @@ def milliseconds(step: Step, device: torch.device, repeats: int = 1) -> float:
 
 
 def side_by_side(steps: dict[str, Step], device: torch.device, seconds: float, most: int = 15) -> dict[str, list[float]]:
-    """Milliseconds of each, round after round, so that what disturbs one disturbs all; two rounds at least."""
-    first = {name: (step(), milliseconds(step, device))[1] for name, step in steps.items()}
+    """Milliseconds of each, round after round, so that what disturbs one disturbs all; two rounds at least.
+
+    A first call is a warm-up. Where it took longer than SLOW it is also all that is known before the rounds, and the form takes
+    part in the first round alone, beside the others: two calls, not four.
+    """
+    first, slow = dict[str, float](), set[str]()
+    for name, step in steps.items():
+        first[name] = milliseconds(step, device)
+        if first[name] > 1000 * SLOW:
+            slow.add(name)
+        else:
+            first[name] = milliseconds(step, device)
     repeats = {name: max(1, min(50, int(1000 * SETTLED / ms))) for name, ms in first.items()}
-    a_round = sum(first[name] * repeats[name] for name in steps) / 1000
-    rounds = max(2, min(most, int(seconds / a_round)))
+    a_round = sum(first[name] * repeats[name] for name in steps if name not in slow) / 1000
+    rounds = max(2, min(most, int(seconds / a_round))) if a_round else 2
     times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds):
+    for turn in range(rounds):
         for name, step in steps.items():
-            times[name].append(milliseconds(step, device, repeats[name]))
+            if turn == 0 or name not in slow:
+                times[name].append(milliseconds(step, device, repeats[name]))
     return times
 
 
 def ratios(times: dict[str, list[float]]) -> dict[str, float]:
-    """Of each to ours: the median over rounds."""
-    return {name: statistics.median(a / b for a, b in zip(ms, times["ours"], strict=True)) for name, ms in times.items()}
+    """Of each to ours: the median over the rounds that it took part in, each beside ours of the same round."""
+    return {name: statistics.median(a / b for a, b in zip(ms, times["ours"], strict=False)) for name, ms in times.items()}
 
 
-def peak_mb(step: Step, device: torch.device) -> float | None:
-    """MB (1e6 bytes) that one step needs beyond what is there; a child of this process takes it. None where nobody says."""
+def peak_mb(step: Step, device: torch.device, warm_up: bool = True) -> float | None:
+    """MB (1e6 bytes) that one step needs beyond what is there; a child of this process takes it. None where nobody says.
+
+    Without warm-up a call is saved, and the few MB that libraries take in a process's first one are counted.
+    """
     if device.type == "cuda":
         torch.cuda.synchronize()
         before = torch.cuda.memory_allocated()
@@ -64,7 +79,7 @@ def peak_mb(step: Step, device: torch.device) -> float | None:
         return None
     context = multiprocessing.get_context("fork")
     mine, theirs = context.Pipe()
-    child = context.Process(target=measured, args=(step, device, theirs))
+    child = context.Process(target=measured, args=(step, device, theirs, warm_up))
     child.start()
     theirs.close()
     try:
@@ -75,10 +90,11 @@ def peak_mb(step: Step, device: torch.device) -> float | None:
         child.join()
 
 
-def measured(step: Step, device: torch.device, answer: Connection) -> None:
+def measured(step: Step, device: torch.device, answer: Connection, warm_up: bool) -> None:
     """In the child: its libraries' own memory is there after a first step; what that one freed goes back to the system."""
     torch.set_num_threads(1)  # the threads of the parent are not in the child, which would wait for them
-    step()
+    if warm_up:
+        step()
     ctypes.CDLL(None).malloc_trim(0)
     reset_peak_memory(device)
     before = peak_memory_mib(device)

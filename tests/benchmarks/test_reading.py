@@ -72,7 +72,7 @@ def ways(folder: Path, count: int) -> dict[str, Callable[[], list[Tensor]]]:
 
 
 @pytest.mark.timeout(600)
-def test_packed_batches_come_at_least_five_times_as_fast(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+def test_packed_batches_come_many_times_as_fast(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     count = 200 if benchmark.disabled else 2000
     epochs, seconds = ways(tmp_path / "images", count), dict[str, list[float]]()
@@ -90,5 +90,5 @@ def test_packed_batches_come_at_least_five_times_as_fast(benchmark: BenchmarkFix
     rates = {way: count / statistics.median(took) for way, took in seconds.items()}
     benchmark.extra_info |= {f"{way}, images/s": round(rate) for way, rate in rates.items()}
     if not benchmark.disabled:  # a busy machine is no reason for the tests to fail
-        assert rates["packed"] >= 5 * rates["decoded"]
+        assert rates["packed"] >= (50 if faces.cores() <= 2 else 5) * rates["decoded"]  # decoding has a worker for each core
         assert rates["packed, from disk"] >= 5 * rates["decoded"]
