@@ -1,0 +1,143 @@
+"""The kernels of `native.c`, built at first use by the machine's C compiler and kept in the user's cache.
+
+A library's name is a hash of the source, the flags, the compiler and the processor: another of these is another file. It is written
+under a temporary name first, so processes that build at once do not meet. Calls release the GIL. float32 only; the equations are those of
+`metrics/kernels/mmd.py` (arXiv:1711.01558, Algorithm 2) and of `metrics/kernels/log_mixture.py` (arXiv:1705.07120, Eq. 9).
+"""
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from ctypes import CDLL, c_double, c_int, c_long, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+SOURCE = Path(__file__).with_name("native.c")
+FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-shared", "-fPIC")
+EXTRAS = (("-march=native", "-fopenmp"), ("-march=native",), ("-fopenmp",), ())  # the first that this compiler takes
+SECONDS = 120  # for one compilation
+FAMILIES = {"imq": 0, "imq7": 1, "rbf": 2}
+ALONE = 2**18  # numbers of pairs below which a second thread costs more than it takes over
+SIGNATURES = {"mmd": [c_void_p] * 2 + [c_long] * 3 + [c_double, c_int, c_int] + [c_void_p] * 3}
+
+
+def cache_folder() -> Path:
+    """Where libraries are kept, by the user."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentbench"
+
+
+def compiler() -> list[str] | None:
+    """$CC, or the first of the usual names that there is."""
+    if os.environ.get("CC"):
+        return shlex.split(os.environ["CC"])
+    return next(([name] for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
+
+
+def processor() -> str:
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    return "\n".join([platform.machine(), platform.processor(), *sorted({x for x in lines if x.startswith(("model name", "flags", "Features"))})])
+
+
+def file_name(command: list[str]) -> str:
+    """Of the library that this compiler makes of this source here."""
+    version = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True, timeout=SECONDS).stdout
+    parts = [SOURCE.read_text(encoding="utf-8"), repr((command, FLAGS, EXTRAS)), version, processor()]
+    return f"native-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.so"
+
+
+def build(command: list[str], target: Path) -> None:
+    """Compile to that file; CalledProcessError where the compiler takes no set of flags."""
+    with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as folder:
+        made = Path(folder) / target.name
+        for extras in EXTRAS:
+            call = [*command, *FLAGS, *extras, str(SOURCE), "-o", str(made), "-lm"]
+            run = subprocess.run(call, capture_output=True, check=False, timeout=SECONDS)
+            if run.returncode == 0:
+                os.replace(made, target)
+                return
+    raise subprocess.CalledProcessError(run.returncode, call, stderr=run.stderr)
+
+
+def load() -> CDLL:
+    """The library, built unless the cache has it; from a folder for this process only, where there can be no cache."""
+    command = compiler()
+    if command is None:
+        raise FileNotFoundError("no C compiler")
+    name = file_name(command)
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        if not (cache_folder() / name).exists():
+            build(command, cache_folder() / name)
+        return CDLL(str(cache_folder() / name))
+    except (PermissionError, FileExistsError, NotADirectoryError, OSError):
+        with tempfile.TemporaryDirectory(prefix="latentbench-", ignore_cleanup_errors=True) as folder:
+            build(command, Path(folder) / name)
+            return CDLL(str(Path(folder) / name))
+
+
+@cache
+def library() -> CDLL | None:
+    """Loaded once; None where nothing compiles."""
+    try:
+        found = load()
+    except (OSError, RuntimeError, subprocess.SubprocessError):
+        return None
+    for name, arguments in SIGNATURES.items():
+        getattr(found, name).argtypes = arguments
+    return found
+
+
+def call(name: str, *arguments: Any) -> None:
+    """A function of the library; tensors as their addresses. MemoryError where it had none."""
+    found = library()
+    assert found is not None
+    if getattr(found, name)(*(x.data_ptr() if isinstance(x, Tensor) else x for x in arguments)):
+        raise MemoryError(f"{name}: no memory")
+
+
+def plain(*inputs: Tensor) -> list[Tensor]:
+    """What C reads: contiguous float32 of a CPU, all (N, D) with one D."""
+    if any(x.ndim != 2 or x.shape[1] != inputs[0].shape[1] or x.device.type != "cpu" for x in inputs):
+        raise ValueError(f"points must be (N, D) on one device, not {', '.join(f'{tuple(x.shape)} on {x.device}' for x in inputs)}")
+    return [x.detach().to(torch.float32).contiguous() for x in inputs]
+
+
+def threads(numbers: int) -> int:
+    """For so many numbers of pairs."""
+    return torch.get_num_threads() if numbers > ALONE else 1
+
+
+class NativeMMD(torch.autograd.Function):
+    """The gradients are formed with the value; there is no second derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, q: Tensor, C: float, kernel: str) -> Tensor:
+        """(N, D), (M, D) -> ()"""
+        a, b = plain(p, q)
+        (n, d), m = a.shape, len(b)
+        to_p, to_q = (torch.empty_like(x) if wanted else None for x, wanted in zip((a, b), ctx.needs_input_grad, strict=False))
+        value = torch.empty((), dtype=torch.float32)
+        call("mmd", a, b, n, m, d, C, FAMILIES[kernel], threads((n + m) * (n + m) * d), value, to_p, to_q)
+        ctx.save_for_backward(to_p, to_q)
+        ctx.dtypes = p.dtype, q.dtype
+        return value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """-> (N, D), (M, D)"""
+        pairs = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        return (*(None if gradient is None else (upstream * gradient).to(dtype) for gradient, dtype in pairs), None, None)
