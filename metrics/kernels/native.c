@@ -8,6 +8,7 @@
    ROWS x 2 sums stay in registers. What a thread takes is a fixed set of rows, and sums over rows are in order: any number of threads
    gives the same bits. */
 
+#define _GNU_SOURCE
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -34,6 +35,12 @@ INLINE vec load(const float *x) { return *(const vec *)x; }
 INLINE void store(float *x, vec v) { *(vec *)x = v; }
 INLINE vec masked(vec v, lanes mask) { return (vec)((lanes)v & mask); }
 INLINE vec larger(vec a, vec b) { lanes above = a > b; return (vec)(((lanes)a & above) | ((lanes)b & ~above)); }
+/* Load once: the compiler would rather read memory again in every instruction that can. */
+#if defined(__AVX512F__)
+#define KEEP(v) __asm__("" : "+v"(v))
+#else
+#define KEEP(v) (void)(v)
+#endif
 INLINE long up(long n, long to) { return (n + to - 1) / to * to; }
 static void *get(size_t bytes) { return aligned_alloc(64, (bytes + 127) / 64 * 64); }
 
@@ -60,8 +67,9 @@ INLINE vec exponential(vec x) {
 
 /* (N, D) as blocks of (D, BLOCK), `stride` numbers from one dimension to the next; the points that the last block lacks are 0. */
 static void pack(const float *x, long n, long d, long stride, float *out) {
-    for (long j = 0; j < up(n, BLOCK); j++)
-        for (long k = 0; k < d; k++) out[(j / BLOCK * d + k) * stride + j % BLOCK] = j < n ? x[j * d + k] : 0;
+    for (long j = 0; j < n; j += BLOCK, out += d * stride)
+        for (long k = 0; k < d; k++)
+            for (long c = 0; c < BLOCK; c++) out[k * stride + c] = j + c < n ? x[(j + c) * d + k] : 0;
 }
 
 /* (N, D) with N padded to ROWS and D to W, by 0. */
@@ -89,6 +97,8 @@ INLINE void squares(const float *x, long width, const float *block, long d, vec 
     vec acc[ROWS][2] = {0};
     for (long k = 0; k < d; k++) {
         vec a = load(block + k * BLOCK), b = load(block + k * BLOCK + W);
+        KEEP(a);
+        KEEP(b);
 #pragma GCC unroll 4
         for (int r = 0; r < ROWS; r++) {
             vec u = x[r * width + k] - a, v = x[r * width + k] - b;
@@ -125,6 +135,7 @@ INLINE void pulls(int count, const float *x, const float *y, long width, const f
 #pragma GCC unroll 2
         for (int c = 0; c < count; c++) {
             vec other = load(y + j * width + c * W);
+            KEEP(other);
 #pragma GCC unroll 4
             for (int r = 0; r < ROWS; r++) acc[r][c] += slopes[r * CHUNK + j] * (own[r][c] - other);
         }
@@ -208,5 +219,118 @@ int mmd(const float *p, const float *q, long n, long m, long d, double C, int fa
     *value = n > 1 && m > 1 ? within - 2 * across / ((double)n * m) : NAN;
     for (int s = 0; s < 2; s++) free(sets[s].rows), free(sets[s].blocks);
     free(sums);
+    return failed;
+}
+
+#define SAMPLES 64 /* of a density that one thread takes at a time */
+#define BELOW 60.0f /* nats below the largest term from which all others together do not change a sum */
+#define LEAST 1e-20f /* a responsibility that moves no gradient */
+
+typedef struct {
+    long count, d;
+    int broken; /* by a NaN */
+    double reference; /* the largest log w - ½ Σ_k log σ²; what is left below it is small enough for float32 */
+    float *blocks, *level; /* (count / BLOCK, d, 2, BLOCK) means and 1/σ, (count,) */
+} Mixture;
+
+static int mixture(Mixture *s, const float *mean, const float *log_variance, const float *log_weights, long count, long d, int threads) {
+    long padded = up(count, BLOCK);
+    double *level = get(sizeof(double) * count);
+    *s = (Mixture){count, d, 0, -INFINITY, get(sizeof(float) * padded * d * 2), get(sizeof(float) * padded)};
+    if (!level || !s->blocks || !s->level) return free(level), 1;
+    int broken = 0;
+#pragma omp parallel for num_threads(threads) if (threads > 1) reduction(| : broken)
+    for (long j = 0; j < padded; j += BLOCK) {
+        float *block = s->blocks + j * d * 2;
+        long live = count - j < BLOCK ? count - j : BLOCK;
+        pack(mean + j * d, live, d, BLOCK * 2, block);
+        pack(log_variance + j * d, live, d, BLOCK * 2, block + BLOCK);
+        for (long c = 0; c < live; c++) {
+            double total = log_weights ? log_weights[j + c] : -log(count);
+            for (long k = 0; k < d; k++) {
+                total -= 0.5 * log_variance[(j + c) * d + k];
+                broken |= isnan(mean[(j + c) * d + k]);
+            }
+            level[j + c] = total;
+            broken |= isnan(total);
+        }
+        for (long k = 0; k < d; k++)
+            for (long c = 0; c < BLOCK; c++) block[(2 * k + 1) * BLOCK + c] = expf(-0.5f * block[(2 * k + 1) * BLOCK + c]);
+    }
+    for (long j = 0; j < count; j++) s->reference = fmax(s->reference, level[j]);
+    if (isinf(s->reference)) s->reference = 0;
+    for (long j = 0; j < padded; j++) s->level[j] = j < count ? level[j] - s->reference : -INFINITY;
+    s->broken = broken;
+    free(level);
+    return 0;
+}
+
+/* log w_j N_j(z_i), above the reference and without the constant, of ROWS samples and a block. */
+INLINE void logarithms(const float *z, long width, const float *block, const float *level, long d, vec out[ROWS][2]) {
+    vec acc[ROWS][2] = {0};
+    for (long k = 0; k < d; k++, block += 2 * BLOCK) {
+        vec m = load(block), n = load(block + W), s = load(block + BLOCK), t = load(block + BLOCK + W);
+        KEEP(m);
+        KEEP(n);
+        KEEP(s);
+        KEEP(t);
+#pragma GCC unroll 4
+        for (int r = 0; r < ROWS; r++) {
+            vec u = (z[r * width + k] - m) * s, v = (z[r * width + k] - n) * t;
+            acc[r][0] += u * u;
+            acc[r][1] += v * v;
+        }
+    }
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < 2; c++) out[r][c] = load(level + c * W) - 0.5f * acc[r][c];
+}
+
+/* One more chunk of logarithms into Σ exp(l - top). */
+static void include(const float *logs, long columns, float *top, double *total) {
+    vec most = load(logs), part = {0};
+    float new = *top;
+    for (long c = W; c < columns; c += W) most = larger(load(logs + c), most);
+    for (int c = 0; c < W; c++) new = most[c] > new ? most[c] : new;
+    int below = 1;
+    for (int c = 0; c < W; c++) below &= most[c] < *top - BELOW;
+    if (below || new == -INFINITY) return;
+    for (long c = 0; c < columns; c += W) part += exponential(load(logs + c) - new);
+    *total = *total * exp((double)*top - new) + sum(__builtin_convertvector(part, wide));
+    *top = new;
+}
+
+/* log q(z) of (n, d) under (count, d) Gaussians. log_weights, top and total may be null; those two, (n,), are for the gradients. */
+int density(const float *z, const float *mean, const float *log_variance, const float *log_weights, long n, long count, long d,
+            int threads, float *out, float *top, float *total) {
+    Mixture s;
+    long width = up(d, W);
+    float *rows = get(sizeof(float) * up(n, ROWS) * width);
+    int failed = mixture(&s, mean, log_variance, log_weights, count, d, threads) | !rows;
+    if (!failed) pad(z, n, d, rows);
+#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
+    for (long i = 0; i < n; i += SAMPLES) {
+        float logs[SAMPLES * CHUNK] __attribute__((aligned(64))), tops[SAMPLES];
+        double totals[SAMPLES] = {0};
+        long live = failed ? 0 : n - i < SAMPLES ? n - i : SAMPLES;
+        for (int r = 0; r < SAMPLES; r++) tops[r] = -INFINITY;
+        for (long j = 0; j < count; j += CHUNK) {
+            long columns = up(count - j < CHUNK ? count - j : CHUNK, BLOCK);
+            for (long c = 0; c < columns; c += BLOCK)
+                for (long r = 0; r < live; r += ROWS) {
+                    vec l[ROWS][2];
+                    logarithms(rows + (i + r) * width, width, s.blocks + (j + c) * d * 2, s.level + j + c, d, l);
+                    for (int a = 0; a < ROWS; a++)
+                        for (int b = 0; b < 2; b++) store(logs + (r + a) * CHUNK + c + b * W, l[a][b]);
+                }
+            for (long r = 0; r < live; r++) include(logs + r * CHUNK, columns, &tops[r], &totals[r]);
+        }
+        for (long r = 0; r < live; r++) {
+            int broken = s.broken;
+            for (long k = 0; k < d; k++) broken |= isnan(z[(i + r) * d + k]);
+            out[i + r] = broken ? NAN : tops[r] + (log(totals[r]) + s.reference - 0.5 * d * log(2 * M_PI));
+            if (top) top[i + r] = tops[r], total[i + r] = broken ? NAN : totals[r];
+        }
+    }
+    free(rows), free(s.blocks), free(s.level);
     return failed;
 }

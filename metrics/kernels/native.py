@@ -27,7 +27,10 @@ EXTRAS = (("-march=native", "-fopenmp"), ("-march=native",), ("-fopenmp",), ()) 
 SECONDS = 120  # for one compilation
 FAMILIES = {"imq": 0, "imq7": 1, "rbf": 2}
 ALONE = 2**18  # numbers of pairs below which a second thread costs more than it takes over
-SIGNATURES = {"mmd": [c_void_p] * 2 + [c_long] * 3 + [c_double, c_int, c_int] + [c_void_p] * 3}
+SIGNATURES = {
+    "mmd": [c_void_p] * 2 + [c_long] * 3 + [c_double, c_int, c_int] + [c_void_p] * 3,
+    "density": [c_void_p] * 4 + [c_long] * 3 + [c_int] + [c_void_p] * 3,
+}
 
 
 def cache_folder() -> Path:
@@ -141,3 +144,15 @@ class NativeMMD(torch.autograd.Function):
         """-> (N, D), (M, D)"""
         pairs = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         return (*(None if gradient is None else (upstream * gradient).to(dtype) for gradient, dtype in pairs), None, None)
+
+
+def log_density(z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> Tensor:
+    """log Σ_j w_j N(z; μ_j, diag σ_j²), without gradients.   (N, D), (K, D), (K, D), (K,) -> (N,)"""
+    inputs = plain(z, mean, log_variance)
+    (n, d), count = z.shape, len(mean)
+    if len(log_variance) != count or (log_weights is not None and log_weights.shape != (count,)):
+        raise ValueError(f"{count} means need as many variances and weights")
+    weights = None if log_weights is None else log_weights.detach().to(torch.float32).contiguous()
+    out = torch.empty(n, dtype=torch.float32)
+    call("density", *inputs, weights, n, count, d, threads(n * count * d), out, None, None)
+    return out.to(z.dtype)
