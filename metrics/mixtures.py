@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metrics.kernels.backends import backend_of
 from metrics.kernels.log_mixture import LOG_2PI, TiledLogMixture
-from metrics.kernels.native import log_density
+from metrics.kernels.native import NativeLogMixture
 
 
 def log_mixture_density(
@@ -22,20 +22,15 @@ def log_mixture_density(
     backend: `metrics.kernels.backends`, None the best one. "broadcast" holds (N, K, D) numbers.
     """
     form = backend_of(z.device, z.dtype, backend, z.numel() * len(mean))
-    if form == "compiled" and not differentiated(z, mean, log_variance, log_weights):
-        return log_density(z, mean, log_variance, log_weights)
-    if form in ("tiled", "compiled"):
+    if form == "compiled":
+        return NativeLogMixture.apply(z, mean, log_variance, log_weights)
+    if form == "tiled":
         return TiledLogMixture.apply(z, mean, log_variance, log_weights)
     if form == "triton":
         from metrics.kernels.triton_mixture import TritonLogMixture  # needs what few machines have
 
         return TritonLogMixture.apply(z, mean, log_variance, log_weights)
     return log_mixture_broadcast(z, mean, log_variance, log_weights)
-
-
-def differentiated(*inputs: Tensor | None) -> bool:
-    """Whether anything may ask for a gradient: such a density is tiled."""
-    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
 
 
 def log_mixture_broadcast(z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> Tensor:

@@ -14,6 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(_OPENMP)
+#include <omp.h>
+static int thread(void) { return omp_get_thread_num(); }
+#else
+static int thread(void) { return 0; }
+#endif
+
 #if defined(__AVX512F__)
 #define W 16
 #elif defined(__AVX__)
@@ -332,5 +339,104 @@ int density(const float *z, const float *mean, const float *log_variance, const 
         }
     }
     free(rows), free(s.blocks), free(s.level);
+    return failed;
+}
+
+/* What the passes back share: samples, their upstream gradients over Σ_j exp(l - top), and tops. */
+typedef struct {
+    long n, width;
+    float *rows, *top, *factor;
+} Samples;
+
+/* g_i R_ij of ROWS samples and a block; whether any of them moves a gradient. */
+INLINE int responsibilities(const Samples *z, const Mixture *s, long i, long j, vec R[ROWS][2]) {
+    vec most = {0};
+    logarithms(z->rows + i * z->width, z->width, s->blocks + j * s->d * 2, s->level + j, s->d, R);
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < 2; c++) {
+            R[r][c] = exponential(R[r][c] - z->top[i + r]);
+            most = larger(R[r][c], most);
+            R[r][c] *= z->factor[i + r];
+        }
+    for (int c = 0; c < W; c++)
+        if (!(most[c] < LEAST)) return 1;
+    return 0;
+}
+
+/* ∂z_i = g_i Σ_j R_ij (μ_j - z_i) / σ_j² of ROWS samples; sums: (d, ROWS, W). */
+static void of_samples(const Samples *z, const Mixture *s, long i, vec *sums, float *to) {
+    memset(sums, 0, sizeof(vec) * s->d * ROWS);
+    for (long j = 0; j < s->count; j += BLOCK) {
+        vec R[ROWS][2];
+        if (!responsibilities(z, s, i, j, R)) continue;
+        const float *block = s->blocks + j * s->d * 2;
+        for (long k = 0; k < s->d; k++, block += 2 * BLOCK)
+            for (int r = 0; r < ROWS; r++)
+                for (int c = 0; c < 2; c++) {
+                    vec scale = load(block + BLOCK + c * W), apart = (load(block + c * W) - z->rows[(i + r) * z->width + k]) * scale;
+                    sums[k * ROWS + r] += R[r][c] * (apart * scale);
+                }
+    }
+    for (long r = 0; r < ROWS && i + r < z->n; r++)
+        for (long k = 0; k < s->d; k++) to[(i + r) * s->d + k] = sum(__builtin_convertvector(sums[k * ROWS + r], wide));
+}
+
+/* Of a block: ∂μ_j = Σ_i g_i R_ij t / σ_j with t = (z_i - μ_j) / σ_j, ∂log σ_j² = ½ Σ_i g_i R_ij (t² - 1), ∂log w_j = Σ_i g_i R_ij;
+   sums: (d, 2, 2, W). */
+static void of_components(const Samples *z, const Mixture *s, long j, vec *sums, float *to_mean, float *to_log_variance, float *to_weights) {
+    vec weights[2] = {0};
+    const float *block = s->blocks + j * s->d * 2;
+    memset(sums, 0, sizeof(vec) * s->d * 4);
+    for (long i = 0; i < z->n; i += ROWS) {
+        vec R[ROWS][2];
+        if (!responsibilities(z, s, i, j, R)) continue;
+        for (int c = 0; c < 2; c++) {
+            for (int r = 0; r < ROWS; r++) weights[c] += R[r][c];
+            for (long k = 0; k < s->d; k++) {
+                vec mean = load(block + 2 * k * BLOCK + c * W), scale = load(block + (2 * k + 1) * BLOCK + c * W);
+                vec first = sums[k * 4 + c], second = sums[k * 4 + 2 + c];
+                for (int r = 0; r < ROWS; r++) {
+                    vec t = (z->rows[(i + r) * z->width + k] - mean) * scale, part = R[r][c] * t;
+                    first += part;
+                    second += part * t - R[r][c];
+                }
+                sums[k * 4 + c] = first, sums[k * 4 + 2 + c] = second;
+            }
+        }
+    }
+    for (long c = 0; c < BLOCK && j + c < s->count; c++) {
+        for (long k = 0; k < s->d; k++) {
+            to_mean[(j + c) * s->d + k] = sums[k * 4 + c / W][c % W] * block[(2 * k + 1) * BLOCK + c];
+            to_log_variance[(j + c) * s->d + k] = 0.5f * sums[k * 4 + 2 + c / W][c % W];
+        }
+        to_weights[j + c] = weights[c / W][c % W];
+    }
+}
+
+/* Gradients of Σ_i upstream_i log q(z_i), with what `density` left in top and total; to_z may be null, and so may the other three. */
+int density_gradients(const float *z, const float *mean, const float *log_variance, const float *log_weights, long n, long count, long d,
+                      int threads, const float *top, const float *total, const float *upstream, float *to_z, float *to_mean,
+                      float *to_log_variance, float *to_weights) {
+    Mixture s;
+    long padded = up(n, ROWS), width = up(d, W), tasks = to_z ? padded / ROWS : 0, all = tasks + (to_mean ? up(count, BLOCK) / BLOCK : 0);
+    Samples x = {n, width, get(sizeof(float) * padded * width), get(sizeof(float) * padded), get(sizeof(float) * padded)};
+    vec *sums = get(sizeof(vec) * d * 4 * threads);
+    int failed = mixture(&s, mean, log_variance, log_weights, count, d, threads) | !x.rows | !x.top | !x.factor | !sums;
+    if (!failed) pad(z, n, d, x.rows);
+    for (long i = 0; i < padded && !failed; i++) {
+        int live = i < n && top[i] != -INFINITY;
+        x.top[i] = live ? top[i] : 0;
+        x.factor[i] = i >= n ? 0 : live ? upstream[i] / total[i] : NAN; /* where nothing is, the formula has no gradient either */
+    }
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 4) if (threads > 1)
+    for (long task = 0; task < all; task++) {
+        if (failed) continue;
+        vec *own = sums + d * 4 * thread();
+        if (task < tasks)
+            of_samples(&x, &s, task * ROWS, own, to_z);
+        else
+            of_components(&x, &s, (task - tasks) * BLOCK, own, to_mean, to_log_variance, to_weights);
+    }
+    free(x.rows), free(x.top), free(x.factor), free(sums), free(s.blocks), free(s.level);
     return failed;
 }

@@ -30,6 +30,7 @@ ALONE = 2**18  # numbers of pairs below which a second thread costs more than it
 SIGNATURES = {
     "mmd": [c_void_p] * 2 + [c_long] * 3 + [c_double, c_int, c_int] + [c_void_p] * 3,
     "density": [c_void_p] * 4 + [c_long] * 3 + [c_int] + [c_void_p] * 3,
+    "density_gradients": [c_void_p] * 4 + [c_long] * 3 + [c_int] + [c_void_p] * 7,
 }
 
 
@@ -146,13 +147,37 @@ class NativeMMD(torch.autograd.Function):
         return (*(None if gradient is None else (upstream * gradient).to(dtype) for gradient, dtype in pairs), None, None)
 
 
-def log_density(z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> Tensor:
-    """log Σ_j w_j N(z; μ_j, diag σ_j²), without gradients.   (N, D), (K, D), (K, D), (K,) -> (N,)"""
-    inputs = plain(z, mean, log_variance)
+def plain_mixture(z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> tuple[list[Tensor | None], list[int]]:
+    """What C reads, and N, K, D and how many threads.   (N, D), (K, D), (K, D), (K,)"""
+    inputs: list[Tensor | None] = [*plain(z, mean, log_variance)]
     (n, d), count = z.shape, len(mean)
     if len(log_variance) != count or (log_weights is not None and log_weights.shape != (count,)):
         raise ValueError(f"{count} means need as many variances and weights")
-    weights = None if log_weights is None else log_weights.detach().to(torch.float32).contiguous()
-    out = torch.empty(n, dtype=torch.float32)
-    call("density", *inputs, weights, n, count, d, threads(n * count * d), out, None, None)
-    return out.to(z.dtype)
+    inputs.append(None if log_weights is None else log_weights.detach().to("cpu", torch.float32).contiguous())
+    return inputs, [n, count, d, threads(n * count * d)]
+
+
+class NativeLogMixture(torch.autograd.Function):
+    """The second pass computes the terms anew, so that nothing of size N K is kept; there is no second derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> Tensor:
+        """(N, D), (K, D), (K, D), (K,) -> (N,)"""
+        inputs, sizes = plain_mixture(z, mean, log_variance, log_weights)
+        density, top, total = torch.empty(3, len(z), dtype=torch.float32)
+        call("density", *inputs, *sizes, density, top, total)
+        ctx.save_for_backward(z, mean, log_variance, log_weights, top, total)
+        return density.to(z.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """-> (N, D), (K, D), (K, D), (K,)"""
+        *given, top, total = ctx.saved_tensors
+        inputs, sizes = plain_mixture(*given)
+        wanted = ctx.needs_input_grad
+        to_z = torch.empty(given[0].shape, dtype=torch.float32) if wanted[0] else None
+        others = [torch.empty(x.shape, dtype=torch.float32) for x in (given[1], given[1], given[1][:, 0])] if any(wanted[1:]) else [None] * 3
+        call("density_gradients", *inputs, *sizes, top, total, upstream.float().contiguous(), to_z, *others)
+        gradients = zip((to_z, *others), given, wanted, strict=True)
+        return tuple(gradient.to(x.dtype) if needed and gradient is not None else None for gradient, x, needed in gradients)
