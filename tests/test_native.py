@@ -150,7 +150,21 @@ def test_densities_at_and_beside_the_sizes_of_blocks(n: int, count: int, d: int)
     weights[count // 2 + 1 :: 3] = -math.inf
     for some in (None, weights):
         exact = log_mixture_broadcast(z.double(), mean.double(), log_variance.double(), None if some is None else some.double())
-        assert (log_mixture_density(z, mean, log_variance, some, backend="compiled") - exact).abs().max() < 1e-6 * exact.abs().max() + 1e-6
+        found = log_mixture_density(z, mean, log_variance, some, backend="compiled")
+        assert (found - exact).abs().max() < 1e-6 * exact.abs().max() + 1e-6
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.parametrize(("n", "count", "d"), [(65, 257, 17), (3, 600, 4), (130, 31, 16)])
+@pytest.mark.parametrize("which", [(0,), (1,), (2,), (3,), (0, 1, 2, 3)])
+def test_gradients_of_densities_at_and_beside_the_sizes_of_blocks(n: int, count: int, d: int, which: tuple[int, ...]) -> None:
+    inputs = [normal(n, d, seed=1), normal(count, d, seed=2), normal(count, d, seed=3), normal(count, seed=4).log_softmax(0)]
+    upstream, found = normal(n, seed=5), []
+    for dtype, form in ((torch.float32, "compiled"), (torch.float64, "broadcast")):
+        given = [x.float().to(dtype).requires_grad_(k in which) for k, x in enumerate(inputs)]
+        found.append(torch.autograd.grad(log_mixture_density(*given, backend=form), [given[k] for k in which], upstream.to(dtype)))
+    for a, b in zip(*found, strict=True):
+        assert (a - b).abs().max() < 1e-5 * b.abs().max()
 
 
 @pytest.mark.usefixtures("command")
@@ -166,7 +180,7 @@ def test_what_is_no_number_is_none_in_a_density() -> None:
 
 @pytest.mark.usefixtures("command")
 def test_shapes_that_do_not_fit_are_refused_before_c_reads_them() -> None:
-    with pytest.raises(ValueError, match=r"points must be \(N, D\) on one device, not \(4, 2\) on cpu, \(4, 3\) on cpu"):
+    with pytest.raises(ValueError, match=r"points must be \(N, 2\) on a CPU, not \(4, 3\) on cpu"):
         mmd(torch.zeros(4, 2), torch.zeros(4, 3), 1.0, backend="compiled")
     with pytest.raises(ValueError, match="4 means need as many variances and weights"):
         log_mixture_density(torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(4, 3), torch.zeros(5), backend="compiled")

@@ -105,18 +105,21 @@ def library() -> CDLL | None:
 
 
 def call(name: str, *arguments: Any) -> None:
-    """A function of the library; tensors as their addresses. MemoryError where it had none."""
-    found = library()
-    assert found is not None
-    if getattr(found, name)(*(x.data_ptr() if isinstance(x, Tensor) else x for x in arguments)):
+    """A function of the library, with addresses of tensors. MemoryError where it had none."""
+    if getattr(library(), name)(*arguments):
         raise MemoryError(f"{name}: no memory")
 
 
-def plain(*inputs: Tensor) -> list[Tensor]:
-    """What C reads: contiguous float32 of a CPU, all (N, D) with one D."""
-    if any(x.ndim != 2 or x.shape[1] != inputs[0].shape[1] or x.device.type != "cpu" for x in inputs):
-        raise ValueError(f"points must be (N, D) on one device, not {', '.join(f'{tuple(x.shape)} on {x.device}' for x in inputs)}")
-    return [x.detach().to(torch.float32).contiguous() for x in inputs]
+def address(x: Tensor | None) -> int | None:
+    """Null for None."""
+    return None if x is None else x.data_ptr()
+
+
+def plain(x: Tensor, d: int) -> Tensor:
+    """What C reads: contiguous float32 of a CPU, (N, D)."""
+    if x.ndim != 2 or x.shape[1] != d or not x.is_cpu:
+        raise ValueError(f"points must be (N, {d}) on a CPU, not {tuple(x.shape)} on {x.device}")
+    return x if x.dtype is torch.float32 and x.is_contiguous() else x.detach().to(torch.float32).contiguous()
 
 
 def threads(numbers: int) -> int:
@@ -125,32 +128,39 @@ def threads(numbers: int) -> int:
 
 
 class NativeMMD(torch.autograd.Function):
-    """The gradients are formed with the value; there is no second derivative."""
+    """The gradients are formed with the value; there is no second derivative. Few calls of torch: at 100 points they are what costs."""
 
     @staticmethod
     def forward(ctx: Any, p: Tensor, q: Tensor, C: float, kernel: str) -> Tensor:
         """(N, D), (M, D) -> ()"""
-        a, b = plain(p, q)
-        (n, d), m = a.shape, len(b)
-        to_p, to_q = (torch.empty_like(x) if wanted else None for x, wanted in zip((a, b), ctx.needs_input_grad, strict=False))
+        n, d = p.shape
+        a, b, m = plain(p, d), plain(q, d), len(q)
+        of_p, of_q, _, _ = ctx.needs_input_grad
+        to_p = torch.empty((n, d), dtype=torch.float32) if of_p else None
+        to_q = torch.empty((m, d), dtype=torch.float32) if of_q else None
         value = torch.empty((), dtype=torch.float32)
-        call("mmd", a, b, n, m, d, C, FAMILIES[kernel], threads((n + m) * (n + m) * d), value, to_p, to_q)
-        ctx.save_for_backward(to_p, to_q)
-        ctx.dtypes = p.dtype, q.dtype
+        sizes = n, m, d, C, FAMILIES[kernel], threads((n + m) * (n + m) * d)
+        call("mmd", a.data_ptr(), b.data_ptr(), *sizes, value.data_ptr(), address(to_p), address(to_q))
+        ctx.save_for_backward(to_p if to_p is None else to_p.to(p.dtype), to_q if to_q is None else to_q.to(q.dtype))
         return value
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         """-> (N, D), (M, D)"""
-        pairs = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-        return (*(None if gradient is None else (upstream * gradient).to(dtype) for gradient, dtype in pairs), None, None)
+        to_p, to_q = ctx.saved_tensors
+        return to_p if to_p is None else scaled(to_p, upstream), to_q if to_q is None else scaled(to_q, upstream), None, None
+
+
+def scaled(gradient: Tensor, upstream: Tensor) -> Tensor:
+    """In the gradient's own type: a () does not widen it.   (N, D), () -> (N, D)"""
+    return gradient * upstream
 
 
 def plain_mixture(z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> tuple[list[Tensor | None], list[int]]:
     """What C reads, and N, K, D and how many threads.   (N, D), (K, D), (K, D), (K,)"""
-    inputs: list[Tensor | None] = [*plain(z, mean, log_variance)]
     (n, d), count = z.shape, len(mean)
+    inputs: list[Tensor | None] = [plain(x, d) for x in (z, mean, log_variance)]
     if len(log_variance) != count or (log_weights is not None and log_weights.shape != (count,)):
         raise ValueError(f"{count} means need as many variances and weights")
     inputs.append(None if log_weights is None else log_weights.detach().to("cpu", torch.float32).contiguous())
@@ -165,7 +175,7 @@ class NativeLogMixture(torch.autograd.Function):
         """(N, D), (K, D), (K, D), (K,) -> (N,)"""
         inputs, sizes = plain_mixture(z, mean, log_variance, log_weights)
         density, top, total = torch.empty(3, len(z), dtype=torch.float32)
-        call("density", *inputs, *sizes, density, top, total)
+        call("density", *map(address, inputs), *sizes, *map(address, (density, top, total)))
         ctx.save_for_backward(z, mean, log_variance, log_weights, top, total)
         return density.to(z.dtype)
 
@@ -178,6 +188,7 @@ class NativeLogMixture(torch.autograd.Function):
         wanted = ctx.needs_input_grad
         to_z = torch.empty(given[0].shape, dtype=torch.float32) if wanted[0] else None
         others = [torch.empty(x.shape, dtype=torch.float32) for x in (given[1], given[1], given[1][:, 0])] if any(wanted[1:]) else [None] * 3
-        call("density_gradients", *inputs, *sizes, top, total, upstream.float().contiguous(), to_z, *others)
+        g = upstream.float().contiguous()
+        call("density_gradients", *map(address, inputs), *sizes, *map(address, (top, total, g, to_z, *others)))
         gradients = zip((to_z, *others), given, wanted, strict=True)
         return tuple(gradient.to(x.dtype) if needed and gradient is not None else None for gradient, x, needed in gradients)
