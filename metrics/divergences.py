@@ -12,9 +12,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from metrics.kernels.backends import backend_of, compiled
+from metrics.kernels.backends import backend_of
 from metrics.kernels.distances import SquaredDistances
 from metrics.kernels.mmd import SCALES, TiledMMD, tiled_mmd
+from metrics.kernels.native import NativeMMD
 from metrics.kernels.tiles import accumulator
 
 Kernel = Callable[[Tensor, float], Tensor]  # squared distances, C -> similarities of the same shape
@@ -59,13 +60,15 @@ def mmd(p: Tensor, q: Tensor, C: float, kernel: Kernel = imq, *, backend: str | 
     """
     name = next((name for name, known in FUSED.items() if kernel is known), None)
     form = backend_of(p.device, accumulator(p, q), backend) if name else "broadcast"
+    if name and form == "compiled":
+        return NativeMMD.apply(p, q, C, name)
     if name and form == "tiled":
         return TiledMMD.apply(p, q, C, name)
     if name and form == "triton":
         from metrics.kernels.triton_mmd import TritonMMD  # needs what few machines have
 
         return TritonMMD.apply(p, q, C, name)
-    return (compiled(mmd_broadcast) if form == "compiled" else mmd_broadcast)(p, q, C, kernel)
+    return mmd_broadcast(p, q, C, kernel)
 
 
 def mmd_broadcast(p: Tensor, q: Tensor, C: float, kernel: Kernel) -> Tensor:

@@ -8,8 +8,9 @@ import math
 import torch
 from torch import Tensor
 
-from metrics.kernels.backends import backend_of, compiled
+from metrics.kernels.backends import backend_of
 from metrics.kernels.log_mixture import LOG_2PI, TiledLogMixture
+from metrics.kernels.native import NativeLogMixture
 
 
 def log_mixture_density(
@@ -18,16 +19,18 @@ def log_mixture_density(
     """log Σ_j w_j N(z; μ_j, diag σ_j²), nats; None is w_j = 1/K. Differentiable once, in all four; any number of samples and components.
 
     (N, D), (K, D), (K, D), (K,) -> (N,).   Within 1e-5 nats of float64's, however narrow the components.
-    backend: `metrics.kernels.backends`, None the best one. "broadcast" and "compiled" hold (N, K, D) numbers.
+    backend: `metrics.kernels.backends`, None the best one. "broadcast" holds (N, K, D) numbers.
     """
     form = backend_of(z.device, z.dtype, backend, z.numel() * len(mean))
+    if form == "compiled":
+        return NativeLogMixture.apply(z, mean, log_variance, log_weights)
     if form == "tiled":
         return TiledLogMixture.apply(z, mean, log_variance, log_weights)
     if form == "triton":
         from metrics.kernels.triton_mixture import TritonLogMixture  # needs what few machines have
 
         return TritonLogMixture.apply(z, mean, log_variance, log_weights)
-    return (compiled(log_mixture_broadcast) if form == "compiled" else log_mixture_broadcast)(z, mean, log_variance, log_weights)
+    return log_mixture_broadcast(z, mean, log_variance, log_weights)
 
 
 def log_mixture_broadcast(z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> Tensor:

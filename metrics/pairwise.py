@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from metrics.kernels.backends import backend_of, compiled
+from metrics.kernels.backends import backend_of
 from metrics.kernels.overlaps import TiledBound, units
 from metrics.kernels.tiles import accumulator
 
@@ -41,10 +41,10 @@ def mixture_kl_bound(mean: Tensor, log_variance: Tensor, *, backend: str | None 
         from metrics.kernels.triton_overlaps import TritonBound  # needs what few machines have
 
         return TritonBound.apply(mean, log_variance)
-    of = units(mean, log_variance) if form == "tiled" else None
+    of = units(mean, log_variance) if form in ("tiled", "compiled") else None
     if of is not None:
         return TiledBound.apply(mean, log_variance, of)
-    return (compiled(kl_bound_broadcast) if form == "compiled" else kl_bound_broadcast)(mean, log_variance)
+    return kl_bound_broadcast(mean, log_variance)
 
 
 def kl_bound_broadcast(mean: Tensor, log_variance: Tensor) -> Tensor:

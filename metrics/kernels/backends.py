@@ -1,8 +1,8 @@
 """Which form of a regulariser kernel runs: chosen by device and size, from measurement; a user's word overrides it.
 
 broadcast   the formula itself on (N, M, D) differences: what the others are tested against
-tiled       value and gradient in one pass over tiles, by hand (`torch.autograd.Function`): the fast one of a CPU
-compiled    the broadcasting form behind `torch.compile`: its compilation takes tens of seconds
+tiled       value and gradient in one pass over tiles, by hand (`torch.autograd.Function`): float64, and a CPU without a C compiler
+compiled    the same in C, built at first use by the machine's compiler (`metrics/kernels/native.py`): float32 on a CPU
 triton      forward and backward fused, CUDA
 
 `LATENTBENCH_KERNELS=broadcast` (or another name) chooses for a whole process, `using("compiled")` for a block.
@@ -10,14 +10,15 @@ triton      forward and backward fused, CUDA
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib.util import find_spec
 
 import torch
-from torch import Tensor
+
+from metrics.kernels import native
 
 BACKENDS = ("broadcast", "tiled", "compiled", "triton")
 FEW = 2**15  # N M D; measured at one thread: the bound of 100 posteriors in 2 dimensions takes as long either way
@@ -38,13 +39,19 @@ def backend_of(device: torch.device, dtype: torch.dtype = torch.float32, wanted:
         return checked(wanted, device, dtype)
     if device.type == "cuda":
         return "triton" if has_triton() and dtype != torch.float64 else "tiled"
-    return "tiled" if device.type == "cpu" and numbers > FEW else "broadcast"
+    if device.type != "cpu":
+        return "broadcast"
+    if dtype != torch.float64 and native.library() is not None:
+        return "compiled"
+    return "tiled" if numbers > FEW else "broadcast"
 
 
 def checked(name: str, device: torch.device, dtype: torch.dtype) -> str:
-    """The name, if it is a backend's; float64 falls back to tiles where Triton was asked for."""
+    """The name, if it is a backend's that can run; float64 falls back to tiles where Triton or C was asked for."""
     if name not in BACKENDS:
         raise ValueError(f"{VARIABLE} must be one of {', '.join(BACKENDS)}, not {name!r}")
+    if name == "compiled":
+        return checked_compiled(device, dtype)
     if name != "triton":
         return name
     if not has_triton():
@@ -54,16 +61,19 @@ def checked(name: str, device: torch.device, dtype: torch.dtype) -> str:
     return "tiled" if dtype == torch.float64 else name
 
 
+def checked_compiled(device: torch.device, dtype: torch.dtype) -> str:
+    """The C kernels, or tiles for float64."""
+    if device.type != "cpu":
+        raise ValueError(f"{VARIABLE}=compiled is for a CPU, not {device.type}")
+    if native.library() is None:
+        raise ValueError(f"{VARIABLE}=compiled: no C compiler made the kernels here; use one of broadcast, tiled")
+    return "tiled" if dtype == torch.float64 else "compiled"
+
+
 @cache
 def has_triton() -> bool:
     """Whether triton is installed; it is imported by the first kernel that needs it."""
     return find_spec("triton") is not None
-
-
-@cache
-def compiled(formula: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The formula behind `torch.compile`, once for each set of shapes."""
-    return torch.compile(formula, dynamic=False)
 
 
 @contextmanager

@@ -1,0 +1,201 @@
+"""The kernels of `native.c`, built at first use by the machine's C compiler and kept in the user's cache.
+
+A library's name is a hash of the source, the flags, the compiler and the processor: another of these is another file. It is written
+under a temporary name first, so processes that build at once do not meet. Calls release the GIL. float32 only; the equations are those of
+`metrics/kernels/mmd.py` (arXiv:1711.01558, Algorithm 2) and of `metrics/kernels/log_mixture.py` (arXiv:1705.07120, Eq. 9).
+"""
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from ctypes import CDLL, c_double, c_int, c_long, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from metrics.kernels.outside import run
+
+SOURCE = Path(__file__).with_name("native.c")
+FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-shared", "-fPIC")
+EXTRAS = (("-march=native", "-fopenmp"), ("-march=native",), ("-fopenmp",), ())  # the first that this compiler takes
+SECONDS = 120  # for one compilation
+FAMILIES = {"imq": 0, "imq7": 1, "rbf": 2}
+ALONE = 2**18  # numbers of pairs below which a second thread costs more than it takes over
+SIGNATURES = {
+    "mmd": [c_void_p] * 2 + [c_long] * 3 + [c_double, c_int, c_int] + [c_void_p] * 3,
+    "density": [c_void_p] * 4 + [c_long] * 3 + [c_int] + [c_void_p] * 3,
+    "density_gradients": [c_void_p] * 4 + [c_long] * 3 + [c_int] + [c_void_p] * 7,
+}
+
+
+def cache_folder() -> Path:
+    """Where libraries are kept, by the user."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentbench"
+
+
+def compiler() -> list[str] | None:
+    """$CC, or the first of the usual names that there is."""
+    if os.environ.get("CC"):
+        return shlex.split(os.environ["CC"])
+    return next(([name] for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
+
+
+def processor() -> str:
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    return "\n".join(
+        [platform.machine(), platform.processor(), *sorted({x for x in lines if x.startswith(("model name", "flags", "Features"))})]
+    )
+
+
+def file_name(command: list[str]) -> str:
+    """Of the library that this compiler makes of this source here."""
+    version = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True, timeout=SECONDS).stdout
+    parts = [SOURCE.read_text(encoding="utf-8"), repr((command, FLAGS, EXTRAS)), version, processor()]
+    return f"native-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.so"
+
+
+def build(command: list[str], target: Path) -> None:
+    """Compile to that file; CalledProcessError where the compiler takes no set of flags."""
+    with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as folder:
+        made = Path(folder) / target.name
+        for extras in EXTRAS:
+            call = [*command, *FLAGS, *extras, str(SOURCE), "-o", str(made), "-lm"]
+            run = subprocess.run(call, capture_output=True, check=False, timeout=SECONDS)
+            if run.returncode == 0:
+                os.replace(made, target)
+                return
+    raise subprocess.CalledProcessError(run.returncode, call, stderr=run.stderr)
+
+
+def load() -> CDLL:
+    """The library, built unless the cache has it; from a folder for this process only, where there can be no cache."""
+    command = compiler()
+    if command is None:
+        raise FileNotFoundError("no C compiler")
+    name = file_name(command)
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        if not (cache_folder() / name).exists():
+            build(command, cache_folder() / name)
+        return CDLL(str(cache_folder() / name))
+    except (PermissionError, FileExistsError, NotADirectoryError, OSError):
+        with tempfile.TemporaryDirectory(prefix="latentbench-", ignore_cleanup_errors=True) as folder:
+            build(command, Path(folder) / name)
+            return CDLL(str(Path(folder) / name))
+
+
+@cache
+def library() -> CDLL | None:
+    """Loaded once; None where nothing compiles."""
+    try:
+        found = load()
+    except (OSError, RuntimeError, subprocess.SubprocessError):
+        return None
+    for name, arguments in SIGNATURES.items():
+        getattr(found, name).argtypes = arguments
+    return found
+
+
+def call(name: str, *arguments: Any) -> None:
+    """A function of the library, with the addresses of tensors, null for None. MemoryError where it had none."""
+    function = getattr(library(), name)
+    values = [x.data_ptr() if isinstance(x, Tensor) else x for x in arguments]
+
+    def work() -> None:
+        if function(*values):
+            raise MemoryError(f"{name}: no memory")
+
+    run(work, *(x for x in arguments if isinstance(x, Tensor)))
+
+
+def plain(x: Tensor, d: int) -> Tensor:
+    """What C reads: contiguous float32 of a CPU, (N, D)."""
+    if x.ndim != 2 or x.shape[1] != d or not x.is_cpu:
+        raise ValueError(f"points must be (N, {d}) on a CPU, not {tuple(x.shape)} on {x.device}")
+    return x if x.dtype is torch.float32 and x.is_contiguous() else x.detach().to(torch.float32).contiguous()
+
+
+def threads(numbers: int) -> int:
+    """For so many numbers of pairs."""
+    return torch.get_num_threads() if numbers > ALONE else 1
+
+
+class NativeMMD(torch.autograd.Function):
+    """The gradients are formed with the value; there is no second derivative. Few calls of torch: at 100 points they are what costs."""
+
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, q: Tensor, C: float, kernel: str) -> Tensor:
+        """(N, D), (M, D) -> ()"""
+        n, d = p.shape
+        a, b, m = plain(p, d), plain(q, d), len(q)
+        of_p, of_q, _, _ = ctx.needs_input_grad
+        to_p = torch.empty((n, d), dtype=torch.float32) if of_p else None
+        to_q = torch.empty((m, d), dtype=torch.float32) if of_q else None
+        value = torch.empty((), dtype=torch.float32)
+        sizes = n, m, d, C, FAMILIES[kernel], threads((n + m) * (n + m) * d)
+        call("mmd", a, b, *sizes, value, to_p, to_q)
+        ctx.save_for_backward(to_p if to_p is None else to_p.to(p.dtype), to_q if to_q is None else to_q.to(q.dtype))
+        return value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """-> (N, D), (M, D)"""
+        to_p, to_q = ctx.saved_tensors
+        return to_p if to_p is None else scaled(to_p, upstream), to_q if to_q is None else scaled(to_q, upstream), None, None
+
+
+def scaled(gradient: Tensor, upstream: Tensor) -> Tensor:
+    """In the gradient's own type: a () does not widen it.   (N, D), () -> (N, D)"""
+    return gradient * upstream
+
+
+def plain_mixture(z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> tuple[list[Tensor | None], list[int]]:
+    """What C reads, and N, K, D and how many threads.   (N, D), (K, D), (K, D), (K,)"""
+    (n, d), count = z.shape, len(mean)
+    inputs: list[Tensor | None] = [plain(x, d) for x in (z, mean, log_variance)]
+    if len(log_variance) != count or (log_weights is not None and log_weights.shape != (count,)):
+        raise ValueError(f"{count} means need as many variances and weights")
+    inputs.append(None if log_weights is None else log_weights.detach().to("cpu", torch.float32).contiguous())
+    return inputs, [n, count, d, threads(n * count * d)]
+
+
+class NativeLogMixture(torch.autograd.Function):
+    """The second pass computes the terms anew, so that nothing of size N K is kept; there is no second derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> Tensor:
+        """(N, D), (K, D), (K, D), (K,) -> (N,)"""
+        inputs, sizes = plain_mixture(z, mean, log_variance, log_weights)
+        density, top, total = torch.empty(3, len(z), dtype=torch.float32)
+        call("density", *inputs, *sizes, density, top, total)
+        ctx.save_for_backward(z, mean, log_variance, log_weights, top, total)
+        return density.to(z.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """-> (N, D), (K, D), (K, D), (K,)"""
+        *given, top, total = ctx.saved_tensors
+        inputs, sizes = plain_mixture(*given)
+        wanted = ctx.needs_input_grad
+        to_z = torch.empty(given[0].shape, dtype=torch.float32) if wanted[0] else None
+        others = (
+            [torch.empty(x.shape, dtype=torch.float32) for x in (given[1], given[1], given[1][:, 0])] if any(wanted[1:]) else [None] * 3
+        )
+        g = upstream.float().contiguous()
+        call("density_gradients", *inputs, *sizes, top, total, g, to_z, *others)
+        gradients = zip((to_z, *others), given, wanted, strict=True)
+        return tuple(gradient.to(x.dtype) if needed and gradient is not None else None for gradient, x, needed in gradients)

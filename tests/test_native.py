@@ -1,0 +1,188 @@
+"""The library of `metrics/kernels/native.c`: its cache, processes that build at once, machines without a compiler, threads."""
+
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from small_methods import normal
+
+from metrics.divergences import imq, mmd, mmd_broadcast, rbf
+from metrics.kernels import native
+from metrics.kernels.backends import VARIABLE, using
+from metrics.mixtures import log_mixture_broadcast, log_mixture_density
+
+ROOT = Path(__file__).parents[1]
+CHOSEN = "import torch; from metrics.kernels.backends import backend_of; print(backend_of(torch.device('cpu')))"
+
+
+@pytest.fixture
+def command() -> list[str]:
+    found = native.compiler()
+    if found is None or native.library() is None:
+        pytest.skip("no C compiler")
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "latentbench"
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def child(code: str, **environment: str) -> subprocess.Popen[str]:
+    environment = {"PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_library_is_built_once(command: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    native.load()
+    (made,) = folder.iterdir()
+    assert made.name == native.file_name(command)
+    monkeypatch.setattr(native, "build", lambda *_: pytest.fail("built again"))
+    native.load()
+
+
+def test_another_source_or_compiler_or_processor_is_another_file(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [native.file_name(command), native.file_name([*command, "-g"])]
+    monkeypatch.setattr(native, "processor", lambda: "another")
+    names.append(native.file_name(command))
+    changed = tmp_path / "native.c"
+    changed.write_text(native.SOURCE.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    monkeypatch.setattr(native, "SOURCE", changed)
+    names.append(native.file_name(command))
+    assert len(set(names)) == 4
+
+
+@pytest.mark.usefixtures("command")
+def test_two_processes_may_build_at_once(tmp_path: Path) -> None:
+    both = [child(CHOSEN, XDG_CACHE_HOME=str(tmp_path)) for _ in range(2)]
+    assert [one.communicate(timeout=120) for one in both] == [("compiled\n", "")] * 2
+    assert len(list((tmp_path / "latentbench").iterdir())) == 1
+
+
+@pytest.mark.usefixtures("command")
+def test_where_nothing_can_be_kept_it_is_built_for_the_process(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert child(CHOSEN, XDG_CACHE_HOME=str(tmp_path / "file")).communicate(timeout=120) == ("compiled\n", "")
+
+
+@pytest.mark.parametrize("broken", ["no-such-compiler", "false"])
+def test_without_a_compiler_kernels_are_tiled(broken: str, tmp_path: Path) -> None:
+    places = {"XDG_CACHE_HOME": str(tmp_path), "CC": broken}
+    assert child(CHOSEN, **places).communicate(timeout=120) == ("tiled\n", "")
+    _, said = child(CHOSEN, **places, **{VARIABLE: "compiled"}).communicate(timeout=120)
+    assert said.splitlines()[-1].startswith("ValueError: LATENTBENCH_KERNELS=compiled: no C compiler made the kernels here")
+
+
+def test_no_compiler_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(native.shutil, "which", lambda name: None)
+    assert native.compiler() is None
+    native.library.cache_clear()
+    assert native.library() is None
+    native.library.cache_clear()
+
+
+@pytest.mark.usefixtures("command")
+def test_any_number_of_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "ALONE", 0)
+    p, q = normal(133, 19, seed=1).float(), (1.2 * normal(150, 19, seed=2)).float().requires_grad_()
+    z, mean, log_variance = normal(200, 19, seed=3).float(), p.clone().requires_grad_(), normal(133, 19, seed=4).float().requires_grad_()
+    found = []
+    for count in (1, 2, 3, 2):
+        torch.set_num_threads(count)
+        with using("compiled"):
+            value, density = mmd(p, q, 38.0), log_mixture_density(z, mean, log_variance)
+            with torch.no_grad():
+                alone = log_mixture_density(z, mean, log_variance)
+        gradients = torch.autograd.grad(value + density.sum(), (q, mean, log_variance))
+        found.append([value.detach(), density.detach(), alone, *gradients])
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.parametrize("kernel", [imq, rbf])
+@pytest.mark.parametrize(("n", "m", "d"), [(33, 300, 16), (16, 31, 48), (261, 64, 33), (2, 257, 1)])
+def test_sizes_at_and_beside_those_of_blocks_chunks_and_groups(kernel: object, n: int, m: int, d: int) -> None:
+    p, q = normal(n, d, seed=1).float(), 1.3 * normal(m, d, seed=2).float() + 0.4
+    expected = mmd_broadcast(p.double(), q.double(), 2.0 * d, kernel)
+    leaves = [x.double().requires_grad_() for x in (p, q)]
+    slopes = torch.autograd.grad(mmd_broadcast(*leaves, 2.0 * d, kernel), leaves)
+    for which in (0, 1):
+        inputs = [p.clone(), q.clone()]
+        inputs[which].requires_grad_()
+        value = mmd(*inputs, 2.0 * d, kernel, backend="compiled")
+        (gradient,) = torch.autograd.grad(-1.7 * value, inputs[which])
+        assert abs(value.item() - expected.item()) < 1e-5 * expected.abs().item() + 1e-8
+        assert (gradient + 1.7 * slopes[which]).abs().max() < 1e-5 * 1.7 * slopes[which].abs().max()
+    assert mmd(p, q, 2.0 * d, kernel, backend="compiled").item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.usefixtures("command")
+def test_inputs_that_do_not_lie_row_by_row() -> None:
+    p, q = normal(7, 20, seed=1).float().mT[:, ::2], normal(4, 9, seed=2).float()[:, 3:7].mT.repeat(3, 1)[:, :4]
+    assert not p.is_contiguous()
+    assert mmd(p, q, 4.0, backend="compiled").item() == pytest.approx(mmd_broadcast(p, q, 4.0, imq).item(), rel=1e-4)
+    assert torch.equal(
+        log_mixture_density(q, p, p, backend="compiled"), log_mixture_density(q.clone(), p.clone(), p.clone(), backend="compiled")
+    )
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.parametrize(("n", "count", "d"), [(1, 1, 1), (65, 257, 17), (3, 600, 4), (130, 31, 16)])
+def test_densities_at_and_beside_the_sizes_of_blocks(n: int, count: int, d: int) -> None:
+    z, mean, log_variance = normal(n, d, seed=1).float(), normal(count, d, seed=2).float(), normal(count, d, seed=3).float()
+    weights = normal(count, seed=4).float().log_softmax(0)
+    weights[count // 2 + 1 :: 3] = -math.inf
+    for some in (None, weights):
+        exact = log_mixture_broadcast(z.double(), mean.double(), log_variance.double(), None if some is None else some.double())
+        found = log_mixture_density(z, mean, log_variance, some, backend="compiled")
+        assert (found - exact).abs().max() < 1e-6 * exact.abs().max() + 1e-6
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.parametrize(("n", "count", "d"), [(65, 257, 17), (3, 600, 4), (130, 31, 16)])
+@pytest.mark.parametrize("which", [(0,), (1,), (2,), (3,), (0, 1, 2, 3)])
+def test_gradients_of_densities_at_and_beside_the_sizes_of_blocks(n: int, count: int, d: int, which: tuple[int, ...]) -> None:
+    inputs = [normal(n, d, seed=1), normal(count, d, seed=2), normal(count, d, seed=3), normal(count, seed=4).log_softmax(0)]
+    upstream, found = normal(n, seed=5), []
+    for dtype, form in ((torch.float32, "compiled"), (torch.float64, "broadcast")):
+        given = [x.float().to(dtype).requires_grad_(k in which) for k, x in enumerate(inputs)]
+        found.append(torch.autograd.grad(log_mixture_density(*given, backend=form), [given[k] for k in which], upstream.to(dtype)))
+    for a, b in zip(*found, strict=True):
+        assert (a - b).abs().max() < 1e-5 * b.abs().max()
+
+
+@pytest.mark.usefixtures("command")
+def test_what_is_no_number_is_none_in_a_density() -> None:
+    z, mean = normal(6, 3).float(), normal(5, 3, seed=2).float()
+    z[4, 1] = math.nan
+    assert log_mixture_density(z, mean, mean, backend="compiled").isnan().tolist() == [False] * 4 + [True, False]
+    for which in (0, 1):
+        parts = [mean.clone(), mean.clone()]
+        parts[which][2, 2] = math.nan
+        assert log_mixture_density(z, *parts, backend="compiled").isnan().all()
+
+
+@pytest.mark.usefixtures("command")
+def test_shapes_that_do_not_fit_are_refused_before_c_reads_them() -> None:
+    with pytest.raises(ValueError, match=r"points must be \(N, 2\) on a CPU, not \(4, 3\) on cpu"):
+        mmd(torch.zeros(4, 2), torch.zeros(4, 3), 1.0, backend="compiled")
+    with pytest.raises(ValueError, match="4 means need as many variances and weights"):
+        log_mixture_density(torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(4, 3), torch.zeros(5), backend="compiled")
