@@ -66,7 +66,8 @@ def agree(fast: Loss, exact: Loss, *inputs: Tensor, within: float = CONTRACT, lo
     expected = with_gradients(exact, *(x.float().double() for x in inputs))
     for what, (a, b) in enumerate(zip(found, expected, strict=True)):
         assert a.dtype == torch.float32
-        assert error(a, b) < within or (not what and (a - b).abs().max() < lost), f"{'value' if not what else f'gradient {what}'}: {a} is not {b}"
+        near = error(a, b) < within or (not what and (a - b).abs().max() < lost)
+        assert near, f"{'value' if not what else f'gradient {what}'}: {a} is not {b}"
 
 
 KERNELS = [imq, imq7, rbf]

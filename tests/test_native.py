@@ -139,7 +139,9 @@ def test_inputs_that_do_not_lie_row_by_row() -> None:
     p, q = normal(7, 20, seed=1).float().mT[:, ::2], normal(4, 9, seed=2).float()[:, 3:7].mT.repeat(3, 1)[:, :4]
     assert not p.is_contiguous()
     assert mmd(p, q, 4.0, backend="compiled").item() == pytest.approx(mmd_broadcast(p, q, 4.0, imq).item(), rel=1e-4)
-    assert torch.equal(log_mixture_density(q, p, p, backend="compiled"), log_mixture_density(q.clone(), p.clone(), p.clone(), backend="compiled"))
+    assert torch.equal(
+        log_mixture_density(q, p, p, backend="compiled"), log_mixture_density(q.clone(), p.clone(), p.clone(), backend="compiled")
+    )
 
 
 @pytest.mark.usefixtures("command")
