@@ -365,7 +365,8 @@ def test_a_backend_is_chosen_by_device_and_said_otherwise_by_variable_block_or_a
         monkeypatch.setattr(native, "library", lambda built=built: built)
         assert backend_of(CPU) == backend_of(CPU, numbers=backends.FEW + 1) == many
         assert backend_of(CPU, numbers=backends.FEW) == few
-        assert backend_of(CPU, torch.float64) == "tiled"
+        assert backend_of(CPU, torch.float64) == backend_of(CPU, in_c=False) == "tiled"
+        assert backend_of(CPU, numbers=backends.FEW, in_c=False) == "broadcast"
     assert backend_of(torch.device("meta")) == "broadcast"
     assert backend_of(torch.device("cuda"), torch.float64) == "tiled"
     for installed, expected in ((True, "triton"), (False, "tiled")):
