@@ -58,7 +58,7 @@ def mmd(p: Tensor, q: Tensor, C: float, kernel: Kernel = imq, *, backend: str | 
     (N, D), (M, D) -> ().   backend: `metrics.kernels.backends`, None the best one. Only "broadcast", and so any other kernel,
     has a second derivative.
     """
-    name = next((name for name, known in FUSED.items() if kernel is known), None)
+    name = FUSED.get(kernel)
     form = backend_of(p.device, accumulator(p, q), backend) if name else "broadcast"
     if name and form == "compiled":
         return NativeMMD.apply(p, q, C, name)
@@ -76,7 +76,7 @@ def mmd_broadcast(p: Tensor, q: Tensor, C: float, kernel: Kernel) -> Tensor:
     return u_statistic(*(kernel(squared_distances(a, b), C) for a, b in ((p, p), (q, q), (p, q))))
 
 
-FUSED: dict[str, Kernel] = {"imq": imq, "imq7": imq7, "rbf": rbf}
+FUSED: dict[Kernel, str] = {imq: "imq", imq7: "imq7", rbf: "rbf"}
 
 
 def mmd_rbf_median(p: Tensor, q: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ def log_mixture_density(
 ) -> Tensor:
     """log Σ_j w_j N(z; μ_j, diag σ_j²), nats; None is w_j = 1/K. Differentiable once, in all four; any number of samples and components.
 
-    (N, D), (K, D), (K, D), (K,) -> (N,).   Within 1e-5 nats of float64's, however narrow the components.
+    (N, D), (K, D), (K, D), (K,) -> (N,).   In float32 within 1e-4 nats of float64's, however narrow the components.
     backend: `metrics.kernels.backends`, None the best one. "broadcast" holds (N, K, D) numbers.
     """
     form = backend_of(z.device, z.dtype, backend, z.numel() * len(mean))

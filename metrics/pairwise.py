@@ -36,7 +36,7 @@ def mixture_kl_bound(mean: Tensor, log_variance: Tensor, *, backend: str | None 
     An upper bound by Jensen, so it is not 0 at the prior: one N(0, I) has d/2 (1 - log 2).   (M, D), (M, D) -> ()
     backend: `metrics.kernels.backends`, None the best one. Only "broadcast" has a second derivative.
     """
-    form = backend_of(mean.device, accumulator(mean, log_variance), backend, mean.numel() * len(mean))
+    form = backend_of(mean.device, accumulator(mean, log_variance), backend, mean.numel() * len(mean), in_c=False)
     if form == "triton":
         from metrics.kernels.triton_overlaps import TritonBound  # needs what few machines have
 

@@ -66,9 +66,8 @@ def agree(fast: Loss, exact: Loss, *inputs: Tensor, within: float = CONTRACT, lo
     expected = with_gradients(exact, *(x.float().double() for x in inputs))
     for what, (a, b) in enumerate(zip(found, expected, strict=True)):
         assert a.dtype == torch.float32
-        assert error(a, b) < within or (not what and (a - b).abs().max() < lost), (
-            f"{'value' if not what else f'gradient {what}'}: {a} is not {b}"
-        )
+        near = error(a, b) < within or (not what and (a - b).abs().max() < lost)
+        assert near, f"{'value' if not what else f'gradient {what}'}: {a} is not {b}"
 
 
 KERNELS = [imq, imq7, rbf]
@@ -366,7 +365,8 @@ def test_a_backend_is_chosen_by_device_and_said_otherwise_by_variable_block_or_a
         monkeypatch.setattr(native, "library", lambda built=built: built)
         assert backend_of(CPU) == backend_of(CPU, numbers=backends.FEW + 1) == many
         assert backend_of(CPU, numbers=backends.FEW) == few
-        assert backend_of(CPU, torch.float64) == "tiled"
+        assert backend_of(CPU, torch.float64) == backend_of(CPU, in_c=False) == "tiled"
+        assert backend_of(CPU, numbers=backends.FEW, in_c=False) == "broadcast"
     assert backend_of(torch.device("meta")) == "broadcast"
     assert backend_of(torch.device("cuda"), torch.float64) == "tiled"
     for installed, expected in ((True, "triton"), (False, "tiled")):

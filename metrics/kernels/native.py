@@ -54,9 +54,8 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    return "\n".join(
-        [platform.machine(), platform.processor(), *sorted({x for x in lines if x.startswith(("model name", "flags", "Features"))})]
-    )
+    says = {line for line in lines if line.startswith(("model name", "flags", "Features"))}
+    return "\n".join([platform.machine(), platform.processor(), *sorted(says)])
 
 
 def file_name(command: list[str]) -> str:
@@ -90,7 +89,7 @@ def load() -> CDLL:
         if not (cache_folder() / name).exists():
             build(command, cache_folder() / name)
         return CDLL(str(cache_folder() / name))
-    except (PermissionError, FileExistsError, NotADirectoryError, OSError):
+    except OSError:
         with tempfile.TemporaryDirectory(prefix="latentbench-", ignore_cleanup_errors=True) as folder:
             build(command, Path(folder) / name)
             return CDLL(str(Path(folder) / name))
@@ -154,12 +153,7 @@ class NativeMMD(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         """-> (N, D), (M, D)"""
         to_p, to_q = ctx.saved_tensors
-        return to_p if to_p is None else scaled(to_p, upstream), to_q if to_q is None else scaled(to_q, upstream), None, None
-
-
-def scaled(gradient: Tensor, upstream: Tensor) -> Tensor:
-    """In the gradient's own type: a () does not widen it.   (N, D), () -> (N, D)"""
-    return gradient * upstream
+        return to_p if to_p is None else to_p * upstream, to_q if to_q is None else to_q * upstream, None, None
 
 
 def plain_mixture(z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> tuple[list[Tensor | None], list[int]]:
@@ -192,9 +186,8 @@ class NativeLogMixture(torch.autograd.Function):
         inputs, sizes = plain_mixture(*given)
         wanted = ctx.needs_input_grad
         to_z = torch.empty(given[0].shape, dtype=torch.float32) if wanted[0] else None
-        others = (
-            [torch.empty(x.shape, dtype=torch.float32) for x in (given[1], given[1], given[1][:, 0])] if any(wanted[1:]) else [None] * 3
-        )
+        shapes = (given[1].shape, given[1].shape, given[1].shape[:1])
+        others = [torch.empty(shape, dtype=torch.float32) if any(wanted[1:]) else None for shape in shapes]
         g = upstream.float().contiguous()
         call("density_gradients", *inputs, *sizes, top, total, g, to_z, *others)
         gradients = zip((to_z, *others), given, wanted, strict=True)
