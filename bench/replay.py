@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
+from bench.adam import Adam
 from bench.capture import Turns
 from bench.errors import RunError
 from metrics.kernels.outside import Work, listening
@@ -145,8 +146,8 @@ def out_form(func: Any) -> tuple[Any, list[str], set[str]] | None:
 class Replayed:
     """`turns`, replayed wherever that gives its bits; recorded anew when other players move or batches have another shape."""
 
-    def __init__(self, turns: Turns, state: Callable[[], list[Tensor]], noise: torch.Generator, method: object):
-        self.turns, self.state, self.noise, self.method = turns, state, noise, method
+    def __init__(self, turns: Turns, method: Any, players: object, optimizers: Sequence[Adam], noise: torch.Generator):
+        self.turns, self.method, self.players, self.optimizers, self.noise = turns, method, players, optimizers, noise
         self.reason: str | None = None  # why it is not replayed
         self.key: object = None
         self.taken = self.replays = 0
@@ -182,11 +183,11 @@ class Replayed:
     def record(self, batches: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:
         """Take a step and keep its operations, if they can be replayed."""
         self.inputs = [x.clone() for x in batches]
-        recorder, before = Recorder(), python_state(self.method)
+        recorder, before = Recorder(), python_state((self.method, self.players))
         with recorder, listening(recorder.outside):
             self.output = self.turns(self.inputs, moving).detach()
         self.reason = recorder.reason
-        if self.reason is None and python_state(self.method) != before:
+        if self.reason is None and python_state((self.method, self.players)) != before:
             self.reason = "a part of the method counts its steps"
         if self.reason is None:
             self.operations = recorder.operations
@@ -213,6 +214,11 @@ class Replayed:
                     "tensor of its state nor a number it holds; give that part (a regulariser, say) an attribute refitted = True"
                 )
         return terms
+
+    def state(self) -> list[Tensor]:
+        """All that a step may change, but for random streams."""
+        moments = [x for o in self.optimizers for x in (*o.means, *o.squares, *o.steps)]
+        return [*(x for x in self.method.state_dict().values() if isinstance(x, Tensor)), *moments]
 
     def snapshot(self) -> list[Tensor]:
         """Copies of everything that a step changes."""

@@ -158,18 +158,9 @@ class Training:
         self.names: list[str] = []
         self.step, self.curve = 0, list[dict[str, float]]()
         self.eager = self.why_eager(capture)
-        self.run: Turns = self.turns if self.eager else self.recorded()
-
-    def recorded(self) -> Turns:
-        """Steps that are recorded once, as the device can."""
-        if self.noise.device.type == "cuda":
-            return Captured(self.turns, self.noise)
-        return Replayed(self.turns, self.changing, self.noise, (self.method, self.players))
-
-    def changing(self) -> list[Tensor]:
-        """All that a step may change, but for random streams."""
-        moments = [x for o in self.optimizers for x in (*o.means, *o.squares, *o.steps)]
-        return [*(x for x in self.method.state_dict().values() if isinstance(x, Tensor)), *moments]
+        cuda = noise.device.type == "cuda"
+        recorded = Captured(self.turns, noise) if cuda else Replayed(self.turns, method, self.players, self.optimizers, noise)
+        self.run: Turns = self.turns if self.eager else recorded
 
     def why_eager(self, capture: bool) -> str | None:
         """The reason why steps are not recorded; None if they are to be."""
