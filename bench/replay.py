@@ -24,7 +24,7 @@ from metrics.kernels.outside import Work, listening
 
 WARM_UP = 3
 SMALL = 64 * 2**20  # bytes of all results of a step; in larger ones the operations themselves take the time
-READS = {"aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero", "aten::nonzero"}  # whose results decide what Python does next
+READS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}  # of operations whose values decide what Python sees
 SILENT = {"aten::empty", "aten::empty_strided", "aten::empty_like", "aten::new_empty", "aten::new_empty_strided"}
 COPIES = {"aten::_to_copy", "aten::clone"}
 OF_THE_RESULT = {"dtype", "layout", "device", "pin_memory"}  # arguments that say what a result is: it is there already
@@ -66,9 +66,9 @@ class Recorder(TorchDispatchMode):
     def note(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         """One operation; `Unrecordable` if it cannot be replayed."""
         name = func._schema.name
-        if name in READS:
-            raise Unrecordable(f"a value is read on the host ({name})")
         inputs, outputs = (tensors(x) for x in ((args, kwargs), result))
+        if READS & set(func.tags) and (name != "aten::index" or any(x.dtype in (torch.bool, torch.uint8) for x in inputs[1:])):
+            raise Unrecordable(f"a value is read on the host ({name})")
         known = {place(x) for x in inputs}
         fresh = [x for x in outputs if place(x) not in known]
         if func._schema.is_mutable and not fresh:

@@ -93,10 +93,15 @@ def reads(draw: Draw) -> Tensor:
     return draw.z.square().mean() * (2.0 if draw.z.abs().max() > 0.1 else 1.0)
 
 
-def test_a_step_that_reads_a_value_stays_as_it_is() -> None:
-    taken, found, _ = trained(lambda: with_term(reads), True)
-    assert taken.execution == "eager: a value is read on the host (aten::_local_scalar_dense)"
-    assert found == trained(lambda: with_term(reads), False)[1]
+def masks(draw: Draw) -> Tensor:
+    return draw.z[draw.z > 0].square().sum() + draw.z[torch.tensor([0, 2])].sum()
+
+
+@pytest.mark.parametrize(("term", "operation"), [(reads, "_local_scalar_dense"), (masks, "index")])
+def test_a_step_that_reads_a_value_stays_as_it_is(term: Callable[[Draw], Tensor], operation: str) -> None:
+    taken, found, _ = trained(lambda: with_term(term), True)
+    assert taken.execution == f"eager: a value is read on the host (aten::{operation})"
+    assert found == trained(lambda: with_term(term), False)[1]
 
 
 class Counting(Added):
@@ -181,6 +186,7 @@ FORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "other types": lambda x: (x.double() * 2).to(torch.int64).float() + torch.zeros(3, dtype=torch.float64).float(),
     "constants": lambda x: torch.where(x > 0, x, torch.full((), 7.0)) + torch.arange(3),
     "batch norm": lambda x: nn.functional.batch_norm(x, None, None, training=True),
+    "an indexed read": lambda x: x[torch.tensor([2, 0])] + x[1],
     "an indexed write": lambda x: torch.zeros(3, 3).index_put((torch.tensor([0, 1]), torch.tensor([2, 0])), x[0, :2]) + x,
 }
 
