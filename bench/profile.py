@@ -4,7 +4,7 @@ import statistics
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.autograd.profiler import profile  # torch.profiler is the same with a compiler, which takes seconds to import
 
 from bench.batches import Batches, generator
 from bench.context import Context
@@ -32,8 +32,8 @@ def profile_run(prepared: Prepared, context: Context) -> dict[str, Any]:
     with products_in(prepared.plan.precision):
         step_ms = timed(training, batches)
     training = Training(method, prepared.plan, noise, capture=False)  # a recorded step has no phases to be seen
-    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
-    with products_in(prepared.plan.precision), profile(activities=activities, with_flops=True) as profiler:
+    where = "cuda" if device.type == "cuda" else None  # besides the CPU
+    with products_in(prepared.plan.precision), profile(use_device=where, with_flops=True, use_kineto=True) as profiler:
         for _ in range(PROFILED):
             training.take_step(batches)
         Clock(device).wait()

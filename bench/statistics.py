@@ -7,7 +7,7 @@ Several comparisons at once: Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995
 import math
 from collections.abc import Mapping, Sequence
 
-from scipy import stats
+import scipy  # which imports scipy.stats at its first use, for half a second
 
 MIN_SEEDS = 3  # with two, a paired test has one degree of freedom: it calls nearly nothing a difference
 RATE = 0.05  # false discoveries among the differences called real
@@ -27,7 +27,7 @@ def mean_and_interval(values: Sequence[float], level: float = 0.95) -> tuple[flo
     if min(values) == max(values):
         return values[0], 0.0
     deviation = math.hypot(*(value - mean for value in values)) / math.sqrt(n - 1)
-    return mean, float(stats.t.ppf((1 + level) / 2, n - 1)) * deviation / math.sqrt(n)
+    return mean, float(scipy.stats.t.ppf((1 + level) / 2, n - 1)) * deviation / math.sqrt(n)
 
 
 def paired_p(a: Sequence[float], b: Sequence[float]) -> float:
@@ -42,7 +42,7 @@ def paired_p(a: Sequence[float], b: Sequence[float]) -> float:
     negligible = ROUNDING * max(map(abs, (*a, *b)))
     if max(differences) - min(differences) <= negligible:
         return 1.0 if max(map(abs, differences)) <= negligible else 0.0
-    return float(stats.ttest_rel(a, b).pvalue)
+    return float(scipy.stats.ttest_rel(a, b).pvalue)
 
 
 def best_tier(rows: Mapping[str, Mapping[int, float]], better: str | None) -> set[str]:
@@ -66,7 +66,7 @@ def best_tier(rows: Mapping[str, Mapping[int, float]], better: str | None) -> se
     if min(map(len, common.values())) < MIN_SEEDS:
         return set()
     pairs = {row: ([losses[row][s] for s in common[row]], [losses[best][s] for s in common[row]]) for row in others}
-    adjusted = stats.false_discovery_control([paired_p(*pairs[row]) for row in others], method="bh")
+    adjusted = scipy.stats.false_discovery_control([paired_p(*pairs[row]) for row in others], method="bh")
     behind = [math.fsum(pairs[row][0]) > math.fsum(pairs[row][1]) for row in others]
     worse = {row for row, p, more in zip(others, adjusted, behind, strict=True) if more and p <= RATE}
     return set(losses) - worse if worse else set()

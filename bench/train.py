@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
-from bench.adam import Adam
+from metrics.kernels.adam import Adam
 from bench.batches import Batches
 from bench.capture import Captured, Turns
 from bench.precision import autocast, products_in

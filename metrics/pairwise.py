@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from metrics.kernels.backends import backend_of
+from metrics.kernels.native import NativeBound
 from metrics.kernels.overlaps import TiledBound, units
 from metrics.kernels.tiles import accumulator
 
@@ -36,12 +37,14 @@ def mixture_kl_bound(mean: Tensor, log_variance: Tensor, *, backend: str | None 
     An upper bound by Jensen, so it is not 0 at the prior: one N(0, I) has d/2 (1 - log 2).   (M, D), (M, D) -> ()
     backend: `metrics.kernels.backends`, None the best one. Only "broadcast" has a second derivative.
     """
-    form = backend_of(mean.device, accumulator(mean, log_variance), backend, mean.numel() * len(mean), in_c=False)
+    form = backend_of(mean.device, accumulator(mean, log_variance), backend, mean.numel() * len(mean))
     if form == "triton":
         from metrics.kernels.triton_overlaps import TritonBound  # needs what few machines have
 
         return TritonBound.apply(mean, log_variance)
-    of = units(mean, log_variance) if form in ("tiled", "compiled") else None
+    if form == "compiled":
+        return NativeBound.apply(mean, log_variance)
+    of = units(mean, log_variance) if form == "tiled" else None
     if of is not None:
         return TiledBound.apply(mean, log_variance, of)
     return kl_bound_broadcast(mean, log_variance)

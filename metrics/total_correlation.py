@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from metrics.kernels.adam import Adam
 from metrics.latent import Codes
 from metrics.metric import Metric, Unavailable
 from metrics.subset import some
@@ -134,7 +135,7 @@ def discriminated(train: Tensor, test: Tensor, steps: int = STEPS) -> float:
         torch.manual_seed(0)
         dim = train.shape[1]
         net = nn.Sequential(nn.Linear(dim, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 1))
-        adam = torch.optim.Adam(net.parameters(), RATE)
+        adam = Adam(list(net.parameters()), RATE)
         for _ in range(steps):
             joint, other = (train[torch.randint(len(train), (BATCH,), generator=noise)] for _ in range(2))
             logits = net(torch.cat([joint, shuffled(other, noise)])).squeeze(1)

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from zuko.flows import MAF, GeneralCouplingTransform
 from zuko.lazy import LazyComposedTransform, LazyTransform
@@ -63,6 +62,8 @@ class Mixture(Density):
 
     def fit(self, codes: Tensor, noise: torch.Generator) -> None:
         """Expectation maximisation from a k-means start that the generator chooses.   (N, D)"""
+        from sklearn.mixture import GaussianMixture  # a second, for those who fit one
+
         seed = int(torch.randint(2**31, (), generator=noise, device=noise.device))
         em = GaussianMixture(self.components, reg_covar=self.floor, max_iter=EM_STEPS, random_state=seed)
         em.fit(codes.double().cpu().numpy())

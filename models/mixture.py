@@ -16,8 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from torch import Tensor, nn
 
 from models.density import Mixture
@@ -69,6 +67,8 @@ class EM(Fitted):
 
     def fit(self, codes: Tensor, noise: torch.Generator) -> None:
         """(N, D)"""
+        from sklearn.mixture import GaussianMixture  # a second, for those who fit one
+
         em = GaussianMixture(self.components, reg_covar=self.floor, max_iter=EM_STEPS, random_state=seed_from(noise))
         if self.resumes():
             precisions = torch.cholesky_inverse(self.roots.double())
@@ -99,6 +99,8 @@ class Variational(Fitted):
 
     def fit(self, codes: Tensor, noise: torch.Generator) -> None:
         """(N, D)"""
+        from sklearn.mixture import BayesianGaussianMixture
+
         em = BayesianGaussianMixture(
             n_components=self.components,
             weight_concentration_prior_type=self.weights,
@@ -239,6 +241,8 @@ def array(x: Tensor) -> Any:
 @contextmanager
 def unconverged_is_fine() -> Iterator[None]:
     """Between epochs a fit only has to keep up with the codes."""
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield

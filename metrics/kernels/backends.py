@@ -2,7 +2,7 @@
 
 broadcast   the formula itself on (N, M, D) differences: what the others are tested against
 tiled       value and gradient in one pass over tiles, by hand (`torch.autograd.Function`): float64, and a CPU without a C compiler
-compiled    the same in C, built at first use by the machine's compiler (`metrics/kernels/native.py`): MMD and densities, float32 on a CPU
+compiled    the same in C, built at first use by the machine's compiler (`metrics/kernels/native.py`): float32 on a CPU
 triton      forward and backward fused, CUDA
 
 `LATENTBENCH_KERNELS=broadcast` (or another name) chooses for a whole process, `using("compiled")` for a block.
@@ -27,12 +27,11 @@ chosen: ContextVar[str | None] = ContextVar("chosen", default=None)
 
 
 def backend_of(
-    device: torch.device, dtype: torch.dtype = torch.float32, wanted: str | None = None, numbers: float = math.inf, in_c: bool = True
+    device: torch.device, dtype: torch.dtype = torch.float32, wanted: str | None = None, numbers: float = math.inf
 ) -> str:
     """The backend that a kernel runs with there; ValueError for one that does not exist or cannot run.
 
     numbers: how many broadcasting would hold; on a CPU without the kernel in C it is the faster one where they are few.
-    in_c: whether this kernel has a form in C; one that has none is tiled where "compiled" is asked for.
     Triton's kernels are in float32; float64 on CUDA is tiled. Devices without float64 broadcast.
     """
     if torch.compiler.is_compiling():
@@ -44,7 +43,7 @@ def backend_of(
         return "triton" if has_triton() and dtype != torch.float64 else "tiled"
     if device.type != "cpu":
         return "broadcast"
-    if in_c and dtype != torch.float64 and native.library() is not None:
+    if dtype != torch.float64 and native.library() is not None:
         return "compiled"
     return "tiled" if numbers > FEW else "broadcast"
 

@@ -1,8 +1,8 @@
-"""The kernels of `native.c`, built at first use by the machine's C compiler and kept in the user's cache.
+"""The kernels of `c/`, built at first use by the machine's C compiler and kept in the user's cache.
 
 A library's name is a hash of the source, the flags, the compiler and the processor: another of these is another file. It is written
 under a temporary name first, so processes that build at once do not meet. Calls release the GIL. float32 only; the equations are those of
-`metrics/kernels/mmd.py` (arXiv:1711.01558, Algorithm 2) and of `metrics/kernels/log_mixture.py` (arXiv:1705.07120, Eq. 9).
+`mmd.py` (arXiv:1711.01558, Algorithm 2), `log_mixture.py` (arXiv:1705.07120, Eq. 9) and `overlaps.py` (arXiv:1902.06160, Eq. 20-24).
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from torch.autograd.function import once_differentiable
 
 from metrics.kernels.outside import run
 
-SOURCE = Path(__file__).with_name("native.c")
+SOURCES = Path(__file__).with_name("c")
 FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-shared", "-fPIC")
 EXTRAS = (("-march=native", "-fopenmp"), ("-march=native",), ("-fopenmp",), ())  # the first that this compiler takes
 SECONDS = 120  # for one compilation
@@ -31,6 +31,7 @@ FAMILIES = {"imq": 0, "imq7": 1, "rbf": 2}
 ALONE = 2**18  # numbers of pairs below which a second thread costs more than it takes over
 SIGNATURES = {
     "mmd": [c_void_p] * 2 + [c_long] * 3 + [c_double, c_int, c_int] + [c_void_p] * 3,
+    "bound": [c_void_p] * 2 + [c_long] * 2 + [c_int] + [c_void_p] * 3,
     "density": [c_void_p] * 4 + [c_long] * 3 + [c_int] + [c_void_p] * 3,
     "density_gradients": [c_void_p] * 4 + [c_long] * 3 + [c_int] + [c_void_p] * 7,
 }
@@ -61,7 +62,8 @@ def processor() -> str:
 def file_name(command: list[str]) -> str:
     """Of the library that this compiler makes of this source here."""
     version = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True, timeout=SECONDS).stdout
-    parts = [SOURCE.read_text(encoding="utf-8"), repr((command, FLAGS, EXTRAS)), version, processor()]
+    files = sorted(SOURCES.iterdir())
+    parts = [*(f.read_text(encoding="utf-8") for f in files if f.suffix in (".c", ".h")), repr((command, FLAGS, EXTRAS)), version, processor()]
     return f"native-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.so"
 
 
@@ -70,12 +72,12 @@ def build(command: list[str], target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as folder:
         made = Path(folder) / target.name
         for extras in EXTRAS:
-            call = [*command, *FLAGS, *extras, str(SOURCE), "-o", str(made), "-lm"]
-            run = subprocess.run(call, capture_output=True, check=False, timeout=SECONDS)
-            if run.returncode == 0:
+            call = [*command, *FLAGS, *extras, *map(str, sorted(SOURCES.glob("*.c"))), "-o", str(made), "-lm"]
+            done = subprocess.run(call, capture_output=True, check=False, timeout=SECONDS)
+            if done.returncode == 0:
                 os.replace(made, target)
                 return
-    raise subprocess.CalledProcessError(run.returncode, call, stderr=run.stderr)
+    raise subprocess.CalledProcessError(done.returncode, call, stderr=done.stderr)
 
 
 def load() -> CDLL:
@@ -154,6 +156,29 @@ class NativeMMD(torch.autograd.Function):
         """-> (N, D), (M, D)"""
         to_p, to_q = ctx.saved_tensors
         return to_p if to_p is None else to_p * upstream, to_q if to_q is None else to_q * upstream, None, None
+
+
+class NativeBound(torch.autograd.Function):
+    """The gradients are formed with the value; there is no second derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """(M, D), (M, D) -> ()"""
+        m, d = mean.shape
+        if log_variance.shape != mean.shape:
+            raise ValueError(f"{m} means of {d} dimensions need as many variances")
+        inputs, wanted = (plain(mean, d), plain(log_variance, d)), any(ctx.needs_input_grad)
+        gradients = [torch.empty((m, d), dtype=torch.float32) if wanted else None for _ in inputs]
+        value = torch.empty((), dtype=torch.float32)
+        call("bound", *inputs, m, d, threads(m * m * d), value, *gradients)
+        ctx.save_for_backward(*(g if g is None else g.to(x.dtype) for g, x in zip(gradients, (mean, log_variance), strict=True)))
+        return value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """-> (M, D), (M, D)"""
+        return tuple(gradient * upstream for gradient in ctx.saved_tensors)
 
 
 def plain_mixture(z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> tuple[list[Tensor | None], list[int]]:
