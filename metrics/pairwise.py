@@ -44,10 +44,12 @@ def mixture_kl_bound(mean: Tensor, log_variance: Tensor, *, backend: str | None 
         return TritonBound.apply(mean, log_variance)
     if form == "compiled":
         return NativeBound.apply(mean, log_variance)
-    of = units(mean, log_variance) if form == "tiled" else None
-    if of is not None:
-        return TiledBound.apply(mean, log_variance, of)
-    return kl_bound_broadcast(mean, log_variance)
+    if form == "broadcast":
+        return kl_bound_broadcast(mean, log_variance)
+    of = units(mean, log_variance)
+    if of is None:
+        return kl_bound_broadcast(mean.double(), log_variance.double()).to(accumulator(mean, log_variance))
+    return TiledBound.apply(mean, log_variance, of)
 
 
 def kl_bound_broadcast(mean: Tensor, log_variance: Tensor) -> Tensor:

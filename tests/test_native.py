@@ -1,6 +1,7 @@
-"""The library of `metrics/kernels/native.c`: its cache, processes that build at once, machines without a compiler, threads."""
+"""The library of `metrics/kernels/c`: its cache, processes that build at once, machines without a compiler, threads."""
 
 import math
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,13 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 from small_methods import normal
+from torch import Tensor
 
 from metrics.divergences import imq, mmd, mmd_broadcast, rbf
 from metrics.kernels import native
 from metrics.kernels.backends import VARIABLE, using
 from metrics.mixtures import log_mixture_broadcast, log_mixture_density
+from metrics.pairwise import kl_bound_broadcast, mixture_kl_bound
 
 ROOT = Path(__file__).parents[1]
+SOURCES = native.SOURCES
 CHOSEN = "import torch; from metrics.kernels.backends import backend_of; print(backend_of(torch.device('cpu')))"
 
 
@@ -61,11 +65,12 @@ def test_another_source_or_compiler_or_processor_is_another_file(
     names = [native.file_name(command), native.file_name([*command, "-g"])]
     monkeypatch.setattr(native, "processor", lambda: "another")
     names.append(native.file_name(command))
-    changed = tmp_path / "native.c"
-    changed.write_text(native.SOURCE.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    monkeypatch.setattr(native, "SOURCE", changed)
-    names.append(native.file_name(command))
-    assert len(set(names)) == 4
+    for file in sorted(native.SOURCES.iterdir()):
+        monkeypatch.setattr(native, "SOURCES", Path(shutil.copytree(SOURCES, tmp_path / file.stem)))
+        changed = native.SOURCES / file.name
+        changed.write_text(changed.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+        names.append(native.file_name(command))
+    assert len(set(names)) == len(names) == 7
 
 
 @pytest.mark.usefixtures("command")
@@ -107,7 +112,7 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPat
     for count in (1, 2, 3, 2):
         torch.set_num_threads(count)
         with using("compiled"):
-            value, density = mmd(p, q, 38.0), log_mixture_density(z, mean, log_variance)
+            value, density = mmd(p, q, 38.0) + mixture_kl_bound(mean, log_variance), log_mixture_density(z, mean, log_variance)
             with torch.no_grad():
                 alone = log_mixture_density(z, mean, log_variance)
         gradients = torch.autograd.grad(value + density.sum(), (q, mean, log_variance))
@@ -134,11 +139,58 @@ def test_sizes_at_and_beside_those_of_blocks_chunks_and_groups(kernel: object, n
     assert mmd(p, q, 2.0 * d, kernel, backend="compiled").item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-8)
 
 
+def bound_in_c(mean: Tensor, log_variance: Tensor) -> list[Tensor]:
+    """The bound and its gradients times -1.7."""
+    leaves = [x.detach().clone().requires_grad_() for x in (mean, log_variance)]
+    value = mixture_kl_bound(*leaves, backend="compiled")
+    return [value.detach(), *torch.autograd.grad(-1.7 * value, leaves)]
+
+
+def bound_in_float64(mean: Tensor, log_variance: Tensor) -> list[Tensor]:
+    """The same by the formula."""
+    leaves = [x.detach().double().requires_grad_() for x in (mean, log_variance)]
+    value = kl_bound_broadcast(*leaves)
+    return [value.detach(), *torch.autograd.grad(-1.7 * value, leaves)]
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.parametrize(("m", "d"), [(1, 1), (4, 8), (31, 16), (33, 7), (65, 9), (257, 17), (300, 64)])
+@pytest.mark.parametrize("spread", [0.0, 7.0, 15.0, 30.0, 39.9, 41.0, 900.0])
+def test_bounds_at_and_beside_the_sizes_of_blocks_and_of_the_products_that_float32_holds(m: int, d: int, spread: float) -> None:
+    """Variances over a range of e^spread in each dimension: 8, 4, 2, 1 of them make a product, or none does."""
+    log_variance = -0.5 - spread * torch.rand(m, d, generator=torch.Generator().manual_seed(3))
+    log_variance[0], log_variance[-1] = -0.5, -0.5 - spread
+    mean = normal(m, d, seed=1).float() * (0.5 * log_variance).exp() + 3
+    found, expected = bound_in_c(mean, log_variance), bound_in_float64(mean, log_variance)
+    assert found[0].item() == pytest.approx(expected[0].item(), rel=1e-6)
+    for a, b in zip(found[1:], expected[1:], strict=True):
+        assert (a - b).abs().max() <= 1e-5 * b.abs().max()
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.parametrize("low", [-600.0, -87.0, 80.0])
+def test_bounds_of_variances_that_no_float32_holds(low: float) -> None:
+    mean, log_variance = normal(20, 5, seed=1).float() * math.exp(max(low, -80) / 2), low + normal(20, 5, seed=2).float()
+    found, expected = bound_in_c(mean, log_variance), bound_in_float64(mean, log_variance)
+    for a, b in zip(found, expected, strict=True):
+        assert (a - b).abs().max() <= 1e-5 * b.abs().max()
+
+
+@pytest.mark.usefixtures("command")
+def test_what_is_no_number_is_none_in_a_bound() -> None:
+    for which, bad in ((0, math.nan), (1, math.nan), (0, math.inf)):
+        inputs = [normal(40, 3, seed=1).float(), normal(40, 3, seed=2).float()]
+        inputs[which][21, 1] = bad
+        assert not mixture_kl_bound(*inputs, backend="compiled").isfinite()
+        assert not kl_bound_broadcast(*inputs).isfinite()
+
+
 @pytest.mark.usefixtures("command")
 def test_inputs_that_do_not_lie_row_by_row() -> None:
     p, q = normal(7, 20, seed=1).float().mT[:, ::2], normal(4, 9, seed=2).float()[:, 3:7].mT.repeat(3, 1)[:, :4]
     assert not p.is_contiguous()
     assert mmd(p, q, 4.0, backend="compiled").item() == pytest.approx(mmd_broadcast(p, q, 4.0, imq).item(), rel=1e-4)
+    assert torch.equal(mixture_kl_bound(p, -p, backend="compiled"), mixture_kl_bound(p.clone(), (-p).clone(), backend="compiled"))
     assert torch.equal(
         log_mixture_density(q, p, p, backend="compiled"), log_mixture_density(q.clone(), p.clone(), p.clone(), backend="compiled")
     )
@@ -184,5 +236,7 @@ def test_what_is_no_number_is_none_in_a_density() -> None:
 def test_shapes_that_do_not_fit_are_refused_before_c_reads_them() -> None:
     with pytest.raises(ValueError, match=r"points must be \(N, 2\) on a CPU, not \(4, 3\) on cpu"):
         mmd(torch.zeros(4, 2), torch.zeros(4, 3), 1.0, backend="compiled")
+    with pytest.raises(ValueError, match="4 means of 3 dimensions need as many variances"):
+        mixture_kl_bound(torch.zeros(4, 3), torch.zeros(1, 3), backend="compiled")
     with pytest.raises(ValueError, match="4 means need as many variances and weights"):
         log_mixture_density(torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(4, 3), torch.zeros(5), backend="compiled")

@@ -26,9 +26,7 @@ VARIABLE = "LATENTBENCH_KERNELS"
 chosen: ContextVar[str | None] = ContextVar("chosen", default=None)
 
 
-def backend_of(
-    device: torch.device, dtype: torch.dtype = torch.float32, wanted: str | None = None, numbers: float = math.inf
-) -> str:
+def backend_of(device: torch.device, dtype: torch.dtype = torch.float32, wanted: str | None = None, numbers: float = math.inf) -> str:
     """The backend that a kernel runs with there; ValueError for one that does not exist or cannot run.
 
     numbers: how many broadcasting would hold; on a CPU without the kernel in C it is the faster one where they are few.

@@ -62,8 +62,8 @@ def processor() -> str:
 def file_name(command: list[str]) -> str:
     """Of the library that this compiler makes of this source here."""
     version = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True, timeout=SECONDS).stdout
-    files = sorted(SOURCES.iterdir())
-    parts = [*(f.read_text(encoding="utf-8") for f in files if f.suffix in (".c", ".h")), repr((command, FLAGS, EXTRAS)), version, processor()]
+    source = "".join(file.read_text(encoding="utf-8") for file in sorted(SOURCES.glob("*.[ch]")))
+    parts = [source, repr((command, FLAGS, EXTRAS)), version, processor()]
     return f"native-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.so"
 
 
