@@ -15,7 +15,7 @@ from torch import Tensor
 from metrics.kernels.backends import backend_of
 from metrics.kernels.distances import SquaredDistances
 from metrics.kernels.mmd import SCALES, TiledMMD, tiled_mmd
-from metrics.kernels.native import NativeMMD
+from metrics.kernels.native import MEDIAN, NativeMMD
 from metrics.kernels.tiles import accumulator
 
 Kernel = Callable[[Tensor, float], Tensor]  # squared distances, C -> similarities of the same shape
@@ -85,6 +85,8 @@ def mmd_rbf_median(p: Tensor, q: Tensor) -> Tensor:
 
     (N, D), (N, D) -> ()
     """
+    if backend_of(p.device, accumulator(p, q)) == "compiled":
+        return NativeMMD.apply(p, q, 0.0, MEDIAN)
     pp, qq, pq = (SquaredDistances.apply(a, b) for a, b in ((p, p), (q, q), (p, q)))
     s = upper_median(pq) + upper_median(qq)
     return u_statistic(*(torch.exp(-d2 / (2 * s)) for d2 in (pp, qq, pq)))

@@ -12,7 +12,7 @@ import torch
 from small_methods import normal
 from torch import Tensor
 
-from metrics.divergences import imq, mmd, mmd_broadcast, rbf
+from metrics.divergences import imq, mmd, mmd_broadcast, mmd_rbf_median, rbf
 from metrics.kernels import native
 from metrics.kernels.backends import VARIABLE, using
 from metrics.mixtures import log_mixture_broadcast, log_mixture_density
@@ -112,7 +112,8 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPat
     for count in (1, 2, 3, 2):
         torch.set_num_threads(count)
         with using("compiled"):
-            value, density = mmd(p, q, 38.0) + mixture_kl_bound(mean, log_variance), log_mixture_density(z, mean, log_variance)
+            value = mmd(p, q, 38.0) + mixture_kl_bound(mean, log_variance) + mmd_rbf_median(p, q[:133])
+            density = log_mixture_density(z, mean, log_variance)
             with torch.no_grad():
                 alone = log_mixture_density(z, mean, log_variance)
         gradients = torch.autograd.grad(value + density.sum(), (q, mean, log_variance))
@@ -137,6 +138,35 @@ def test_sizes_at_and_beside_those_of_blocks_chunks_and_groups(kernel: object, n
         assert abs(value.item() - expected.item()) < 1e-5 * expected.abs().item() + 1e-8
         assert (gradient + 1.7 * slopes[which]).abs().max() < 1e-5 * 1.7 * slopes[which].abs().max()
     assert mmd(p, q, 2.0 * d, kernel, backend="compiled").item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.parametrize(("n", "d"), [(2, 1), (3, 2), (33, 5), (100, 8), (130, 17)])
+@pytest.mark.parametrize("which", [(), (0,), (1,), (0, 1)])
+def test_the_median_of_the_batch_and_its_gradient(n: int, d: int, which: tuple[int, ...]) -> None:
+    found = []
+    for dtype, form in ((torch.float32, "compiled"), (torch.float64, "broadcast")):
+        inputs = [normal(n, d, seed=1).float(), 1.3 * normal(n, d, seed=2).float() + 0.2]
+        leaves = [x.to(dtype).requires_grad_(k in which) for k, x in enumerate(inputs)]
+        with using(form):
+            value = mmd_rbf_median(*leaves)
+        found.append([value.detach(), *torch.autograd.grad(-1.7 * value, [leaves[k] for k in which])] if which else [value])
+    assert abs(found[0][0] - found[1][0]) < 1e-5 * abs(found[1][0]) + 1e-8
+    for a, b in zip(found[0][1:], found[1][1:], strict=True):
+        assert (a - b).abs().max() < 1e-5 * b.abs().max()
+
+
+@pytest.mark.usefixtures("command")
+def test_the_median_of_distances_that_are_equal_or_no_numbers() -> None:
+    grid = torch.tensor([[0.0], [1.0], [1.0], [2.0], [3.0]])
+    for p, q in ((grid, grid), (grid, grid + 0.5), (grid[:1], grid[1:2]), (grid * 0, grid * 0), (grid, grid * math.nan)):
+        with using("compiled"):
+            found = mmd_rbf_median(p, q)
+        with using("broadcast"):
+            torch.testing.assert_close(found, mmd_rbf_median(p.double(), q.double()).float(), equal_nan=True, atol=1e-6, rtol=1e-6)
+    leaf = grid[:1].clone().requires_grad_()
+    with using("compiled"):
+        assert torch.autograd.grad(mmd_rbf_median(leaf, grid[1:2]), leaf)[0].isnan().all()
 
 
 def bound_in_c(mean: Tensor, log_variance: Tensor) -> list[Tensor]:
@@ -236,6 +266,8 @@ def test_what_is_no_number_is_none_in_a_density() -> None:
 def test_shapes_that_do_not_fit_are_refused_before_c_reads_them() -> None:
     with pytest.raises(ValueError, match=r"points must be \(N, 2\) on a CPU, not \(4, 3\) on cpu"):
         mmd(torch.zeros(4, 2), torch.zeros(4, 3), 1.0, backend="compiled")
+    with using("compiled"), pytest.raises(ValueError, match="as many prior draws as codes are needed, not 4 and 5"):
+        mmd_rbf_median(torch.zeros(4, 3), torch.zeros(5, 3))
     with pytest.raises(ValueError, match="4 means of 3 dimensions need as many variances"):
         mixture_kl_bound(torch.zeros(4, 3), torch.zeros(1, 3), backend="compiled")
     with pytest.raises(ValueError, match="4 means need as many variances and weights"):

@@ -28,9 +28,11 @@ FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-shared"
 EXTRAS = (("-march=native", "-fopenmp"), ("-march=native",), ("-fopenmp",), ())  # the first that this compiler takes
 SECONDS = 120  # for one compilation
 FAMILIES = {"imq": 0, "imq7": 1, "rbf": 2}
+MEDIAN = "rbf_median"  # the batch's own C
 ALONE = 2**18  # numbers of pairs below which a second thread costs more than it takes over
 SIGNATURES = {
     "mmd": [c_void_p] * 2 + [c_long] * 3 + [c_double, c_int, c_int] + [c_void_p] * 3,
+    "mmd_median": [c_void_p] * 2 + [c_long] * 2 + [c_int] + [c_void_p] * 3,
     "bound": [c_void_p] * 2 + [c_long] * 2 + [c_int] + [c_void_p] * 3,
     "density": [c_void_p] * 4 + [c_long] * 3 + [c_int] + [c_void_p] * 3,
     "density_gradients": [c_void_p] * 4 + [c_long] * 3 + [c_int] + [c_void_p] * 7,
@@ -138,15 +140,20 @@ class NativeMMD(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, p: Tensor, q: Tensor, C: float, kernel: str) -> Tensor:
-        """(N, D), (M, D) -> ()"""
+        """C is not read for the kernel MEDIAN.   (N, D), (M, D) -> ()"""
         n, d = p.shape
         a, b, m = plain(p, d), plain(q, d), len(q)
         of_p, of_q, _, _ = ctx.needs_input_grad
         to_p = torch.empty((n, d), dtype=torch.float32) if of_p else None
         to_q = torch.empty((m, d), dtype=torch.float32) if of_q else None
         value = torch.empty((), dtype=torch.float32)
-        sizes = n, m, d, C, FAMILIES[kernel], threads((n + m) * (n + m) * d)
-        call("mmd", a, b, *sizes, value, to_p, to_q)
+        workers = threads((n + m) * (n + m) * d)
+        if kernel == MEDIAN:
+            if n != m:
+                raise ValueError(f"as many prior draws as codes are needed, not {n} and {m}")
+            call("mmd_median", a, b, n, d, workers, value, to_p, to_q)
+        else:
+            call("mmd", a, b, n, m, d, C, FAMILIES[kernel], workers, value, to_p, to_q)
         ctx.save_for_backward(to_p if to_p is None else to_p.to(p.dtype), to_q if to_q is None else to_q.to(q.dtype))
         return value
 
