@@ -169,7 +169,7 @@ def profile(request: Request) -> None:
 
 
 def speed(device: str | None, data_root: Path, out: Path, threads: int, quick: bool) -> None:
-    """Measure training beside its peers; print and keep the page."""
+    """Measure training, evaluation and reading beside others'; print and keep the page."""
     chosen = speed_of.Settings(device or default_device(), threads, data_root, *((2, 1, True) if quick else ()))
     check_writable(Store(out, "speed"))
     page = speed_page.publish(out, speed_of.measure(chosen, lambda text: console.err.print(text, markup=False)))

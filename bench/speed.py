@@ -1,4 +1,4 @@
-"""`latentbench speed`: the harness's training beside pythae's trainer and a bare hand-written loop, and how times grow.
+"""`latentbench speed`: the harness's training beside pythae's trainer and a bare hand-written loop, how times grow, and evaluation.
 
 Same networks, images, batch and Adam. A step without the harness is the bare loop's; forward and backward alone, on one batch that
 lies ready, are what no trainer can do without. Memory is measured in a process for each way.
@@ -22,6 +22,7 @@ from bench.environment import describe, peak_memory_mib, reset_peak_memory, set_
 from bench.errors import UserError
 from bench.registry import catalogue
 from bench.spec import Budget, Optimizer
+from bench.speed_evaluation import QUICK, Sizes, evaluation
 from bench.timing import Timed, chosen, ratio, take_turns
 from bench.train import Plan, Training
 from metrics.divergences import imq, mmd
@@ -241,6 +242,7 @@ def measure(settings: Settings, tell: Callable[[str], None]) -> dict[str, Any]:
             if name in compared[-1]["ways"] and not settings.quick:
                 compared[-1]["ways"][name]["memory_mib"] = memory(number, name, settings)
     tell("growth")
+    grown = growth(images, settings)
     return {
         "environment": describe(device, 1),
         "data": what,
@@ -248,6 +250,7 @@ def measure(settings: Settings, tell: Callable[[str], None]) -> dict[str, Any]:
         "batch": BATCH,
         "skipped": [absent] if (absent := peers.absent()) else [],
         "training": compared,
-        "growth": growth(images, settings),
+        "growth": grown,
+        "evaluation": evaluation(QUICK if settings.quick else Sizes(), device, settings.threads, tell),
         "seconds": time.monotonic() - started,
     }

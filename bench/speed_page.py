@@ -19,7 +19,7 @@ def markdown(result: dict[str, Any]) -> str:
     """The page."""
     machine = result["environment"]
     lines = [
-        "# Speed of training",
+        "# Speed",
         "",
         "Written by `latentbench speed`, never edited. Ways take turns inside one run; medians, and medians of the ratios of each round.",
         "",
@@ -38,8 +38,35 @@ def markdown(result: dict[str, Any]) -> str:
     for title, cases in result["growth"].items():
         rows = [[case["case"], number(case["ms"]), number(case["over_first"])] for case in cases]
         lines += ["", tabulate(rows, [title, "ms", "over the first"], "pipe", disable_numparse=True)]
-    lines += ["", "Reading packed images against decoding files: `nox -s kernels`, `tests/benchmarks/test_reading.py`."]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *evaluation(result["evaluation"])]) + "\n"
+
+
+def evaluation(found: dict[str, Any]) -> list[str]:
+    """The section on evaluation and reading."""
+    versions = ", ".join(f"{name} {which}" for name, which in found["versions"].items())
+    lines = ["", "## Evaluation and reading", "", f"{versions}. Differences are relative, |a - b| / |b|."]
+    for compared in found["comparisons"]:
+        lines += ["", f"### {compared['title']}", "", compared["note"], "", table(compared), "", f"{compared['rounds']} rounds."]
+    return lines
+
+
+def table(compared: dict[str, Any]) -> str:
+    """A comparison's rows; without differences where no values were compared."""
+    reference, ways = compared["reference"], compared["ways"]
+    rate, apart = compared["images"] is not None, any(way["difference"] is not None for way in ways.values())
+    headers = ["way", "images/s", f"times {reference}'s"] if rate else ["way", "seconds", f"{reference} is so many times as fast"]
+    headers += [f"difference from {reference}"] * apart + ["waited for a CPU"]
+    measure = "images_per_second" if rate else "seconds"
+    rows = [
+        [name, rounded(way[measure]), rounded(way["times"]), *[number(way["difference"], 2)] * apart, percent(way["waited"])]
+        for name, way in ways.items()
+    ]
+    return tabulate(rows, headers, "pipe", disable_numparse=True)
+
+
+def rounded(value: float) -> str:
+    """Three digits, or all of a large number."""
+    return f"{value:,.0f}" if value >= 100 else number(value)
 
 
 def cells(name: str, way: dict[str, Any]) -> list[str]:

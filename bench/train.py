@@ -159,8 +159,9 @@ class Training:
         self.step, self.curve = 0, list[dict[str, float]]()
         self.eager = self.why_eager(capture)
         cuda = noise.device.type == "cuda"
-        recorded = Captured(self.turns, noise) if cuda else Replayed(self.turns, method, self.players, self.optimizers, noise)
-        self.run: Turns = self.turns if self.eager else recorded
+        self.run: Turns = self.turns
+        if self.eager is None:
+            self.run = Captured(self.turns, noise) if cuda else Replayed(self.turns, method, self.players, self.optimizers, noise)
 
     def why_eager(self, capture: bool) -> str | None:
         """The reason why steps are not recorded; None if they are to be."""

@@ -42,13 +42,16 @@ class Gaussian(NamedTuple):
         if self.rows is not None:
             return self.rows.T
         assert self.covariance is not None
-        return root(self.covariance)
+        return root(self.covariance)[0]
 
 
-def root(C: Tensor) -> Tensor:
-    """A factor L of a covariance, L Lᵀ = C: Cholesky's, or where C is singular the symmetric one.   (D, D) -> (D, D)"""
+def root(C: Tensor) -> tuple[Tensor, bool]:
+    """A factor L of a covariance, L Lᵀ = C, and whether it is triangular: Cholesky's, or the symmetric one where C is singular.
+
+    (D, D) -> (D, D)
+    """
     L, failed = torch.linalg.cholesky_ex(C)
-    return symmetric_root(C) if failed else L
+    return (symmetric_root(C), False) if failed else (L, True)
 
 
 def symmetric_root(C: Tensor) -> Tensor:
@@ -73,12 +76,8 @@ def lower_congruence(L: Tensor, C: Tensor) -> Tensor:
 
 def frechet_distance(m1: Tensor, C1: Tensor, m2: Tensor, C2: Tensor) -> Tensor:
     """Fréchet distance of N(m1, C1) and N(m2, C2), in float64.   (D,), (D, D), (D,), (D, D) -> ()"""
-    L, failed = torch.linalg.cholesky_ex(C1)
-    if failed:
-        S = symmetric_root(C1)
-        product = S @ C2 @ S
-    else:
-        product = lower_congruence(L, C2)
+    L, triangular = root(C1)
+    product = lower_congruence(L, C2) if triangular else L.T @ C2 @ L
     cross = torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()
     return (m1 - m2).square().sum() + C1.trace() + C2.trace() - 2 * cross
 

@@ -1,4 +1,4 @@
-"""Files of weights that are made here: random ones in torch-fidelity's own format, and of models of timm."""
+"""Files of random weights of models of timm, and images of noise."""
 
 import hashlib
 from pathlib import Path
@@ -7,36 +7,7 @@ import safetensors.torch
 import timm
 import torch
 from small_methods import noise
-from torch import Tensor, nn
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-from metrics.features import inception
-
-
-class Blank(FeatureExtractorInceptionV3):
-    """torch-fidelity's graph with the values it is built with, for it insists on a file and would read it."""
-
-    def load_state_dict(self, state_dict: dict[str, Tensor], *_: object, **__: object) -> None:
-        """The state stays."""
-
-
-def random_inception(folder: Path, seed: int = 0) -> str:
-    """Random weights under the name of the real ones and in their format; -> sha256 of the file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / inception.FILE
-    torch.save({}, path)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        graph = Blank("blank", ["2048"], feature_extractor_weights_path=str(path))
-    for module in graph.modules():
-        if isinstance(module, nn.Conv2d):  # or activations would shrink from layer to layer
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=noise(seed))
-        if isinstance(module, nn.BatchNorm2d):  # as training leaves them
-            for tensor, low, high in ((module.weight, 0.7, 1.4), (module.bias, -0.3, 0.3), (module.running_mean, -0.3, 0.3)):
-                nn.init.uniform_(tensor, low, high, generator=noise(seed))
-            nn.init.uniform_(module.running_var, 0.5, 1.5, generator=noise(seed + 1))
-    torch.save(graph.state_dict(), path)
-    return sha256(path)
+from torch import Tensor
 
 
 def random_backbone(folder: Path, model: str, seed: int = 0) -> str:

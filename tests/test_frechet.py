@@ -9,7 +9,7 @@ import torch
 from small_methods import normal, uniform
 from torch import Tensor
 
-from metrics.frechet import METRICS, fit, frechet_distance, frechet_of_features, lower_congruence, moments, moments_of, pixel_features
+from metrics.frechet import METRICS, fit, frechet_distance, frechet_of_features, lower_congruence, moments, moments_of, pixel_features, root
 
 
 def gaussian(dim: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -21,8 +21,8 @@ def gaussian(dim: int, seed: int) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_it_is_the_formula_with_scipys_square_root(dim: int, seed: int) -> None:
     (m1, C1), (m2, C2) = gaussian(dim, seed), gaussian(dim, seed + 10)
-    root = scipy.linalg.sqrtm((C1 @ C2).numpy())
-    formula = ((m1 - m2).numpy() ** 2).sum() + np.trace(C1.numpy() + C2.numpy() - 2 * np.real(root))
+    product_root = scipy.linalg.sqrtm((C1 @ C2).numpy())
+    formula = ((m1 - m2).numpy() ** 2).sum() + np.trace(C1.numpy() + C2.numpy() - 2 * np.real(product_root))
     assert frechet_distance(m1, C1, m2, C2).item() == pytest.approx(float(formula), rel=1e-9)
     assert frechet_distance(m2, C2, m1, C1).item() == pytest.approx(float(formula), rel=1e-9)
 
@@ -39,6 +39,16 @@ def test_nothing_is_between_a_gaussian_and_itself_and_singular_ones_are_finite()
     assert frechet_distance(m, C, m, C).item() == pytest.approx(0, abs=1e-10)
     zero, flat = torch.zeros(2).double(), torch.tensor([1.0, 0.0]).double().diag()
     assert frechet_distance(zero, flat, zero, 4 * flat).item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("singular", [False, True])
+def test_a_root_is_triangular_unless_its_covariance_is_singular_and_says_so(singular: bool) -> None:
+    rows = normal(20, 5, seed=1)
+    rows[:, 3] *= not singular
+    C = rows.T @ rows
+    factor, triangular = root(C)
+    assert triangular == (not singular) == torch.equal(factor, factor.tril())
+    torch.testing.assert_close(factor @ factor.T, C)
 
 
 @pytest.mark.parametrize("panel", [1, 3, 4, 256])
@@ -107,8 +117,8 @@ def test_each_metric_compares_its_view_with_the_test_images() -> None:
 @pytest.mark.parametrize(("n", "m"), [(6, 40), (40, 6), (6, 7), (8, 8), (9, 8)])
 def test_few_rows_give_the_distance_of_their_singular_covariances(n: int, m: int) -> None:
     a, b = normal(n, 8, seed=1), 2 * normal(m, 8, seed=2) + 1
-    root = scipy.linalg.sqrtm(np.cov(a.T) @ np.cov(b.T))
-    formula = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(np.cov(a.T) + np.cov(b.T) - 2 * np.real(root))
+    product_root = scipy.linalg.sqrtm(np.cov(a.T) @ np.cov(b.T))
+    formula = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(np.cov(a.T) + np.cov(b.T) - 2 * np.real(product_root))
     assert frechet_of_features(a, b).item() == pytest.approx(float(formula), rel=1e-6)  # sqrtm's own error on singular products
     by_moments = frechet_distance(*moments(a), *moments(b)).item()
     assert frechet_of_features(a, b).item() == pytest.approx(by_moments, rel=1e-6)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torch_fidelity
-from small_features import bytes_of, random_inception
+from small_features import bytes_of
 from small_methods import normal
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -16,6 +16,7 @@ from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
+from bench.speed_evaluation import random_inception
 from metrics.features import inception as module
 from metrics.features import network
 from metrics.features.inception import SHA256, inception

@@ -44,7 +44,16 @@ ROWS: dict[str, tuple[str, ...]] = {
         "bench.trained",
         "bench.verification",
     ),
-    "measurements": ("bench.timing", "bench.peers", "bench.speed", "bench.speed_page", "bench.gpu_check", "bench.gpu_page"),
+    "measurements": (
+        "bench.timing",
+        "bench.peers",
+        "bench.speed",
+        "bench.speed_evaluation",
+        "bench.speed_reading",
+        "bench.speed_page",
+        "bench.gpu_check",
+        "bench.gpu_page",
+    ),
     "tables": (
         "bench.leaderboard",
         "bench.markdown",

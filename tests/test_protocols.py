@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_features import random_backbone, random_inception
+from small_features import random_backbone
 from small_methods import build
 from test_leaderboard import SUITE, record
 
@@ -16,6 +16,7 @@ from bench.datasets import digits
 from bench.evaluate import Evaluation, baselines_of, evaluate
 from bench.features import FeatureNetworks
 from bench.leaderboard import render
+from bench.speed_evaluation import random_inception
 from metrics.features import inception
 from metrics.features.classifier import Classifier, classifier, dump
 from metrics.features.scores import Family

@@ -78,6 +78,9 @@ def test_the_command_writes_a_page_and_a_file(tmp_path: Path) -> None:
     assert compared["ways"]["latentbench"]["images_per_second"] == pytest.approx(1e5 / compared["ways"]["latentbench"]["ms"])
     assert (peers.absent() is None) == ("pythae" in compared["ways"]) == (not said["skipped"])
     assert len(said["growth"]) == 5
+    assert [compared["reference"] for compared in said["evaluation"]["comparisons"]] == ["latentbench", "torch-fidelity", "DataLoader"]
+    assert all(len(compared["ways"]) >= 2 for compared in said["evaluation"]["comparisons"])
+    assert "evaluation: reading images" in result.err
     assert page in result.out
     assert page == speed_page.markdown(said)
 
@@ -85,6 +88,7 @@ def test_the_command_writes_a_page_and_a_file(tmp_path: Path) -> None:
 def test_a_missing_peer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "find_spec", lambda name: None if name == "pythae" else find_spec(name))
     assert peers.absent() == "pythae is not installed; it comes with the extra `peers`"
+    monkeypatch.setattr(speed, "evaluation", lambda *_: {"versions": {}, "comparisons": [], "seconds": 0.0})
     settings = speed.Settings("cpu", 1, tmp_path, rounds=1, slow_rounds=1, quick=True)
     result = speed.measure(settings, lambda text: None)
     assert "Not compared: pythae is not installed" in speed_page.markdown(result)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from bench.batches import Batches, derive, generator
 from bench.spec import Budget, Optimizer
-from bench.train import BLOCK, Clock, Plan, train
+from bench.train import BLOCK, Clock, Plan, Training, train
 from models.method import AutoEncoder, Draw, Prior, Recipe
 from models.vae import ae, vae_bernoulli
 from models.vcae import vcae
@@ -50,6 +51,20 @@ def test_a_budget_is_an_exact_number_of_steps(budget: Budget, steps: int) -> Non
     assert (outcome.status, outcome.step, outcome.error) == ("done", steps, None)
     assert {step.item() for step in taken.optimizers[0].steps} == {steps}  # Adam's own count
     assert [row["step"] for row in outcome.curve] == [*range(BLOCK, steps, BLOCK), steps]
+
+
+@pytest.mark.parametrize(("device", "kind"), [("cpu", "Replayed"), ("cuda", "Captured")])
+@pytest.mark.parametrize("capture", [False, True])
+def test_what_records_steps_is_made_only_where_they_are_recorded(
+    device: str, kind: str, capture: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = list[str]()
+    for name in ("Replayed", "Captured"):
+        monkeypatch.setattr(f"bench.train.{name}", lambda *_, name=name: made.append(name))
+    method, stream = build(lambda: ae(DIM)), SimpleNamespace(device=torch.device(device))  # no CUDA is needed to be told so
+    taken = Training(method, Plan(Budget(steps=1), Optimizer(), 1, 1), stream, capture=capture)
+    assert made == [kind] * capture
+    assert (taken.run == taken.turns) == (not capture)
 
 
 def test_a_budget_in_seconds_ends_when_they_are_spent() -> None:
