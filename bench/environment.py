@@ -77,7 +77,7 @@ def processor() -> str:
 def code_hash(plugins: tuple[str, ...]) -> str:
     """Hash of every source file that can change a number."""
     digest = hashlib.sha256()
-    files = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.[cp]*")) if path.suffix in (".c", ".py")]
+    files = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*")) if path.suffix in (".c", ".h", ".py")]
     for path in [*files, *(Path(plugin) for plugin in plugins)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
+from bench.adam import Adam
 from bench.capture import Turns
 from bench.errors import RunError
-from metrics.kernels.adam import Adam
 from metrics.kernels.outside import Work, listening
 
 WARM_UP = 3

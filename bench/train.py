@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
+from bench.adam import Adam
 from bench.batches import Batches
 from bench.capture import Captured, Turns
 from bench.precision import autocast, products_in
 from bench.replay import Replayed
 from bench.spec import Budget, Optimizer, Precision
-from metrics.kernels.adam import Adam
 
 BLOCK = 50  # steps between two looks at the losses
 Moment = Literal["training_begins", "epoch_ended", "training_ended"]

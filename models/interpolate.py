@@ -12,7 +12,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from metrics.kernels.adam import Adam
 from models.method import AutoEncoder
 from models.nested import NestedPrior
 
@@ -51,7 +50,7 @@ def shortest_likely_path(
         raise ValueError(f"points must be at least 1, not {points}")
     path = straight_path(start.detach(), end.detach(), points)
     inner = path[1:-1].clone().requires_grad_()
-    optimizer = Adam([inner], lr, (0.9, 0.95))
+    optimizer = torch.optim.Adam([inner], lr=lr, betas=(0.9, 0.95))
     for _ in range(iterations):
         loss = path_loss(torch.cat([path[:1], inner, path[-1:]]), log_prob, length=length, evenness=evenness)
         (inner.grad,) = torch.autograd.grad(loss, [inner])

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metrics.kernels.adam import Adam
 from models.method import AutoEncoder
 
 POOL = 20  # batches; each step takes its images at random from so many
@@ -39,14 +38,14 @@ class MomentPretraining:
         """Trains the encoder."""
         prior, images = method.prior, some(POOL * self.batch)
         assert prior is not None
-        optimizer = Adam(list(method.encoder.parameters()), self.lr)
+        optimizer = torch.optim.Adam(method.encoder.parameters(), lr=self.lr)
         for _ in range(self.steps):
             index = torch.randperm(len(images), generator=noise, device=noise.device)[: self.batch]
             z = method.draw(images[index], noise).z
             loss = moment_mismatch(z, prior.sample(len(z), noise))
             if loss < self.tolerance:
                 return
-            optimizer.zero_grad()
+            optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
 

@@ -8,7 +8,7 @@ import torch
 from small_methods import noise
 from torch import nn
 
-from metrics.kernels.adam import Adam
+from bench.adam import Adam
 
 BETAS = (0.8, 0.95)
 

@@ -55,7 +55,7 @@ def boards(out: Path) -> dict[str, bytes]:
         ("networks", ["mlp", "small_conv"]),
         ("datasets", ["digits", "1,437", "mnist", "60,000", "CC BY-SA 3.0"]),
         ("metrics", ["rec_sse_test", "↓", "frechet_pixels_pz"]),
-        ("suites", ["digits", "mnist-cpu", "about 4 minutes"]),
+        ("suites", ["digits", "mnist-cpu", "about 2 minutes"]),
     ],
 )
 def test_what_a_suite_may_name_is_listed(what: str, some: list[str]) -> None:

@@ -20,6 +20,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "registry": ("bench.registry",),
     "machine": ("bench.environment",),
     "loop": (
+        "bench.adam",
         "bench.capture",
         "bench.replay",
         "bench.precision",

@@ -12,7 +12,7 @@ import torch
 from harness import Started, cli, files, outcome, records, suite
 from safetensors.torch import load_file
 
-from bench import suite_file
+from bench import environment, suite_file
 from bench.datasets import digits
 from bench.environment import code_hash, peak_memory_mib, reset_peak_memory
 from bench.errors import UserError
@@ -207,3 +207,14 @@ def test_a_peak_is_the_run_s_own_not_what_earlier_ones_freed() -> None:
     assert after is not None
     assert after < before - 300
     assert len(crumbs) == 400
+
+
+def test_the_hash_of_the_code_is_of_python_and_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "metrics" / "kernels").mkdir(parents=True)
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    hashes = [code_hash(())]
+    for name in ("a.py", "kernels/b.c", "kernels/c.h", "kernels/d.txt"):
+        (tmp_path / "metrics" / name).write_text("x")
+        hashes.append(code_hash(()))
+    assert hashes[-1] == hashes[-2]
+    assert len(set(hashes)) == 4

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
 
 class Adam:
-    """The optimiser of some parameters. Its rate lies in a tensor, so that a recorded training step reads what is set before each step."""
+    """One player's optimiser. Its rate is set before each step and lies in a tensor, so that a recorded step reads it."""
 
-    def __init__(self, parameters: Sequence[Tensor], lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8):
+    def __init__(self, parameters: Sequence[nn.Parameter], lr: float, betas: tuple[float, float], eps: float = 1e-8):
         self.parameters, self.lr, self.betas, self.eps = tuple(parameters), lr, betas, eps
         self.means = [torch.zeros_like(p, memory_format=torch.preserve_format) for p in self.parameters]  # m
         self.squares = [torch.zeros_like(p, memory_format=torch.preserve_format) for p in self.parameters]  # v
