@@ -133,9 +133,22 @@ class Adam:
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Move the parameters."""
-        state = self.parameters, list(gradients), self.means, self.squares, [], self.steps
-        values = {"beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0, "eps": 1e-8}
-        adam(*state, foreach=False, amsgrad=False, maximize=False, lr=self.rate, **values)
+        adam(
+            self.parameters,
+            list(gradients),
+            self.means,
+            self.squares,
+            [],
+            self.steps,
+            foreach=False,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
 
 
 def discriminated(train: Tensor, test: Tensor, steps: int = STEPS) -> float:
