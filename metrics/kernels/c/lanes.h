@@ -34,6 +34,7 @@ static int thread(void) { return 0; }
 #endif
 #define ROWS 4
 #define BLOCK (2 * W)
+#define GROUP 16 /* rows that one thread takes at a time, of pairs whose rows have gradients */
 #define CHUNK 256 /* columns whose slopes or logarithms wait in the first or second cache */
 #define INLINE static inline __attribute__((always_inline))
 #define APART static __attribute__((noinline)) /* a loop that needs all registers, for what stands around it would take some */
@@ -117,11 +118,12 @@ INLINE vec logarithm(vec x) {
     return y + masked((vec){0} + 0.69314718056f, above);
 }
 
-/* (N, D) as blocks of (D, BLOCK), `stride` numbers from one dimension to the next; the points that the last block lacks are 0. */
-static void pack(const float *x, long n, long d, long stride, float *out) {
+/* (N, D), whose rows begin `pitch` numbers apart, as blocks of (D, BLOCK), `stride` numbers from one dimension to the next; the points
+   that the last block lacks are 0. */
+static void pack(const float *x, long n, long d, long pitch, long stride, float *out) {
     for (long j = 0; j < n; j += BLOCK, out += d * stride)
         for (long c = 0; c < BLOCK; c++)
-            for (long k = 0; k < d; k++) out[k * stride + c] = j + c < n ? x[(j + c) * d + k] : 0;
+            for (long k = 0; k < d; k++) out[k * stride + c] = j + c < n ? x[(j + c) * pitch + k] : 0;
 }
 
 /* (N, D) with N padded to ROWS and D to W, by 0. */

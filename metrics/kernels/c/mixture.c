@@ -23,8 +23,8 @@ static int mixture(Mixture *s, const float *mean, const float *log_variance, con
     for (long j = 0; j < padded; j += BLOCK) {
         float *block = s->blocks + j * d * 2;
         long live = count - j < BLOCK ? count - j : BLOCK;
-        pack(mean + j * d, live, d, BLOCK * 2, block);
-        pack(log_variance + j * d, live, d, BLOCK * 2, block + BLOCK);
+        pack(mean + j * d, live, d, d, BLOCK * 2, block);
+        pack(log_variance + j * d, live, d, d, BLOCK * 2, block + BLOCK);
         for (long c = 0; c < live; c++) {
             double total = log_weights ? log_weights[j + c] : -log(count);
             for (long k = 0; k < d; k++) {

@@ -3,8 +3,6 @@
 
 #include "lanes.h"
 
-#define GROUP 16 /* rows that one thread takes at a time */
-
 typedef struct {
     long n, d, width;
     float *rows, *blocks; /* (up(n, ROWS), width), (n / BLOCK, d, BLOCK) */
@@ -14,7 +12,7 @@ static int points(Points *s, const float *x, long n, long d) {
     *s = (Points){n, d, up(d, W), get(sizeof(float) * up(n, ROWS) * up(d, W)), get(sizeof(float) * up(n, BLOCK) * d)};
     if (!s->rows || !s->blocks) return 1;
     pad(x, n, d, s->rows);
-    pack(x, n, d, BLOCK, s->blocks);
+    pack(x, n, d, d, BLOCK, s->blocks);
     return 0;
 }
 

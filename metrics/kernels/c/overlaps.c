@@ -4,7 +4,6 @@
 
 #include "lanes.h"
 
-#define GROUP 16 /* posteriors that one thread takes at a time */
 #define FACTORS 8
 #define AT_ONCE 4 /* dimensions whose gradients are summed in registers, of two posteriors */
 #define SPREAD 40.0 /* nats between the variances of a dimension, */
@@ -54,13 +53,7 @@ static int posteriors(Posteriors *s, const float *mean, const float *log_varianc
             bits += live ? (log_variance[i * d + k] + s->shift[k]) / M_LN2 + 1 : 0;
         }
     s->middle = lrint(bits / m);
-    for (long j = 0; j < m && s->factors; j += BLOCK)
-        for (long c = 0; c < BLOCK; c++)
-            for (long k = 0; k < width; k++) {
-                float *at = s->blocks + j * stride + k * 2 * BLOCK + c;
-                at[0] = j + c < m ? s->rows[(j + c) * stride + k] : 0;
-                at[BLOCK] = j + c < m ? s->rows[(j + c) * stride + width + k] : 0.5;
-            }
+    for (int part = 0; part < 2 && s->factors; part++) pack(s->rows + part * width, m, width, stride, 2 * BLOCK, s->blocks + part * BLOCK);
     return 0;
 }
 
