@@ -8,6 +8,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from bench.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("bench", "models", "metrics")
-atexit.register(gc.unfreeze)  # libraries count what they are left with
 
 
 def set_up(device: str, threads: int) -> torch.device:
@@ -30,8 +30,15 @@ def set_up(device: str, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
-    gc.freeze()  # what is imported by now is no garbage: looking through it again takes a tenth of a second each time
+    keep_imported()
     return torch.device(device)
+
+
+@cache
+def keep_imported() -> None:
+    """What is imported by now is no garbage: the collector would look through it for a tenth of a second each time."""
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # libraries count what they are left with
 
 
 def default_device() -> str:
