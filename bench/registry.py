@@ -95,7 +95,7 @@ def load_plugin(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look for the names in their annotations
     try:
-        spec.loader.exec_module(module)
+        exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))  # never the bytecode of an edit before
     except (Exception, SystemExit) as error:  # whatever a user's file raises is the user's to mend
         raise UserError(f"plugin {path}: {in_a_line(error)}") from error
     if not any(getattr(module, kind, None) for kind in LISTS):

@@ -17,6 +17,7 @@ import pytest
 from harness import ROWS, Started, cli, files, leftovers, outcome, records, suite
 from small_mnist import NAMES, contents, idx
 
+from bench.registry import load_plugin
 from bench.store import Store
 
 BROKEN = """
@@ -180,6 +181,17 @@ def test_a_suite_file_that_is_none_is_refused(tmp_path: Path, name: str, text: s
     result = cli("run", "-s", path, "-o", tmp_path / "out")
     assert result.code == 2
     assert result.line().startswith(f"{path}: {says}")
+
+
+def test_a_plugin_is_what_its_file_says_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's bytecode would be that of another text of the same length in the same second."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    plugin, found = tmp_path / "plugin.py", []
+    for version in "12":
+        plugin.write_text(f"METHODS = [{version}]\n", encoding="utf-8")
+        os.utime(plugin, (1e9, 1e9))
+        found += load_plugin(plugin).METHODS
+    assert found == [1, 2]
 
 
 @pytest.mark.parametrize(
