@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from metrics.features.network import Network, colour, compiled, folded, verified
+from metrics.features.winograd import with_fewer_products
 
 NAME = "inception-tf"
 FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -25,6 +26,8 @@ def inception(weights: Path | None, device: torch.device | str = "cpu", expected
 
     net = FeatureExtractorInceptionV3(NAME, [layer], feature_extractor_weights_path=str(path))
     folded(net).to(device)
+    if torch.device(device).type == "cpu":
+        with_fewer_products(net)
 
     def rows(images: Tensor) -> Tensor:
         return net(colour(images).contiguous())[0]

@@ -36,6 +36,7 @@ SIGNATURES = {
     "bound": [c_void_p] * 2 + [c_long] * 2 + [c_int] + [c_void_p] * 3,
     "density": [c_void_p] * 4 + [c_long] * 3 + [c_int] + [c_void_p] * 3,
     "density_gradients": [c_void_p] * 4 + [c_long] * 3 + [c_int] + [c_void_p] * 7,
+    "winograd": [c_void_p] * 3 + [c_long] * 7 + [c_int, c_void_p],
 }
 
 
