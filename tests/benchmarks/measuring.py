@@ -19,7 +19,10 @@ SLOW = 3.0  # seconds: beside such a step what a first call costs is nothing, an
 
 
 def milliseconds(step: Step, device: torch.device, repeats: int = 1) -> float:
-    """Of one step, the mean of so many in a row."""
+    """Of one step: the median of so many in a row, for now and then something outside stops a CPU for as long as 20 short steps take.
+
+    On CUDA, where a queue is timed, the mean.
+    """
     if device.type == "cuda":
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
@@ -28,10 +31,12 @@ def milliseconds(step: Step, device: torch.device, repeats: int = 1) -> float:
         end.record()
         end.synchronize()
         return start.elapsed_time(end) / repeats
-    before = time.perf_counter()
+    times = list[float]()
     for _ in range(repeats):
+        before = time.perf_counter()
         step()
-    return 1000 * (time.perf_counter() - before) / repeats
+        times.append(1000 * (time.perf_counter() - before))
+    return statistics.median(times)
 
 
 def side_by_side(steps: dict[str, Step], device: torch.device, seconds: float, most: int = 15) -> dict[str, list[float]]:
