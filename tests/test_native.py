@@ -272,3 +272,35 @@ def test_shapes_that_do_not_fit_are_refused_before_c_reads_them() -> None:
         mixture_kl_bound(torch.zeros(4, 3), torch.zeros(1, 3), backend="compiled")
     with pytest.raises(ValueError, match="4 means need as many variances and weights"):
         log_mixture_density(torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(4, 3), torch.zeros(5), backend="compiled")
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.parametrize("d", [11, 12, 13, 24, 40])
+@pytest.mark.parametrize("what", ["near last", "near first", "heavy and far", "wide", "alone in its group", "many that add up"])
+def test_components_that_are_left_after_some_dimensions_are_those_that_do_not_count(d: int, what: str) -> None:
+    """Those far from all four samples of a group; not those that are near one of them, or weigh enough to count from afar."""
+    n, count = 9, 300
+    z, mean = normal(n, d, seed=1).float(), 3 * normal(count, d, seed=2).float()
+    log_variance, log_weights = torch.full((count, d), -2.0), torch.full((count,), -math.log(count))
+    if what == "near last":
+        mean[-1] = z[5]
+    if what == "near first":
+        mean[0], mean[40] = z[5] + 0.01, z[5]
+    if what == "heavy and far":
+        mean[280], log_weights[280] = z[5] + 3, 110.0 * d
+        mean[8] = z[5]
+    if what == "wide":
+        log_variance[150] = 3.0
+    if what == "alone in its group":
+        mean[: n - 1], mean[-1] = z[: n - 1], z[-1]
+    if what == "many that add up":
+        z, mean[0], mean[256:] = 0.01 * z, 0, torch.eye(d)[0] / 2
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        leaves = [x.to(dtype).requires_grad_() for x in (z, mean, log_variance, log_weights)]
+        with using("compiled" if dtype is torch.float32 else "broadcast"):
+            density = log_mixture_density(*leaves)
+        found.append([density.detach(), *torch.autograd.grad(density.sum(), leaves)])
+    assert torch.allclose(found[0][0].double(), found[1][0], rtol=1e-5, atol=1e-4)
+    for a, b in zip(found[0][1:], found[1][1:], strict=True):
+        assert (a - b).abs().max() < 1e-4 * b.abs().max() + 1e-15

@@ -47,7 +47,6 @@ INLINE vec load(const float *x) { return *(const vec *)x; }
 INLINE vec load_any(const float *x) { vec v; memcpy(&v, x, sizeof v); return v; } /* from an address that is no multiple of a vector's size */
 INLINE void store(float *x, vec v) { *(vec *)x = v; }
 INLINE vec masked(vec v, lanes mask) { return (vec)((lanes)v & mask); }
-INLINE vec larger(vec a, vec b) { lanes above = a > b; return (vec)(((lanes)a & above) | ((lanes)b & ~above)); }
 
 #if defined(__AVX512F__)
 /* Load once: the compiler would rather read memory again in every instruction that can. */
@@ -62,10 +61,18 @@ INLINE vec plus(vec a, vec v, const float *x) {
     __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(a) : "v"(v), "m"(*x));
     return a;
 }
+INLINE vec larger(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE int below(vec v, float limit) { return _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(limit), _CMP_LT_OQ) == 0xffff; } /* all of it */
 #else
 #define KEEP(v) (void)(v)
 INLINE vec minus(vec v, const float *x) { return v - *x; }
 INLINE vec plus(vec a, vec v, const float *x) { return a + v * *x; }
+INLINE vec larger(vec a, vec b) { lanes above = a > b; return (vec)(((lanes)a & above) | ((lanes)b & ~above)); }
+INLINE int below(vec v, float limit) {
+    int all = 1;
+    for (int c = 0; c < W; c++) all &= v[c] < limit;
+    return all;
+}
 #endif
 
 INLINE long up(long n, long to) { return (n + to - 1) / to * to; }
@@ -141,10 +148,9 @@ static void include(const float *logs, long columns, float *top, double *total) 
     vec most = load(logs), part = {0};
     float new = *top;
     for (long c = W; c < columns; c += W) most = larger(load(logs + c), most);
+    if (below(most, *top - BELOW)) return;
     for (int c = 0; c < W; c++) new = most[c] > new ? most[c] : new;
-    int below = 1;
-    for (int c = 0; c < W; c++) below &= most[c] < *top - BELOW;
-    if (below || new == -INFINITY) return;
+    if (new == -INFINITY) return;
     for (long c = 0; c < columns; c += W) part += exponential(load(logs + c) - new);
     *total = *total * exp((double)*top - new) + sum(__builtin_convertvector(part, wide));
     *top = new;

@@ -3,7 +3,9 @@
 
 #include "lanes.h"
 
-#define SAMPLES 64 /* of a density that one thread takes at a time */
+#define SAMPLES 256 /* of a density that one thread takes at a time */
+#define SOME 12 /* dimensions after which far components are left */
+#define ENOUGH 20 /* nats: all components that are left move a density by at most exp(-20) = 2e-9 nats */
 #define LEAST 1e-20f /* a responsibility that moves no gradient */
 
 typedef struct {
@@ -45,24 +47,37 @@ static int mixture(Mixture *s, const float *mean, const float *log_variance, con
     return 0;
 }
 
-/* log w_j N_j(z_i), above the reference and without the constant, of ROWS samples and a block. */
-INLINE void logarithms(const float *z, long width, const float *block, const float *level, long d, vec out[ROWS][2]) {
-    vec acc[ROWS][2] = {0};
-    for (long k = 0; k < d; k++, block += 2 * BLOCK) {
-        vec m = load(block), n = load(block + W), s = load(block + BLOCK), t = load(block + BLOCK + W);
-        KEEP(m);
-        KEEP(n);
-        KEEP(s);
-        KEEP(t);
+/* Whether all of these squared distances leave logarithms below those of each row. */
+INLINE int far(vec acc[ROWS][2], vec level, vec next, const float *least) {
+    int all = 1;
 #pragma GCC unroll 4
-        for (int r = 0; r < ROWS; r++) {
-            vec u = (z[r * width + k] - m) * s, v = (z[r * width + k] - n) * t;
-            acc[r][0] += u * u;
-            acc[r][1] += v * v;
+    for (int r = 0; r < ROWS; r++) all &= below(level - least[r] - 0.5f * acc[r][0], 0) & below(next - least[r] - 0.5f * acc[r][1], 0);
+    return all;
+}
+
+/* log w_j N_j(z_i), above the reference and without the constant, of ROWS samples and a block; 0, and they are not known, where some
+   dimensions are enough for all to be below the `least` of their samples. */
+INLINE int logarithms(const float *z, long width, const float *block, const float *level, long d, const float *least, vec out[ROWS][2]) {
+    vec acc[ROWS][2] = {0}, first = load(level), second = load(level + W);
+    for (long from = 0; from < d; from += SOME) {
+        if (from && far(acc, first, second, least)) return 0;
+        for (long k = from; k < d && k < from + SOME; k++, block += 2 * BLOCK) {
+            vec m = load(block), n = load(block + W), s = load(block + BLOCK), t = load(block + BLOCK + W);
+            KEEP(m);
+            KEEP(n);
+            KEEP(s);
+            KEEP(t);
+#pragma GCC unroll 4
+            for (int r = 0; r < ROWS; r++) {
+                vec u = minus(m, z + r * width + k) * s, v = minus(n, z + r * width + k) * t;
+                acc[r][0] += u * u;
+                acc[r][1] += v * v;
+            }
         }
     }
-    for (int r = 0; r < ROWS; r++)
-        for (int c = 0; c < 2; c++) out[r][c] = load(level + c * W) - 0.5f * acc[r][c];
+#pragma GCC unroll 4
+    for (int r = 0; r < ROWS; r++) out[r][0] = first - 0.5f * acc[r][0], out[r][1] = second - 0.5f * acc[r][1];
+    return 1;
 }
 
 /* log q(z) of (n, d) under (count, d) Gaussians. log_weights, top and total may be null; those two, (n,), are for the gradients. */
@@ -70,25 +85,26 @@ int density(const float *z, const float *mean, const float *log_variance, const 
             int threads, float *out, float *top, float *total) {
     Mixture s;
     long width = up(d, W);
-    float *rows = get(sizeof(float) * up(n, ROWS) * width);
+    float *rows = get(sizeof(float) * up(n, ROWS) * width), margin = log(count) + ENOUGH;
     int failed = mixture(&s, mean, log_variance, log_weights, count, d, threads) | !rows;
     if (!failed) pad(z, n, d, rows);
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
     for (long i = 0; i < n; i += SAMPLES) {
-        float logs[SAMPLES * CHUNK] __attribute__((aligned(64))), tops[SAMPLES];
+        float logs[SAMPLES * CHUNK] __attribute__((aligned(64))), tops[SAMPLES], least[SAMPLES];
         double totals[SAMPLES] = {0};
         long live = failed ? 0 : n - i < SAMPLES ? n - i : SAMPLES;
-        for (int r = 0; r < SAMPLES; r++) tops[r] = -INFINITY;
+        for (int r = 0; r < SAMPLES; r++) tops[r] = least[r] = -INFINITY;
         for (long j = 0; j < count; j += CHUNK) {
             long columns = up(count - j < CHUNK ? count - j : CHUNK, BLOCK);
             for (long c = 0; c < columns; c += BLOCK)
                 for (long r = 0; r < live; r += ROWS) {
-                    vec l[ROWS][2];
-                    logarithms(rows + (i + r) * width, width, s.blocks + (j + c) * d * 2, s.level + j + c, d, l);
+                    vec l[ROWS][2], lost = {0};
+                    lost -= INFINITY;
+                    int near = logarithms(rows + (i + r) * width, width, s.blocks + (j + c) * d * 2, s.level + j + c, d, least + r, l);
                     for (int a = 0; a < ROWS; a++)
-                        for (int b = 0; b < 2; b++) store(logs + (r + a) * CHUNK + c + b * W, l[a][b]);
+                        for (int b = 0; b < 2; b++) store(logs + (r + a) * CHUNK + c + b * W, near ? l[a][b] : lost);
                 }
-            for (long r = 0; r < live; r++) include(logs + r * CHUNK, columns, &tops[r], &totals[r]);
+            for (long r = 0; r < live; r++) include(logs + r * CHUNK, columns, &tops[r], &totals[r]), least[r] = tops[r] - margin;
         }
         for (long r = 0; r < live; r++) {
             int broken = s.broken;
@@ -110,7 +126,9 @@ typedef struct {
 /* g_i R_ij of ROWS samples and a block; whether any of them moves a gradient. */
 INLINE int responsibilities(const Samples *z, const Mixture *s, long i, long j, vec R[ROWS][2]) {
     vec most = {0};
-    logarithms(z->rows + i * z->width, z->width, s->blocks + j * s->d * 2, s->level + j, s->d, R);
+    float least[ROWS];
+    for (int r = 0; r < ROWS; r++) least[r] = z->top[i + r] - BELOW;
+    if (!logarithms(z->rows + i * z->width, z->width, s->blocks + j * s->d * 2, s->level + j, s->d, least, R)) return 0;
     for (int r = 0; r < ROWS; r++)
         for (int c = 0; c < 2; c++) {
             R[r][c] = exponential(R[r][c] - z->top[i + r]);
