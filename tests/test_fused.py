@@ -79,7 +79,7 @@ KERNELS = [imq, imq7, rbf]
 def test_mmd_in_tiles_is_the_formula(kernel: Kernel, n: int, m: int, d: int) -> None:
     p, q = normal(n, d, seed=1), 1.3 * normal(m, d, seed=2) + 0.4
     for C in (2.0 * d, 0.3):
-        agree(lambda a, b, C=C: mmd(a, b, C, kernel), lambda a, b, C=C: mmd_broadcast(a, b, C, kernel), p, q, lost=1e-8)
+        agree(lambda a, b, C=C: mmd(a, b, C, kernel), lambda a, b, C=C: mmd_broadcast(a, b, C, kernel), p, q, lost=3e-8)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
