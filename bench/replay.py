@@ -8,25 +8,31 @@ and the first replay, the second, the fourth, ... are checked against the step.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
-from types import CellType, FunctionType, MethodType, ModuleType
+from functools import cache
+from random import getstate
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from bench.adam import Adam
 from bench.capture import Turns
 from bench.errors import RunError
+from bench.held import State, memory, place, python_state
 from metrics.kernels.outside import Work, listening
 
 WARM_UP = 3
 SMALL = 64 * 2**20  # bytes of all results of a step; in larger ones the operations themselves take the time
 READS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}  # of operations whose values decide what Python sees
+LEAVES = {Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__}  # ways to read values that are no operations
+ANOTHER_WAY = {torch.ops.aten.prod.dim_int, torch.ops.aten.masked_fill.Tensor}  # their gradients have other bits while someone watches
 SILENT = {"aten::empty", "aten::empty_strided", "aten::empty_like", "aten::new_empty", "aten::new_empty_strided"}
 COPIES = {"aten::_to_copy", "aten::clone"}
+WIDENS = {"aten::binary_cross_entropy"}  # would make a given result as large as the input first
 OF_THE_RESULT = {"dtype", "layout", "device", "pin_memory"}  # arguments that say what a result is: it is there already
 Operation = Callable[[], object]
 
@@ -43,6 +49,7 @@ class Recorder(TorchDispatchMode):
         self.operations: list[Operation] = []
         self.reason: str | None = None
         self.bytes = 0
+        self.other_bits = False  # the step itself may have been another than unwatched
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -51,6 +58,7 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
+        self.other_bits |= func in ANOTHER_WAY and any(x.requires_grad for x in tensors(args))
         if self.reason is None and func.namespace != "profiler":
             try:
                 self.note(func, args, kwargs or {}, result)
@@ -60,7 +68,7 @@ class Recorder(TorchDispatchMode):
 
     def give_up(self, reason: str) -> None:
         """Keep nothing any longer."""
-        self.reason = reason
+        self.reason = self.reason or reason
         self.operations.clear()
 
     def note(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
@@ -69,9 +77,11 @@ class Recorder(TorchDispatchMode):
         inputs, outputs = (tensors(x) for x in ((args, kwargs), result))
         if READS & set(func.tags) and (name != "aten::index" or any(x.dtype in (torch.bool, torch.uint8) for x in inputs[1:])):
             raise Unrecordable(f"a value is read on the host ({name})")
+        if any(x.layout != torch.strided for x in (*inputs, *outputs)):
+            raise Unrecordable(f"a tensor is not a dense one ({name})")
         known = {place(x) for x in inputs}
-        fresh = [x for x in outputs if place(x) not in known]
-        if func._schema.is_mutable and not fresh:
+        fresh = [x for x in outputs if place(x) not in known and not x._is_zerotensor()]
+        if not outputs or (func._schema.is_mutable and not fresh):
             self.operations.append(call(func, *plain((args, kwargs))))
         elif fresh and name not in SILENT:
             self.bytes += sum(x.untyped_storage().nbytes() for x in fresh)
@@ -79,10 +89,10 @@ class Recorder(TorchDispatchMode):
                 raise Unrecordable("the step is not a small one")
             self.operations.append(into(func, *plain((args, kwargs, result))))
 
-    def outside(self, work: Work, memory: tuple[Tensor, ...]) -> None:
+    def outside(self, work: Work, held: tuple[Tensor, ...]) -> None:
         """Note work that is no operation of torch's; those tensors hold its memory."""
         if self.reason is None:
-            self.operations.append(lambda: (work(), memory))
+            self.operations.append(lambda: (work(), held))
 
 
 def tensors(tree: Any) -> list[Tensor]:
@@ -95,11 +105,6 @@ def plain(tree: Any) -> Any:
     return tree_map_only(Tensor, lambda x: x.detach(), tree)
 
 
-def place(x: Tensor) -> int:
-    """Which memory it lies in."""
-    return x.untyped_storage()._cdata
-
-
 def call(func: Any, args: Any, kwargs: Any) -> Operation:
     """The operation as it was."""
     run = func._op
@@ -110,9 +115,9 @@ def into(func: Any, args: Any, kwargs: Any, outputs: Any) -> Operation:
     """The operation with its results written where `outputs` lie."""
     if func._schema.name in COPIES:
         return call(torch.ops.aten.copy_.default, (outputs, args[0]), {})
-    found = out_form(func)
+    found = None if func._schema.name in WIDENS else out_form(func)
     several = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
-    if found is None or len(found[1]) != len(several) or not all(isinstance(x, Tensor) for x in several):
+    if found is None or not all(isinstance(x, Tensor) for x in several):
         return copied(func._op, args, kwargs, outputs)
     overload, names, taken = found
     return call(overload, args, {name: kwargs[name] for name in kwargs if name in taken} | dict(zip(names, several, strict=True)))
@@ -143,13 +148,26 @@ def out_form(func: Any) -> tuple[Any, list[str], set[str]] | None:
     return None
 
 
+class Looking(TorchFunctionMode):
+    """Tells a recorder of values that leave torch without an operation."""
+
+    def __init__(self, recorder: Recorder):
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in LEAVES:
+            self.recorder.give_up(f"a value is read on the host ({func.__name__})")
+        return func(*args, **(kwargs or {}))
+
+
 class Replayed:
     """`turns`, replayed wherever that gives its bits; recorded anew when other players move or batches have another shape."""
 
     def __init__(self, turns: Turns, method: Any, players: object, optimizers: Sequence[Adam], noise: torch.Generator):
-        self.turns, self.method, self.players, self.optimizers, self.noise = turns, method, players, optimizers, noise
+        self.turns, self.parts, self.changing = turns, (method, players), (method, players, optimizers, noise)
         self.reason: str | None = None  # why it is not replayed
-        self.key: object = None
+        self.moving, self.shapes = tuple[bool, ...](), list[torch.Size]()
         self.taken = self.replays = 0
         self.operations: list[Operation] | None = None
         self.inputs: list[Tensor] = []
@@ -157,55 +175,60 @@ class Replayed:
 
     def __call__(self, batches: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:
         """One step.   (B, C, H, W) of each stream -> (terms,)"""
-        key = moving, [x.shape for x in batches]
-        if key != self.key:
-            self.key, self.taken, self.replays, self.operations = key, 0, 0, None
+        shapes = [x.shape for x in batches]
+        if (moving, shapes) != (self.moving, self.shapes):
+            self.moving, self.shapes, self.taken, self.replays, self.operations = moving, shapes, 0, 0, None
         self.taken += 1
         if self.reason is not None or self.taken <= WARM_UP:
             return self.turns(batches, moving)
         if self.operations is None:
-            return self.checked(batches, lambda: self.record(batches, moving))
+            return self.record(batches)
         self.replays += 1
         if self.replays & (self.replays - 1) == 0:
-            return self.checked(batches, lambda: self.turns(batches, moving))
+            return self.checked(batches)
         self.replay(batches)
         return self.output.clone()
 
     def replay(self, batches: Sequence[Tensor]) -> None:
         """The recorded operations, in order, on these batches."""
         assert self.operations is not None
-        with torch.no_grad():
-            for own, x in zip(self.inputs, batches, strict=True):
-                own.copy_(x)
-            for operation in self.operations:
-                operation()
+        for own, x in zip(self.inputs, batches, strict=True):
+            own.copy_(x)
+        for operation in self.operations:
+            operation()
 
-    def record(self, batches: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:
+    def record(self, batches: Sequence[Tensor]) -> Tensor:
         """Take a step and keep its operations, if they can be replayed."""
         self.inputs = [x.clone() for x in batches]
-        recorder, before = Recorder(), python_state((self.method, self.players))
-        with recorder, listening(recorder.outside):
-            self.output = self.turns(self.inputs, moving).detach()
+        state, recorder, seen = State(self.changing), Recorder(), self.seen_by_python()
+        before = state.values()
+        with Looking(recorder), recorder, listening(recorder.outside):
+            self.output = self.turns(self.inputs, self.moving)
         self.reason = recorder.reason
-        if self.reason is None and python_state((self.method, self.players)) != before:
+        if self.seen_by_python() != seen:
             self.reason = "a part of the method counts its steps"
+        elif recorder.other_bits:
+            self.reason = "torch takes a gradient in another way while it is recorded"
+            state.restore(before)
+            return self.turns(batches, self.moving)
         if self.reason is None:
             self.operations = recorder.operations
         return self.output.clone()
 
-    def checked(self, batches: Sequence[Tensor], step: Callable[[], Tensor]) -> Tensor:
+    def seen_by_python(self) -> list[object]:
+        """What a recording would freeze."""
+        return python_state((*self.parts, getstate(), np.random.get_state()))  # noqa: NPY002
+
+    def checked(self, batches: Sequence[Tensor]) -> Tensor:
         """The step; then the same by a replay, which must end alike.   -> (terms,)
 
         RunError if replays since the last check may have been wrong.
         """
-        before, terms = self.snapshot(), step()
-        if self.operations is None:
-            return terms
-        after = self.snapshot()
-        self.restore(before)
-        self.replay(batches)
-        alike = same(self.output, terms) and all(map(same, self.snapshot(), after))
-        self.restore(after)
+        given, state = [x.clone() for x in batches], State(self.changing)  # a step may write into its batches
+        before, terms, after = state.values(), self.turns(batches, self.moving), state.values()
+        state.restore(before)
+        alike = self.is_replayed(given, terms) and all(map(torch.equal, state.values(), after))
+        state.restore(after)
         if not alike:
             self.operations, self.reason = None, "replaying the step does not give its bits"
             if self.replays > 2:
@@ -215,59 +238,10 @@ class Replayed:
                 )
         return terms
 
-    def state(self) -> list[Tensor]:
-        """All that a step may change, but for random streams."""
-        moments = [x for o in self.optimizers for x in (*o.means, *o.squares, *o.steps)]
-        return [*(x for x in self.method.state_dict().values() if isinstance(x, Tensor)), *moments]
-
-    def snapshot(self) -> list[Tensor]:
-        """Copies of everything that a step changes."""
-        return [x.detach().clone() for x in self.state()] + [self.noise.get_state(), torch.get_rng_state()]
-
-    @torch.no_grad()
-    def restore(self, saved: list[Tensor]) -> None:
-        """Back to a snapshot, in place."""
-        for x, old in zip(self.state(), saved, strict=False):
-            x.copy_(old)
-        self.noise.set_state(saved[-2])
-        torch.set_rng_state(saved[-1])
-
-
-def python_state(root: object) -> list[object]:
-    """Numbers, words and lengths in an object and whatever it holds: what of them a step changes would be frozen in its recording."""
-    found, waiting, seen = list[object](), [root], dict[int, object]()
-    while waiting:
-        item = waiting.pop()
-        if item is None or isinstance(item, (bool, int, float, complex, str, bytes)):
-            found.append(item)
-        elif not isinstance(item, (Tensor, torch.Generator, type, ModuleType)) and id(item) not in seen:
-            seen[id(item)] = item
-            held = contents(item)
-            found.append(len(held))
-            waiting += held
-    return found
-
-
-def contents(item: object) -> list[object]:
-    """What an object holds."""
-    match item:
-        case dict():
-            return [*item.keys(), *item.values()]
-        case list() | tuple():
-            return list(item)
-        case set() | frozenset():
-            return sorted(item, key=repr)
-        case partial():
-            return [item.func, *item.args, *item.keywords.values()]
-        case MethodType():
-            return [item.__self__, item.__func__]
-        case FunctionType():
-            cells = [cell.cell_contents for cell in item.__closure__ or () if cell != CellType()]
-            return [*cells, *(item.__defaults__ or ())]
-        case _:
-            return list(getattr(item, "__dict__", {}).values())
-
-
-def same(a: Tensor, b: Tensor) -> bool:
-    """Bit for bit, where one number that is none is as good as another."""
-    return torch.equal(a, b) or bool(((a == b) | (a.isnan() & b.isnan())).all())
+    def is_replayed(self, batches: Sequence[Tensor], terms: Tensor) -> bool:
+        """Whether a replay gives these terms."""
+        try:
+            self.replay(batches)
+        except Exception:  # of an operation that cannot be done twice
+            return False
+        return torch.equal(memory(self.output), memory(terms))

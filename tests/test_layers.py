@@ -22,6 +22,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "loop": (
         "bench.adam",
         "bench.capture",
+        "bench.held",
         "bench.replay",
         "bench.precision",
         "bench.batches",
