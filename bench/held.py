@@ -5,7 +5,8 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,12 +37,12 @@ def contents(item: object) -> list[object]:
     """What an object holds, its class and the globals that a function names among it."""
     home = str(item.__module__).partition(".")[0] if isinstance(item, (FunctionType, type)) else ""
     if home in LIBRARIES or (home in OURS and isinstance(item, type)):
-        return []
+        return [name_of(item)]
     match item:
         case dict():
-            return [*item.keys(), *item.values()]
+            return [*item.keys(), *item.values(), *vars_of(item)]
         case list() | tuple() | deque():
-            return list(item)
+            return [*item, *vars_of(item)]
         case set() | frozenset():
             return sorted(item, key=repr)
         case partial():
@@ -50,26 +51,50 @@ def contents(item: object) -> list[object]:
             return [item.__self__, item.__func__]
         case FunctionType():
             cells = [cell.cell_contents for cell in item.__closure__ or () if cell != CellType()]
-            names = () if home in OURS else item.__code__.co_names
+            names = () if home in OURS else names_in(item.__code__)
             named = [item.__globals__[name] for name in names if name in item.__globals__]
-            return [*cells, *named, item.__defaults__, item.__kwdefaults__, vars(item)]
+            return [name_of(item), *cells, *named, item.__defaults__, item.__kwdefaults__, vars(item)]
+        case BuiltinFunctionType():
+            return [name_of(item), item.__self__]
         case staticmethod() | classmethod():
             return [item.__func__]
         case property():
             return [item.fget]
         case type():
-            return [*(x for name, x in vars(item).items() if name != "__slotnames__"), *item.__bases__]  # a cache of __getstate__'s
+            members = [x for name, x in vars(item).items() if name != "__slotnames__"]  # a cache of __getstate__'s
+            return [name_of(item), *members, *item.__bases__]
         case np.ndarray() | np.generic() | np.random.Generator() | np.random.BitGenerator() | np.random.RandomState() | random.Random():
             return list(item.__reduce__())
         case Iterator():
             return [float("nan")]  # nobody can look how far it is: it never equals itself
         case _:
-            return [object.__getstate__(item), type(item)]
+            state = object.__getstate__(item)
+            return [repr(item) if state is None else state, type(item)]
+
+
+def name_of(item: Any) -> str:
+    """Of a function or class: another of the same form is another."""
+    return f"{item.__module__}.{item.__qualname__}"
+
+
+def vars_of(item: object) -> list[object]:
+    """What a subclass of a container holds besides."""
+    return list(getattr(item, "__dict__", {}).values())
+
+
+def names_in(code: CodeType) -> list[str]:
+    """All that a function's code names, the functions inside it included."""
+    return [*code.co_names, *(name for inner in code.co_consts if isinstance(inner, CodeType) for name in names_in(inner))]
 
 
 def python_state(root: object) -> list[object]:
-    """Numbers, words and lengths: what of them a step changes would be frozen in its recording."""
-    return [x for x in walk(root) if not isinstance(x, (Tensor, torch.Generator))]
+    """Numbers, words and lengths, and which tensors there are: what of it a step changes would be frozen in its recording."""
+    return [facts(x) if isinstance(x, Tensor) else x for x in walk(root) if not isinstance(x, torch.Generator)]
+
+
+def facts(x: Tensor) -> tuple[object, ...]:
+    """What of a tensor is no value."""
+    return x.requires_grad, x.shape, place(x) if x.layout == torch.strided else None
 
 
 class State:

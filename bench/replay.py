@@ -4,7 +4,8 @@ The step is taken as it is while a dispatch mode notes every operation on tensor
 same kernels on the same memory: views stay what they are, results are written where the recorded ones lie.
 
 It is used only where it gives the bits of the step itself: nothing is read on the host, no part of the method counts its steps in Python,
-and the first replay, the second, the fourth, ... are checked against the step.
+and the first replay, the second, the fourth, ... and every CHECKED-th are checked against the step. Later ones are not: what a method
+changes where nobody can look, and for the first time near its end, would be missed.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,10 +27,12 @@ from bench.held import State, memory, place, python_state
 from metrics.kernels.outside import Work, listening
 
 WARM_UP = 3
+CHECKED = 250
 SMALL = 64 * 2**20  # bytes of all results of a step; in larger ones the operations themselves take the time
 READS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}  # of operations whose values decide what Python sees
 LEAVES = {Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__}  # ways to read values that are no operations
-ANOTHER_WAY = {torch.ops.aten.prod.dim_int, torch.ops.aten.masked_fill.Tensor}  # their gradients have other bits while someone watches
+PROD, FILL, FILL_IN_PLACE = torch.ops.aten.prod, torch.ops.aten.masked_fill, torch.ops.aten.masked_fill_
+ANOTHER_WAY = {PROD.default, PROD.dim_int, FILL.Tensor, FILL_IN_PLACE.Tensor}  # their gradients have other bits while someone watches
 SILENT = {"aten::empty", "aten::empty_strided", "aten::empty_like", "aten::new_empty", "aten::new_empty_strided"}
 COPIES = {"aten::_to_copy", "aten::clone"}
 WIDENS = {"aten::binary_cross_entropy"}  # would make a given result as large as the input first
@@ -179,12 +182,14 @@ class Replayed:
         if (moving, shapes) != (self.moving, self.shapes):
             self.moving, self.shapes, self.taken, self.replays, self.operations = moving, shapes, 0, 0, None
         self.taken += 1
-        if self.reason is not None or self.taken <= WARM_UP:
+        if self.reason is not None or self.taken < WARM_UP:
             return self.turns(batches, moving)
+        if self.taken == WARM_UP:
+            return self.watched(batches)
         if self.operations is None:
             return self.record(batches)
         self.replays += 1
-        if self.replays & (self.replays - 1) == 0:
+        if self.replays & (self.replays - 1) == 0 or self.replays % CHECKED == 0:
             return self.checked(batches)
         self.replay(batches)
         return self.output.clone()
@@ -192,22 +197,28 @@ class Replayed:
     def replay(self, batches: Sequence[Tensor]) -> None:
         """The recorded operations, in order, on these batches."""
         assert self.operations is not None
-        for own, x in zip(self.inputs, batches, strict=True):
-            own.copy_(x)
-        for operation in self.operations:
-            operation()
+        with torch.no_grad():
+            for own, x in zip(self.inputs, batches, strict=True):
+                own.copy_(x)
+            for operation in self.operations:
+                operation()
+
+    def watched(self, batches: Sequence[Tensor]) -> Tensor:
+        """A step as it is, after which only values of tensors may be others than before, or none is recorded."""
+        before, terms = self.seen_by_python(), self.turns(batches, self.moving)
+        if self.seen_by_python() != before:
+            self.reason = "a part of the method counts its steps or makes its tensors anew"
+        return terms
 
     def record(self, batches: Sequence[Tensor]) -> Tensor:
         """Take a step and keep its operations, if they can be replayed."""
         self.inputs = [x.clone() for x in batches]
-        state, recorder, seen = State(self.changing), Recorder(), self.seen_by_python()
+        state, recorder = State(self.changing), Recorder()
         before = state.values()
         with Looking(recorder), recorder, listening(recorder.outside):
             self.output = self.turns(self.inputs, self.moving)
         self.reason = recorder.reason
-        if self.seen_by_python() != seen:
-            self.reason = "a part of the method counts its steps"
-        elif recorder.other_bits:
+        if recorder.other_bits:
             self.reason = "torch takes a gradient in another way while it is recorded"
             state.restore(before)
             return self.turns(batches, self.moving)

@@ -6,6 +6,7 @@ import random
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -83,6 +84,17 @@ def forever() -> Iterator[int]:
     yield from itertools.count()
 
 
+GLOBAL = [0]
+
+
+def nested(x: float) -> float:
+    return sum(GLOBAL[i] * x for i in range(1))
+
+
+class Words(dict):  # type: ignore[type-arg]
+    pass
+
+
 def closed(held: list[Any]) -> Callable[[], object]:
     return lambda: held
 
@@ -98,6 +110,8 @@ def cases() -> dict[str, tuple[object, Callable[[], object]]]:
         random.Random(1), np.random.default_rng(1), np.random.RandomState(1), np.zeros(2), Slots(), deque([0.0] * 3, maxlen=3)
     )  # fmt: skip
     names, holder, twice, bits = {"a"}, Held(0), OrderedDict(a=1), np.random.PCG64(1)
+    words, number, raw, weight, tensors = Words(), Held(Decimal(1)), Held(bytearray(2)), nn.Parameter(torch.zeros(2)), [torch.zeros(2)]
+    words.calls = 0  # type: ignore[attr-defined]
     return {
         "an attribute": (holder, lambda: setattr(holder, "value", 1)),
         "a dictionary of another kind": (twice, lambda: put(twice, "a", 2)),
@@ -118,6 +132,15 @@ def cases() -> dict[str, tuple[object, Callable[[], object]]]:
         "a keyword's default": (Held(stepping), lambda: put(stepping.__kwdefaults__["kept"], 0, -1)),
         "a function's attribute": (Held(stepping), lambda: setattr(stepping, "calls", 9)),
         "what a function names": (named, lambda: put(FURTHER, "calls", 1)),
+        "what a function within it names": (nested, lambda: put(GLOBAL, 0, 1)),
+        "an attribute of a dictionary": (words, lambda: setattr(words, "calls", 1)),
+        "one function for another": (holder, lambda: setattr(holder, "value", further)),
+        "one of torch's for another": (holder, lambda: setattr(holder, "value", torch.relu)),
+        "one object for another": (holder, lambda: setattr(holder, "value", Decimal(3))),
+        "another decimal": (number, lambda: setattr(number, "value", Decimal(2))),
+        "bytes that change": (raw, lambda: put(raw.value, 0, 1)),
+        "whether there is a gradient": (weight, lambda: weight.requires_grad_(False)),
+        "another tensor": (tensors, lambda: put(tensors, 0, tensors[0] + 0)),
         "a bound method": (inner.method, lambda: setattr(inner, "value", 4)),
         "a partial's function": (partial(inner.method), lambda: setattr(inner, "value", 5)),
         "a partial's argument": (partial(named, counts), lambda: put(counts, 0, 7)),

@@ -186,7 +186,9 @@ def test_a_step_with_sparse_tensors_stays_as_it_is() -> None:
 
 OTHERWISE: list[Callable[[Draw], Tensor]] = [
     lambda draw: draw.z.prod(1).square().mean(),
+    lambda draw: (0.1 * draw.z + 1).prod(),
     lambda draw: draw.z.masked_fill(draw.z > 0, draw.z.square().mean()).square().mean(),
+    lambda draw: (2 * draw.z).masked_fill_(draw.z > 0, draw.z.square().mean()).square().mean(),
 ]
 
 
@@ -286,8 +288,35 @@ class Counting(Added):
 def test_a_method_that_counts_its_steps_in_python_stays_as_it_is() -> None:
     make = lambda: replace(ae(DIM), regularisers=((1.0, Counting(reads)),))
     taken, found, _ = trained(make, True)
-    assert taken.execution == "eager: a part of the method counts its steps"
+    assert taken.execution == "eager: a part of the method counts its steps or makes its tensors anew"
     assert found == trained(make, False)[1]
+
+
+class Rebound(Added):
+    """A mean that is another tensor after each step."""
+
+    def __init__(self, of: Callable[[Draw], Tensor]) -> None:
+        super().__init__(of)
+        self.mean = torch.zeros(DIM)
+
+    def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
+        self.mean = 0.9 * self.mean + 0.1 * draw.z.detach().mean(0)
+        return (draw.z.mean(0) - self.mean).square().sum() + self.of(draw)
+
+
+class CountingToo(Counting):
+    def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
+        return super().__call__(draw, prior) + self.of(draw)
+
+
+@pytest.mark.parametrize("kind", [Rebound, CountingToo])
+@pytest.mark.parametrize("term", [*OTHERWISE, reads])
+def test_a_step_that_must_not_be_taken_twice_is_not(kind: type[Added], term: Callable[[Draw], Tensor]) -> None:
+    """Not even where the recorded one would have other bits."""
+    make = lambda: replace(ae(DIM), regularisers=((1.0, kind(term)),))
+    taken, found, curve = trained(make, True)
+    assert taken.execution == "eager: a part of the method counts its steps or makes its tensors anew"
+    assert (found, curve) == trained(make, False)[1:]
 
 
 HIDDEN = ModuleType("hidden")  # a module's attributes are nobody's state
@@ -349,7 +378,7 @@ def test_the_first_two_checks_come_before_any_replay_counts(calls: int) -> None:
 @pytest.mark.parametrize("draw", [random.random, np.random.random_sample])
 def test_a_method_that_draws_from_pythons_or_numpys_stream_stays_as_it_is(draw: Callable[[], float]) -> None:
     make = lambda: with_term(lambda at: at.z.square().mean() * (2.0 if draw() < 0.01 else 1.0))
-    assert trained(make, True)[0].execution == "eager: a part of the method counts its steps"
+    assert trained(make, True)[0].execution == "eager: a part of the method counts its steps or makes its tensors anew"
 
 
 def test_work_that_cannot_be_done_twice_is_left_to_the_step() -> None:
