@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from small_methods import normal
 from torch import Tensor, nn
 
-from metrics.features import winograd
 from metrics.features.winograd import Winograd, convolution, fits, packed, with_fewer_products
 from metrics.kernels import native
 
@@ -151,7 +150,18 @@ def test_a_network_whose_layers_are_replaced_is_the_same(monkeypatch: pytest.Mon
 
 def test_what_does_not_go_together_is_an_error() -> None:
     x, weights, bias = images(1, 16, 8, 8), packed(layer(16, 32, 3, 1).weight.detach()), torch.zeros(32)
-    for wrong in (x[:, :8], images(1, 32, 8, 8), x.double()):
-        with pytest.raises(ValueError, match=r"do not go with weights of \(36, 1, 16, 32\)"):
-            convolution(wrong, weights, bias, 3, 1)
-    assert winograd.COLUMNS == 32
+    cases: list[tuple[Tensor, Tensor, Tensor, int]] = [
+        (x[:, :8], weights, bias, 3),
+        (images(1, 32, 8, 8), weights, bias, 3),
+        (x, weights, torch.zeros(40), 3),
+        (x, weights, bias, 7),
+        (images(1, 20, 8, 8), torch.zeros(36, 1, 20, 32), bias, 3),
+    ]
+    for wrong in cases:
+        with pytest.raises(ValueError, match=r"do not go with weights of \(36, 1, \d+, 32\)"):
+            convolution(*wrong, 1)
+    for wrong in ((x.double(), weights, bias), (x, weights.half(), bias), (x, weights, bias.double()), (x, weights.mT, bias)):
+        with pytest.raises(ValueError, match=r"must be float32 and contiguous, not torch\.float"):
+            convolution(*wrong, 3, 1)
+    with pytest.raises(ValueError, match=r"only float32 convolutions of stride 1.*not Conv2d\(16, 32, .*stride=\(2, 2\)\)"):
+        Winograd(nn.Conv2d(16, 32, 3, stride=2))

@@ -3,7 +3,7 @@
 
 #include "lanes.h"
 
-#define SAMPLES 256 /* of a density that one thread takes at a time */
+#define SAMPLES 256 /* of a density that one thread takes at a time, at most */
 #define SOME 12 /* dimensions after which far components are left */
 #define ENOUGH 20 /* nats: all components that are left move a density by at most exp(-20) = 2e-9 nats */
 #define LEAST 1e-20f /* a responsibility that moves no gradient */
@@ -86,13 +86,14 @@ int density(const float *z, const float *mean, const float *log_variance, const 
     Mixture s;
     long width = up(d, W);
     float *rows = get(sizeof(float) * up(n, ROWS) * width), margin = log(count) + ENOUGH;
+    long share = up((n + threads - 1) / threads, ROWS), taken = share < SAMPLES ? share : SAMPLES;
     int failed = mixture(&s, mean, log_variance, log_weights, count, d, threads) | !rows;
     if (!failed) pad(z, n, d, rows);
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
-    for (long i = 0; i < n; i += SAMPLES) {
+    for (long i = 0; i < n; i += taken) {
         float logs[SAMPLES * CHUNK] __attribute__((aligned(64))), tops[SAMPLES], least[SAMPLES];
         double totals[SAMPLES] = {0};
-        long live = failed ? 0 : n - i < SAMPLES ? n - i : SAMPLES;
+        long live = failed ? 0 : n - i < taken ? n - i : taken;
         for (int r = 0; r < SAMPLES; r++) tops[r] = least[r] = -INFINITY;
         for (long j = 0; j < count; j += CHUNK) {
             long columns = up(count - j < CHUNK ? count - j : CHUNK, BLOCK);

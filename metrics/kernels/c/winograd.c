@@ -131,6 +131,7 @@ int winograd(const float *x, const float *weights, const float *bias, long n, lo
         for (long from = 0; from < tiles; from += most) {
             long count = from + most < tiles ? most : tiles - from;
             if (!in || !found || !zeros) {
+#pragma omp atomic write
                 failed = 1;
                 continue;
             }
