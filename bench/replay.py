@@ -9,7 +9,7 @@ changes where nobody can look, and for the first time near its end, would be mis
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from random import getstate
 from typing import Any
 
@@ -36,6 +36,13 @@ ANOTHER_WAY = {PROD.default, PROD.dim_int, FILL.Tensor, FILL_IN_PLACE.Tensor}  #
 SILENT = {"aten::empty", "aten::empty_strided", "aten::empty_like", "aten::new_empty", "aten::new_empty_strided"}
 COPIES = {"aten::_to_copy", "aten::clone"}
 WIDENS = {"aten::binary_cross_entropy"}  # would make a given result as large as the input first
+DIRECTLY: dict[Any, Callable[..., object]] = {  # where torch's own form with a given result makes another one first and copies it
+    torch.ops.aten.relu.default: lambda x, out: torch.clamp_min(x, 0, out=out),
+    torch.ops.aten.mul.Scalar: lambda x, factor, out: torch.mul(x, factor, out=out),
+    torch.ops.aten.div.Scalar: lambda x, divisor, out: torch.div(x, divisor, out=out),
+    torch.ops.aten.ones_like.default: lambda _, out: out.fill_(1),
+    torch.ops.aten.zeros_like.default: lambda _, out: out.zero_(),
+}
 OF_THE_RESULT = {"dtype", "layout", "device", "pin_memory"}  # arguments that say what a result is: it is there already
 Operation = Callable[[], object]
 
@@ -118,6 +125,8 @@ def into(func: Any, args: Any, kwargs: Any, outputs: Any) -> Operation:
     """The operation with its results written where `outputs` lie."""
     if func._schema.name in COPIES:
         return call(torch.ops.aten.copy_.default, (outputs, args[0]), {})
+    if func in DIRECTLY:
+        return partial(DIRECTLY[func], *args, out=outputs)
     found = None if func._schema.name in WIDENS else out_form(func)
     several = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
     if found is None or not all(isinstance(x, Tensor) for x in several):
