@@ -14,7 +14,7 @@ from bench.run import Prepared
 from bench.train import Clock, Training
 
 PHASES = ("data", "forward", "regulariser", "backward", "optimiser")
-WARM_UP, TIMED, PROFILED = 10, 30, 5  # the profiler takes a tenth of a second to tell of a step
+WARM_UP, TIMED, PROFILED = 10, 30, 5  # to tell of a step the profiler takes longer than the step
 TOP = 15
 
 

@@ -127,6 +127,7 @@ def test_it_takes_what_it_can_compute() -> None:
         nn.Conv2d(3, 32, 3),
         nn.Conv2d(16, 40, 3),
         nn.Conv2d(16, 32, 3).double(),
+        nn.Conv2d(16, 32, 3, device="meta"),
     ]
     assert [conv for conv in others if fits(conv)] == []
 
@@ -163,5 +164,5 @@ def test_what_does_not_go_together_is_an_error() -> None:
     for wrong in ((x.double(), weights, bias), (x, weights.half(), bias), (x, weights, bias.double()), (x, weights.mT, bias)):
         with pytest.raises(ValueError, match=r"must be float32 and contiguous, not torch\.float"):
             convolution(*wrong, 3, 1)
-    with pytest.raises(ValueError, match=r"only float32 convolutions of stride 1.*not Conv2d\(16, 32, .*stride=\(2, 2\)\)"):
+    with pytest.raises(ValueError, match=r"only float32 convolutions of a CPU, of stride 1.*not Conv2d\(16, 32, .*stride=\(2, 2\)\)"):
         Winograd(nn.Conv2d(16, 32, 3, stride=2))

@@ -25,9 +25,7 @@ def inception(weights: Path | None, device: torch.device | str = "cpu", expected
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # imports for seconds
 
     net = FeatureExtractorInceptionV3(NAME, [layer], feature_extractor_weights_path=str(path))
-    folded(net).to(device)
-    if torch.device(device).type == "cpu":
-        with_fewer_products(net)
+    with_fewer_products(folded(net).to(device))
 
     def rows(images: Tensor) -> Tensor:
         return net(colour(images).contiguous())[0]

@@ -61,7 +61,9 @@ class Winograd(nn.Module):
     def __init__(self, conv: nn.Conv2d):
         super().__init__()
         if not fits(conv):
-            raise ValueError(f"only float32 convolutions of stride 1, {LANES} C to {COLUMNS} K channels and {TAPS} taps, not {conv}")
+            raise ValueError(
+                f"only float32 convolutions of a CPU, of stride 1, {LANES} C to {COLUMNS} K channels and {TAPS} taps, not {conv}"
+            )
         self.taps, self.padding = conv.kernel_size[0], conv.padding[0]
         bias = conv.weight.new_zeros(len(conv.weight)) if conv.bias is None else conv.bias.detach()
         self.register_buffer("weights", packed(conv.weight.detach()))
@@ -83,6 +85,7 @@ def fits(conv: nn.Conv2d) -> bool:
         and conv.padding[0] == conv.padding[1]
         and conv.in_channels % LANES == 0 == conv.out_channels % COLUMNS
         and conv.weight.dtype is torch.float32
+        and conv.weight.is_cpu
     )
 
 

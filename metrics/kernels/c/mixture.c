@@ -86,7 +86,7 @@ int density(const float *z, const float *mean, const float *log_variance, const 
     Mixture s;
     long width = up(d, W);
     float *rows = get(sizeof(float) * up(n, ROWS) * width), margin = log(count) + ENOUGH;
-    long share = up((n + threads - 1) / threads, ROWS), taken = share < SAMPLES ? share : SAMPLES;
+    long share = up(n / threads + 1, ROWS), taken = share < SAMPLES ? share : SAMPLES;
     int failed = mixture(&s, mean, log_variance, log_weights, count, d, threads) | !rows;
     if (!failed) pad(z, n, d, rows);
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
