@@ -16,6 +16,7 @@ import typer
 from bench import suite_file
 from bench.data_commands import DATA, DataRoot, data, features
 from bench.errors import UserError, unknown
+from bench.processes import at_a_time, make_ready
 from bench.spec import Suite
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler would print a line at each start and stop
@@ -51,13 +52,15 @@ def run(
     profiles: Annotated[bool, typer.Option("--profile/--no-profile", help="Profile each method once for the hot spots section.")] = True,
 ) -> None:
     """Train and measure every run of a suite that is not finished yet, then write its leaderboard."""
-    from bench import command  # here, so that --help needs no torch
-
     counts(seeds=seeds, jobs=jobs, threads=threads)
     if not save_every >= 0:  # nan too
         raise UserError(f"--save-every must be at least 0, not {save_every:g}")
     chosen = suite_file.read(suite, tuple(overrides or ()), words(methods), seeds)
     whole = suite_file.read(suite, tuple(overrides or ()))
+    if not dry_run and device != "cuda" and (jobs or at_a_time(threads)) > 1:
+        make_ready(threads)
+    from bench import command  # here, so that --help needs no torch
+
     request = command.Request(chosen, whole, device, data_root, out, smoke, jobs, threads, save_every, profiles)
     if dry_run:
         command.dry_run(request)

@@ -11,10 +11,10 @@ from bench import speed as speed_of
 from bench.context import Context
 from bench.datasets import data
 from bench.environment import default_device, set_up
-from bench.errors import RunError, UserError, in_a_line
+from bench.errors import RunError, UserError
 from bench.leaderboard import losses
-from bench.processes import cores
-from bench.profile import profile_run
+from bench.processes import at_a_time
+from bench.profile import profiled
 from bench.registry import Catalogue, catalogue
 from bench.run import Prepared, check_writable, prepare
 from bench.spec import Run, Suite
@@ -51,8 +51,16 @@ class Request:
 
     def options(self) -> Options:
         """How the runs are run."""
-        jobs = self.jobs or (1 if self.device_kind == "cuda" else max(1, cores() // self.threads))
-        return Options(self.out, self.data_root, self.device_kind, self.threads, min(jobs, len(self.runs())), self.save_every)
+        jobs = self.jobs or (1 if self.device_kind == "cuda" else at_a_time(self.threads))
+        return Options(
+            self.out,
+            self.data_root,
+            self.device_kind,
+            self.threads,
+            min(jobs, len(self.runs())),
+            self.save_every,
+            self.profiles and not self.smoke,
+        )
 
 
 def checked(request: Request) -> tuple[Catalogue, list[Prepared]]:
@@ -82,14 +90,11 @@ def dry_run(request: Request) -> None:
 
 def run(request: Request) -> int:
     """Run what is not finished, write the leaderboard; -> exit code."""
-    found, prepared = checked(request)
+    checked(request)
     runs, options = request.runs(), request.options()
     store = Store(request.out, request.suite.name)
-    context = Context(found, store, set_up(request.device_kind, request.threads), request.data_root, options.jobs)
-    context.data(runs[0])  # missing or damaged data is said before anything starts
-    check_writable(store)
     for kind in WHOLE:
-        store.kept(kind)  # so is a damaged line of the records
+        store.kept(kind)  # a damaged line of the records is said before anything starts
     try:
         with console.progress(len(runs)) as tell:
             sweep(runs, options, tell)
@@ -98,36 +103,10 @@ def run(request: Request) -> int:
         if records and not request.smoke:
             store.merge(records)
     if not request.smoke:
-        if request.profiles:
-            done = {record["row_key"] for record in records if record["status"] == "done"}
-            profile_missing([item for item in prepared if item.run.row_key() in done], context)
         path = boards.publish(request.out, request.whole)
     summary(records, request)
     print("\nsmoke runs: not on any leaderboard" if request.smoke else f"\nleaderboard: {path}")
     return 0 if all(record["status"] == "done" for record in records) and len(records) == len(runs) else 1
-
-
-def profile_missing(prepared: list[Prepared], context: Context) -> None:
-    """Profile each row that has none for its present values and device."""
-    known = {(profile["row_key"], profile["device"]) for profile in context.store.kept(PROFILE)}
-    missing = [item for item in prepared if (item.run.row_key(), context.device.type) not in known]
-    with console.counted("profiling", len(missing)) as bar:
-        for item in missing:
-            try:
-                context.store.merge([profiled(item, context)], PROFILE)
-            except RunError as error:
-                console.err.print(str(error), markup=False)
-            bar.advance(bar.task_ids[0])
-
-
-def profiled(prepared: Prepared, context: Context) -> dict[str, Any]:
-    """A row's profile; RunError where its training steps raise something."""
-    try:
-        return profile_run(prepared, context)
-    except UserError:
-        raise
-    except Exception as error:  # a plugin's, or no memory left
-        raise RunError(f"{prepared.run.label}: cannot be profiled: {in_a_line(error)}") from error
 
 
 def summary(records: list[dict[str, Any]], request: Request) -> None:
@@ -157,7 +136,7 @@ def profile(request: Request) -> None:
     try:
         result = profiled(prepared[0], context)
     except RunError as error:
-        raise UserError(str(error)) from error
+        raise UserError(f"{prepared[0].run.label}: {error}") from error
     store.merge([result], PROFILE)
     shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in result["phases"].items())
     print(f"{result['label']}: {result['step_ms']:.3g} ms a step: {shares}\n")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tabulate import tabulate
 
 from bench.sweep import Event, Tell
@@ -28,20 +28,12 @@ def progress(total: int) -> Iterator[Tell]:
             bars.update(tasks[event.run], completed=event.share)
             if event.status:
                 bars.remove_task(tasks.pop(event.run))
-                bars.advance(whole)
+                bars.advance(whole, event.counts)
                 ended.add(event.run)
                 if event.error:
                     err.print(f"{event.run}: {event.status}: {event.error}", markup=False)
 
         yield tell
-
-
-@contextmanager
-def counted(words: str, total: int) -> Iterator[Progress]:
-    """A bar for `total` equal pieces of work."""
-    with Progress(TextColumn(words), BarColumn(), MofNCompleteColumn(), console=err, transient=True, disable=not err.is_terminal) as bars:
-        bars.add_task(words, total=total)
-        yield bars
 
 
 def table(head: list[str], rows: list[list[str]], title: str | None = None) -> None:

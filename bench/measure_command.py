@@ -12,7 +12,7 @@ from typing import Any
 from bench import boards, console, processes, suite_file
 from bench.environment import default_device
 from bench.errors import UserError, unknown
-from bench.processes import cores
+from bench.processes import at_a_time
 from bench.registry import catalogue
 from bench.remeasure import Action, Measured, Options, evaluate_run, verify_run, work
 from bench.run import WEIGHTS
@@ -135,7 +135,7 @@ def options_of(request: Request, target: Target) -> Options:
     for name in request.metrics:
         if name not in known:
             raise UserError(f"--metrics: {unknown('metric', name, known)}")
-    jobs = request.jobs or (1 if (request.device or default_device()) == "cuda" else max(1, cores() // request.threads))
+    jobs = request.jobs or (1 if (request.device or default_device()) == "cuda" else at_a_time(request.threads))
     return Options(
         out=target.out,
         suite=target.suite.name,

@@ -3,16 +3,18 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from bench.errors import UserError
 
 Tell = Callable[[Any], None]
+WAY = "forkserver" if sys.platform == "linux" else "spawn"  # libraries of macOS do not survive a fork, Windows has none
 
 
 def end_with_parent() -> None:
@@ -28,20 +30,38 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def at_a_time(threads: int) -> int:
+    """How many runs of so many threads the cores have room for."""
+    return max(1, cores() // threads)
+
+
+def make_ready(threads: int) -> None:
+    """Let a process import, beside this one, what workers need, for they are its forks: torch takes seconds.
+
+    threads: of each worker.
+    """
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # before anything imports torch: idle threads would spin
+    if WAY == "forkserver":
+        multiprocessing.set_forkserver_preload(["bench.ready"])
+        with no_interrupts():
+            forkserver.ensure_running()
+
+
 def spread(work: Callable[[Tell], None], jobs: int, threads: int, tell: Tell) -> list[int]:
     """The same work in `jobs` processes, which share it out among themselves; -> exit codes of those that died.
 
     work: can be pickled, and is given what to call with news; `tell` hears it here. UserError where one of them met one.
     """
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # before the workers import torch: idle threads would spin
-    spawn = multiprocessing.get_context("spawn")
+    make_ready(threads)
+    start: Any = multiprocessing.get_context(WAY)
     pipes, workers = list[Connection](), []
     try:
         with no_interrupts():
             for _ in range(jobs):
-                receiver, sender = spawn.Pipe(duplex=False)
-                worker = spawn.Process(target=worker_main, args=(work, sender))
-                worker.start()
+                receiver, sender = start.Pipe(duplex=False)
+                worker = start.Process(target=worker_main, args=(work, sender))
+                with begun():
+                    worker.start()
                 sender.close()  # the worker holds the only other end: when it dies, we see it
                 pipes.append(receiver)
                 workers.append(worker)
@@ -54,6 +74,15 @@ def spread(work: Callable[[Tell], None], jobs: int, threads: int, tell: Tell) ->
         for worker in workers:
             worker.join()
     return [worker.exitcode for worker in workers if worker.exitcode]
+
+
+@contextmanager
+def begun() -> Iterator[None]:
+    """UserError where the process that workers are forks of has died, which says so by silence."""
+    try:
+        yield
+    except (EOFError, ConnectionError):
+        raise UserError("no worker can be started: the process that starts them died (for lack of memory? try --jobs 1)") from None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from torch.autograd.profiler import profile  # torch.profiler is the same with a
 from bench.batches import Batches, generator
 from bench.context import Context
 from bench.environment import describe
+from bench.errors import RunError, UserError, in_a_line
 from bench.precision import products_in
 from bench.run import Prepared
 from bench.train import Clock, Training
@@ -16,6 +17,16 @@ from bench.train import Clock, Training
 PHASES = ("data", "forward", "regulariser", "backward", "optimiser")
 WARM_UP, TIMED, PROFILED = 10, 30, 5  # to tell of a step the profiler takes longer than the step
 TOP = 15
+
+
+def profiled(prepared: Prepared, context: Context) -> dict[str, Any]:
+    """A row's profile; RunError where its training steps raise something."""
+    try:
+        return profile_run(prepared, context)
+    except UserError:
+        raise
+    except Exception as error:  # a plugin's, or no memory left
+        raise RunError(f"cannot be profiled: {in_a_line(error)}") from error
 
 
 def profile_run(prepared: Prepared, context: Context) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from metrics.metric import Metric
 # what the lists hold; None: functions
 LISTS: dict[str, type | None] = {"METHODS": None, "NETWORKS": None, "DENSITIES": None, "DATASETS": Source, "METRICS": Metric}
 PLURALS = {"density": "densities"}  # of the kinds that do not just take an s
+BUILT_IN = (metrics, models, bench.datasets)
 ENTRY_POINTS = "latentbench.plugins"
 
 
@@ -65,7 +66,7 @@ class Catalogue:
 def catalogue(plugins: tuple[str, ...] = ()) -> Catalogue:
     """All that is built in, installed as an entry point, or in the plugin files named."""
     found = Catalogue()
-    for package in (metrics, models, bench.datasets):
+    for package in BUILT_IN:
         for module in modules(package):
             found.add(module)
     for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):

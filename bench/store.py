@@ -168,15 +168,27 @@ def claimed(folder: Path, wait: bool = False) -> Iterator[bool]:
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The record in a run's folder, if it has one."""
     path = folder / RECORD
-    if not path.exists():
+    if (text := text_of(path)) is None:
         return None
     try:
-        record = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, OSError) as error:
+        record = dict(json.loads(text))
+    except (ValueError, TypeError) as error:
         raise UserError(f"{path}: not a record ({error}); delete it to train this run again") from None
     if absent := WHOLE[""] - record.keys():
         raise UserError(f"{path}: not a record (it lacks {', '.join(sorted(absent))}); delete it to train this run again")
     return record
+
+
+def text_of(path: Path) -> str | None:
+    """What a file holds, None where there is none; UserError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not a record ({error}); mend or delete it") from None
 
 
 def save_record(folder: Path, record: dict[str, Any]) -> None:
@@ -191,10 +203,9 @@ def cell(record: dict[str, Any]) -> tuple[str, str, int]:
 
 def read_lines(path: Path, keys: set[str]) -> list[dict[str, Any]]:
     """The records of a file, one a line, each with those keys at least; UserError names a bad line."""
-    if not path.exists():
-        return []
+    lines = (text_of(path) or "").splitlines()
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         try:
             records.append(json.loads(line))
             if absent := keys - dict(records[-1]).keys():

@@ -6,16 +6,18 @@ The same claims serve the workers of one command and two commands started by cha
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from bench import processes
 from bench.context import Context
 from bench.environment import set_up
-from bench.errors import UserError
+from bench.errors import RunError, UserError
+from bench.profile import profiled
 from bench.registry import catalogue
-from bench.run import execute
+from bench.run import check_writable, execute, prepare
 from bench.spec import Run
-from bench.store import Store
+from bench.store import PROFILE, Store
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Options:
     threads: int
     jobs: int
     save_every: float = 30.0
+    profiles: bool = False  # of every row that has none
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Event:
     share: float = 0.0
     status: str | None = None
     error: str | None = None
+    counts: bool = True  # as one of the runs; a profile does not
 
 
 Tell = Callable[[Event], None]
@@ -47,18 +51,19 @@ Before = dict[str, int | None]  # by key of run: when its record was written tha
 
 
 def sweep(runs: list[Run], options: Options, tell: Tell) -> None:
-    """Bring every run to its end, wherever it happens; the records are in the store then."""
+    """Bring every run to its end, wherever it happens, then profile rows; records and profiles are in the store then."""
     store = Store(options.out, runs[0].suite)
     left = [run for run in runs if not store.finished(run)]
     for run in runs:
         if run not in left:
             tell(Event(name_of(run), 1.0, "skipped"))
     before = {run.key(): store.written(run) for run in left}
-    jobs = min(options.jobs, len(left))
+    rows = [runs for runs in rows_of(runs) if not profile_of(runs[0], store)] if options.profiles else []
+    jobs = min(options.jobs, max(len(left), len(rows)))
     if jobs > 1:
-        in_processes(left, before, options, jobs, tell)
-    elif left:
-        work(left, before, options, tell)
+        in_processes(left, rows, before, options, jobs, tell)
+    elif left or rows:
+        work(left, rows, before, options, tell)
 
 
 def name_of(run: Run) -> str:
@@ -66,14 +71,34 @@ def name_of(run: Run) -> str:
     return f"{run.label} seed {run.seed}"
 
 
-def work(runs: list[Run], before: Before, options: Options, tell: Tell) -> None:
-    """Run all that nobody else runs, then wait for those of others and take over what they leave."""
+def rows_of(runs: list[Run]) -> list[list[Run]]:
+    """The runs of each row."""
+    rows: dict[str, list[Run]] = {}
+    for run in runs:
+        rows.setdefault(run.row_key(), []).append(run)
+    return list(rows.values())
+
+
+def profile_of(run: Run, store: Store) -> bool:
+    """Whether the run's row has a profile of its present values on its kind of device."""
+    return any((profile["row_key"], profile["device"]) == (run.row_key(), run.device) for profile in store.kept(PROFILE))
+
+
+def work(runs: list[Run], rows: list[list[Run]], before: Before, options: Options, tell: Tell) -> None:
+    """Run all that nobody else runs, profile rows meanwhile, then wait for the runs of others and take over what they leave."""
+    first = [*runs, *chain(*rows)][0]
     device = set_up(options.device, options.threads)
-    store = Store(options.out, runs[0].suite)
-    context = Context(catalogue(runs[0].plugins), store, device, options.data_root, options.jobs, options.save_every)
+    store = Store(options.out, first.suite)
+    context = Context(catalogue(first.plugins), store, device, options.data_root, options.jobs, options.save_every)
+    context.data(first)  # missing or damaged data is said before anything is written
+    check_writable(store)
     left = [run for run in runs if not attempt(run, before, context, tell, wait=False)]
+    for row in rows:
+        attempt_profile(row, context, tell)
     for run in left:
         attempt(run, before, context, tell, wait=True)
+    for row in rows if left else ():
+        attempt_profile(row, context, tell)
 
 
 def attempt(run: Run, before: Before, context: Context, tell: Tell, wait: bool) -> bool:
@@ -90,9 +115,23 @@ def attempt(run: Run, before: Before, context: Context, tell: Tell, wait: bool) 
         return True
 
 
-def in_processes(runs: list[Run], before: Before, options: Options, jobs: int, tell: Tell) -> None:
+def attempt_profile(row: list[Run], context: Context, tell: Tell) -> None:
+    """Profile a row of which a run is done, if nobody else does and it has no profile yet."""
+    store, name = context.store, f"{row[0].label} profile"
+    with store.claim(row[0]) as mine:
+        if not mine or profile_of(row[0], store) or not any((store.record(run) or {}).get("status") == "done" for run in row):
+            return
+        tell(Event(name, counts=False))
+        try:
+            store.merge([profiled(prepare(row[0], context.catalogue), context)], PROFILE)
+            tell(Event(name, 1.0, "done", counts=False))
+        except RunError as error:
+            tell(Event(name, 1.0, "failed", str(error), counts=False))
+
+
+def in_processes(runs: list[Run], rows: list[list[Run]], before: Before, options: Options, jobs: int, tell: Tell) -> None:
     """The same in `jobs` processes; UserError if one met an error that is no single run's, or died with a run not ended."""
-    died = processes.spread(partial(work, runs, before, options), jobs, options.threads, tell)
-    store = Store(options.out, runs[0].suite)
+    died = processes.spread(partial(work, runs, rows, before, options), jobs, options.threads, tell)
+    store = Store(options.out, (runs or rows[0])[0].suite)
     if died and any(store.written(run) == before[run.key()] for run in runs):
         raise UserError(f"a worker died (exit code {died[0]}; -9 often means out of memory, try --jobs 1); the same command goes on")

@@ -38,6 +38,7 @@ ROWS: dict[str, tuple[str, ...]] = {
         "bench.context",
         "bench.figures",
         "bench.profile",
+        "bench.ready",
         "bench.remeasure",
         "bench.run",
         "bench.second_stage",

@@ -12,10 +12,11 @@ import pytest
 from harness import ROWS, Started, cli, files, leftovers, outcome, records, suite, until
 
 from bench import boards, suite_file
-from bench.processes import listen
+from bench.processes import WAY, listen
 from bench.store import Store
 from bench.sweep import Event
 
+STARTS = {"forkserver": b"multiprocessing.forkserver", "spawn": b"spawn_main"}[WAY]  # in the commands of workers
 NOTED = """
 import os
 import time
@@ -196,15 +197,19 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     ],
     ids=["Ctrl-C", "SIGINT to the parent", "SIGTERM to the parent"],
 )
-def test_signals_end_all_of_it_without_a_traceback(tmp_path: Path, number: int, group: bool, code: int, says: str) -> None:
-    """Also while the workers start, which takes them seconds."""
+@pytest.mark.parametrize("processes", [1, 2 + (WAY == "forkserver")], ids=["while they import", "while they train"])
+def test_signals_end_all_of_it_without_a_traceback(tmp_path: Path, number: int, group: bool, code: int, says: str, processes: int) -> None:
+    """Also while the process that workers are forks of still imports, which takes it seconds."""
     file = suite(tmp_path / "suite", seeds=2, steps=100_000)
     started = Started(tmp_path, "run", "-s", file, "-o", tmp_path, "--no-profile", "--jobs", 2)
-    until(lambda: len([pid for pid in started.workers() if b"spawn_main" in command_of(pid)]) == 2, "two workers")
-    started.signal(number, group)
-    result = started.wait(30)
-    assert (result.code, result.err) == (code, says)
-    until(lambda: started.workers() == [], "the workers to end", 10)
+    try:
+        until(lambda: len([pid for pid in started.workers() if STARTS in command_of(pid)]) >= processes, "workers")
+        started.signal(number, group)
+        result = started.wait(30)
+        assert (result.code, result.err) == (code, says)
+        until(lambda: started.workers() == [], "the workers to end", 10)
+    finally:
+        started.signal(signal.SIGKILL)
     assert records(tmp_path) == {}
 
 
