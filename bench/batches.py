@@ -5,6 +5,8 @@ import hashlib
 import torch
 from torch import Tensor
 
+AHEAD = 2**20  # bytes of batches that are gathered at once, if one is smaller
+
 
 def derive(seed: int, *words: object) -> int:
     """An independent seed for each use of a run's seed."""
@@ -30,18 +32,29 @@ class Batches:
     def __init__(self, images: Tensor, levels: int, batch_size: int, seed: int):
         self.images, self.levels, self.batch_size, self.seed = images, levels, batch_size, seed
         self.per_epoch = len(images) // batch_size
+        self.at_once = max(1, AHEAD // max(1, 4 * batch_size * images[0].numel()))  # small batches are gathered several at a time
         self.orders: dict[int, tuple[int, Tensor]] = {}  # of each stream: the epoch, and its permutation
+        self.ready: dict[int, tuple[tuple[int, int], list[Tensor]]] = {}  # of each stream: which batches, and they
 
     def at(self, step: int, stream: int = 0) -> Tensor:
-        """The batch of a step, a function of seed, step and stream alone.   -> (B, C, H, W) float32
+        """The batch of a step, a function of seed, step and stream alone; once for each step.   -> (B, C, H, W) float32
 
         Streams are independent shuffles, for players that need more than one batch a step.
         """
         epoch, position = divmod(step, self.per_epoch)
+        several, place = divmod(position, self.at_once)
+        if stream not in self.ready or self.ready[stream][0] != (epoch, several):
+            self.ready[stream] = (epoch, several), self.gather(epoch, several, stream)
+        return self.ready[stream][1][place]
+
+    def gather(self, epoch: int, several: int, stream: int) -> list[Tensor]:
+        """Batches of an epoch that follow each other."""
         if stream not in self.orders or self.orders[stream][0] != epoch:
             self.orders[stream] = epoch, self.permutation("order", stream, epoch) if stream else self.permutation("order", epoch)
-        index = self.orders[stream][1][position * self.batch_size : (position + 1) * self.batch_size]
-        return scaled(self.images.index_select(0, index), self.levels)  # the values of images[index], in a third of its time
+        size, whole = self.at_once * self.batch_size, self.per_epoch * self.batch_size
+        index = self.orders[stream][1][several * size : min((several + 1) * size, whole)]
+        images = scaled(self.images.index_select(0, index), self.levels)  # the values of images[index], in a third of its time
+        return list(images.split(self.batch_size))
 
     def permutation(self, *words: object) -> Tensor:
         """A shuffle of the images, by the seed and those words.   -> (N,)"""

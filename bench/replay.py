@@ -9,7 +9,7 @@ changes where nobody can look, and for the first time near its end, would be mis
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from random import getstate
 from typing import Any
 
@@ -24,6 +24,7 @@ from bench.adam import Adam
 from bench.capture import Turns
 from bench.errors import RunError
 from bench.held import State, memory, place, python_state
+from bench.script import Call, Operation, joined
 from metrics.kernels.outside import Work, listening
 
 WARM_UP = 3
@@ -31,20 +32,24 @@ CHECKED = 250
 SMALL = 64 * 2**20  # bytes of all results of a step; in larger ones the operations themselves take the time
 READS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}  # of operations whose values decide what Python sees
 LEAVES = {Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__}  # ways to read values that are no operations
-PROD, FILL, FILL_IN_PLACE = torch.ops.aten.prod, torch.ops.aten.masked_fill, torch.ops.aten.masked_fill_
-ANOTHER_WAY = {PROD.default, PROD.dim_int, FILL.Tensor, FILL_IN_PLACE.Tensor}  # their gradients have other bits while someone watches
+AT = torch.ops.aten
+ANOTHER_WAY = {
+    AT.prod.default,
+    AT.prod.dim_int,
+    AT.masked_fill.Tensor,
+    AT.masked_fill_.Tensor,
+}  # their gradients have other bits while someone watches
 SILENT = {"aten::empty", "aten::empty_strided", "aten::empty_like", "aten::new_empty", "aten::new_empty_strided"}
 COPIES = {"aten::_to_copy", "aten::clone"}
 WIDENS = {"aten::binary_cross_entropy"}  # would make a given result as large as the input first
-DIRECTLY: dict[Any, Callable[..., object]] = {  # where torch's own form with a given result makes another one first and copies it
-    torch.ops.aten.relu.default: lambda x, out: torch.clamp_min(x, 0, out=out),
-    torch.ops.aten.mul.Scalar: lambda x, factor, out: torch.mul(x, factor, out=out),
-    torch.ops.aten.div.Scalar: lambda x, divisor, out: torch.div(x, divisor, out=out),
-    torch.ops.aten.ones_like.default: lambda _, out: out.fill_(1),
-    torch.ops.aten.zeros_like.default: lambda _, out: out.zero_(),
+DIRECTLY: dict[Any, Callable[..., Call]] = {  # where torch's own form with a given result makes another one first and copies it
+    AT.relu.default: lambda x, out: Call(AT.clamp_min.out, (x, 0), {"out": out}),
+    AT.mul.Scalar: lambda x, factor, out: Call(AT.mul.out, (x, number(factor, x)), {"out": out}),
+    AT.div.Scalar: lambda x, divisor, out: Call(AT.div.out, (x, number(divisor, x)), {"out": out}),
+    AT.ones_like.default: lambda _, out: Call(AT.fill_.Scalar, (out, 1), {}),
+    AT.zeros_like.default: lambda _, out: Call(AT.zero_.default, (out,), {}),
 }
 OF_THE_RESULT = {"dtype", "layout", "device", "pin_memory"}  # arguments that say what a result is: it is there already
-Operation = Callable[[], object]
 
 
 class Unrecordable(Exception):
@@ -92,7 +97,7 @@ class Recorder(TorchDispatchMode):
         known = {place(x) for x in inputs}
         fresh = [x for x in outputs if place(x) not in known and not x._is_zerotensor()]
         if not outputs or (func._schema.is_mutable and not fresh):
-            self.operations.append(call(func, *plain((args, kwargs))))
+            self.operations.append(Call(func, *plain((args, kwargs))))
         elif fresh and name not in SILENT:
             self.bytes += sum(x.untyped_storage().nbytes() for x in fresh)
             if self.bytes > SMALL:
@@ -115,24 +120,23 @@ def plain(tree: Any) -> Any:
     return tree_map_only(Tensor, lambda x: x.detach(), tree)
 
 
-def call(func: Any, args: Any, kwargs: Any) -> Operation:
-    """The operation as it was."""
-    run = func._op
-    return (lambda: run(*args, **kwargs)) if kwargs else (lambda: run(*args))
+def number(x: complex, beside: Tensor) -> Tensor:
+    """A number as torch's own operations on tensors take it: of no weight for the result's type.   -> ()"""
+    return torch.tensor(x, dtype=(torch.float64 if beside.dim() else beside.dtype) if isinstance(x, float) else None)
 
 
 def into(func: Any, args: Any, kwargs: Any, outputs: Any) -> Operation:
     """The operation with its results written where `outputs` lie."""
     if func._schema.name in COPIES:
-        return call(torch.ops.aten.copy_.default, (outputs, args[0]), {})
+        return Call(AT.copy_.default, (outputs, args[0]), {})
     if func in DIRECTLY:
-        return partial(DIRECTLY[func], *args, out=outputs)
+        return DIRECTLY[func](*args, out=outputs)
     found = None if func._schema.name in WIDENS else out_form(func)
     several = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
     if found is None or not all(isinstance(x, Tensor) for x in several):
         return copied(func._op, args, kwargs, outputs)
     overload, names, taken = found
-    return call(overload, args, {name: kwargs[name] for name in kwargs if name in taken} | dict(zip(names, several, strict=True)))
+    return Call(overload, args, {name: kwargs[name] for name in kwargs if name in taken} | dict(zip(names, several, strict=True)))
 
 
 def copied(run: Any, args: Any, kwargs: Any, outputs: Any) -> Operation:
@@ -232,7 +236,7 @@ class Replayed:
             state.restore(before)
             return self.turns(batches, self.moving)
         if self.reason is None:
-            self.operations = recorder.operations
+            self.operations = joined(recorder.operations)
         return self.output.clone()
 
     def seen_by_python(self) -> list[object]:
