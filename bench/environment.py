@@ -64,8 +64,9 @@ def describe(device: torch.device, jobs: int, precision: str = "float32") -> dic
     }
 
 
+@cache
 def git(*arguments: str) -> str | None:
-    """What git says of the source tree; None outside a checkout."""
+    """What git says of the source tree when first asked: what is imported does not change later; None outside a checkout."""
     try:
         return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

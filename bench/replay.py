@@ -186,6 +186,7 @@ class Replayed:
         self.moving, self.shapes = tuple[bool, ...](), list[torch.Size]()
         self.taken = self.replays = 0
         self.operations: list[Operation] | None = None
+        self.state = State(())
         self.inputs: list[Tensor] = []
         self.output = torch.empty(0)
 
@@ -226,14 +227,14 @@ class Replayed:
     def record(self, batches: Sequence[Tensor]) -> Tensor:
         """Take a step and keep its operations, if they can be replayed."""
         self.inputs = [x.clone() for x in batches]
-        state, recorder = State(self.changing), Recorder()
-        before = state.values()
+        self.state, recorder = State(self.changing), Recorder()
+        before = self.state.values()
         with Looking(recorder), recorder, listening(recorder.outside):
             self.output = self.turns(self.inputs, self.moving)
         self.reason = recorder.reason
         if recorder.other_bits:
             self.reason = "torch takes a gradient in another way while it is recorded"
-            state.restore(before)
+            self.state.restore(before)
             return self.turns(batches, self.moving)
         if self.reason is None:
             self.operations = joined(recorder.operations)
@@ -248,7 +249,7 @@ class Replayed:
 
         RunError if replays since the last check may have been wrong.
         """
-        given, state = [x.clone() for x in batches], State(self.changing)  # a step may write into its batches
+        given, state = [x.clone() for x in batches], self.state  # a step may write into its batches
         before, terms, after = state.values(), self.turns(batches, self.moving), state.values()
         state.restore(before)
         alike = self.is_replayed(given, terms) and all(map(torch.equal, state.values(), after))
