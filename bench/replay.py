@@ -44,8 +44,8 @@ COPIES = {"aten::_to_copy", "aten::clone"}
 WIDENS = {"aten::binary_cross_entropy"}  # would make a given result as large as the input first
 DIRECTLY: dict[Any, Callable[..., Call]] = {  # where torch's own form with a given result makes another one first and copies it
     AT.relu.default: lambda x, out: Call(AT.clamp_min.out, (x, 0), {"out": out}),
-    AT.mul.Scalar: lambda x, factor, out: Call(AT.mul.out, (x, number(factor, x)), {"out": out}),
-    AT.div.Scalar: lambda x, divisor, out: Call(AT.div.out, (x, number(divisor, x)), {"out": out}),
+    AT.mul.Scalar: lambda x, factor, out: Call(AT.mul.out, (x, factor), {"out": out}),
+    AT.div.Scalar: lambda x, divisor, out: Call(AT.div.out, (x, divisor), {"out": out}),
     AT.ones_like.default: lambda _, out: Call(AT.fill_.Scalar, (out, 1), {}),
     AT.zeros_like.default: lambda _, out: Call(AT.zero_.default, (out,), {}),
 }
@@ -118,11 +118,6 @@ def tensors(tree: Any) -> list[Tensor]:
 def plain(tree: Any) -> Any:
     """The same memory without a history."""
     return tree_map_only(Tensor, lambda x: x.detach(), tree)
-
-
-def number(x: complex, beside: Tensor) -> Tensor:
-    """A number as torch's own operations on tensors take it: of no weight for the result's type.   -> ()"""
-    return torch.tensor(x, dtype=(torch.float64 if beside.dim() else beside.dtype) if isinstance(x, float) else None)
 
 
 def into(func: Any, args: Any, kwargs: Any, outputs: Any) -> Operation:

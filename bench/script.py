@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 Operation = Callable[[], object]
 
@@ -41,7 +42,7 @@ class Graph:
         """Put a call at the end; False where TorchScript cannot hold an argument, or would take another operation of that name."""
         schema = call.overload._schema
         try:
-            values = [self.constant(kind, value) for kind, value in call.arguments()]
+            values = [self.constant(kind, number(value, call) if kind == "Tensor" else value) for kind, value in call.arguments()]
             node = self.graph.create(schema.name, values, len(schema.returns))
             known = node.schema() == str(schema)
         except (RuntimeError, TypeError):
@@ -68,6 +69,16 @@ class Graph:
             self.run()
         finally:
             torch._C._set_graph_executor_optimize(before)
+
+
+def number(value: Any, call: Call) -> Tensor:
+    """A number given for a tensor, of no weight for the type of the result; TypeError where it would have some."""
+    if isinstance(value, Tensor):
+        return value
+    beside = next((x for x in call.args if isinstance(x, Tensor)), None)
+    if beside is None or beside.dtype not in (torch.float32, torch.float64) or not isinstance(value, (int, float)):
+        raise TypeError("its type would be that of the result")
+    return torch.tensor(value, dtype=torch.float64 if beside.dim() else beside.dtype)
 
 
 def joined(operations: Iterable[Operation]) -> list[Operation]:

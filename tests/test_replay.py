@@ -17,6 +17,7 @@ from bench import replay
 from bench.batches import Batches
 from bench.errors import RunError
 from bench.replay import Recorder, Replayed
+from bench.script import Graph, Operation, joined
 from bench.spec import Budget, Optimizer
 from bench.train import Training, train
 from metrics.kernels.outside import listeners, run
@@ -461,12 +462,16 @@ FORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "sums in zeros like it": lambda x: torch.zeros_like(x).add_(x).add_(torch.empty(3).fill_(2).mul_(x[1])),
     "what is below zero": lambda x: torch.relu(torch.cat([x, x / 0, 0 / (x - x)])).nan_to_num(5),
     "zeros of either sign": lambda x: torch.signbit(torch.relu(torch.cat([-x * 0, x * 0]))).float(),
+    "numbers of numbers": lambda x: (
+        (x.sum() * 0.1 / 3 * 7 + x.double().sum() * 0.1).expand(2) + torch.ops.aten.mul.Scalar(x.double(), 0.1)[0, :2]
+    ),
     "numbers": lambda x: torch.ops.aten.mul.Scalar(x, 0.1) + torch.ops.aten.div.Scalar(x.long(), 3) + torch.zeros_like(x),
     "batch norm": lambda x: nn.functional.batch_norm(x, None, None, training=True),
     "an indexed read": lambda x: x[torch.tensor([2, 0])] + x[1],
     "an indexed read of a mask": lambda x: (x > 0)[torch.tensor([2, 0])],
     "an indexed write": lambda x: torch.zeros(3, 3).index_put((torch.tensor([0, 1]), torch.tensor([2, 0])), x[0, :2]) + x,
 }
+OF_SEVERAL = {"constants", "numbers", "an indexed read", "an indexed read of a mask", "an indexed write"}  # graphs: some calls stay calls
 COPIED: dict[str, Callable[[Tensor], Tensor]] = {  # with operations that cannot write into a given result
     "one result": lambda x: nn.functional.prelu(x, x[0].abs()),
     "a mean over all values": lambda x: nn.functional.binary_cross_entropy(x.sigmoid(), x.flip(0).sigmoid()).expand(2),
@@ -479,18 +484,29 @@ COPIED: dict[str, Callable[[Tensor], Tensor]] = {  # with operations that cannot
 }
 
 
+@pytest.mark.parametrize("way", [list, joined], ids=["one by one", "joined"])
 @pytest.mark.parametrize("name", FORMS | COPIED)
-def test_operations_are_replayed_on_new_values(name: str) -> None:
+def test_operations_are_replayed_on_new_values(name: str, way: Callable[[list[Operation]], list[Operation]]) -> None:
     x = torch.randn(3, 3, generator=torch.Generator().manual_seed(1))
     recorder, form = Recorder(), (FORMS | COPIED)[name]
     with torch.no_grad(), recorder:
         y = form(x)
     assert recorder.reason is None
+    operations = way(recorder.operations)
     for seed in (2, 3):
         x.copy_(torch.randn(3, 3, generator=torch.Generator().manual_seed(seed)))
-        for operation in recorder.operations:
-            operation()
+        with torch.no_grad():
+            for operation in operations:
+                operation()
         assert torch.equal(y, form(x)), seed
+
+
+@pytest.mark.parametrize("name", [name for name in FORMS if name not in OF_SEVERAL])
+def test_recorded_operations_are_one_graph(name: str) -> None:
+    recorder = Recorder()
+    with torch.no_grad(), recorder:
+        kept = FORMS[name](torch.randn(3, 3, generator=torch.Generator().manual_seed(1)))  # noqa: F841
+    assert [type(operation) for operation in joined(recorder.operations)] == [Graph]
 
 
 @pytest.mark.parametrize("name", FORMS)
