@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ class Result:
 
 def cli(*arguments: object) -> Result:
     """A command in this process."""
+    forkserver.ensure_running()  # as above, before the command starts it for its own workers
     out, err, code = io.StringIO(), io.StringIO(), 0
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
@@ -122,7 +124,8 @@ class Started:
 def child(arguments: list[str], logs: list[str]) -> None:
     """What a started process does."""
     os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have it ignored, or blocked
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number, log in ((2, logs[1]), (1, logs[0])):
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), number)
     sys.argv = ["latentbench", *arguments]

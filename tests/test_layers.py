@@ -24,6 +24,7 @@ ROWS: dict[str, tuple[str, ...]] = {
         "bench.capture",
         "bench.held",
         "bench.replay",
+        "bench.script",
         "bench.precision",
         "bench.batches",
         "bench.train",
