@@ -57,8 +57,8 @@ def run(
         raise UserError(f"--save-every must be at least 0, not {save_every:g}")
     chosen = suite_file.read(suite, tuple(overrides or ()), words(methods), seeds)
     whole = suite_file.read(suite, tuple(overrides or ()))
-    if not dry_run and device != "cuda" and (jobs or at_a_time(threads)) > 1:
-        make_ready(threads)
+    if not dry_run:
+        get_ready(device, jobs, threads)
     from bench import command  # here, so that --help needs no torch
 
     request = command.Request(chosen, whole, device, data_root, out, smoke, jobs, threads, save_every, profiles)
@@ -86,9 +86,10 @@ def evaluate(
     threads: Threads = 1,
 ) -> None:
     """Add metrics to finished runs from their weights, then write the leaderboard anew; nothing is trained."""
+    counts(jobs=jobs, threads=threads)
+    get_ready(device, jobs, threads)
     from bench import measure_command
 
-    counts(jobs=jobs, threads=threads)
     request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads)
     measure_command.evaluate(request)
 
@@ -106,11 +107,12 @@ def verify(
     tolerance: Annotated[float, typer.Option(help="A value has moved if it differs by more than this share of the larger one.")] = 1e-6,
 ) -> None:
     """Compute the metrics of finished runs again and say which moved, by how much and why; exit with 1 if one did. Writes nothing."""
-    from bench import measure_command
-
     if not tolerance >= 0:  # nan too
         raise UserError(f"--tolerance must be at least 0, not {tolerance:g}")
     counts(jobs=jobs, threads=threads)
+    get_ready(device, jobs, threads)
+    from bench import measure_command
+
     request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads, tolerance)
     raise typer.Exit(measure_command.verify(request))
 
@@ -120,6 +122,12 @@ def counts(**given: int | None) -> None:
     for name, value in given.items():
         if value is not None and value < 1:
             raise UserError(f"--{name} must be at least 1, not {value}")
+
+
+def get_ready(device: str | None, jobs: int | None, threads: int) -> None:
+    """Have workers' imports begun where there will be workers, before this process imports the same."""
+    if device != "cuda" and (jobs or at_a_time(threads)) > 1:
+        make_ready(threads)
 
 
 def words(text: str) -> tuple[str, ...]:

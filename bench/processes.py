@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.errors import UserError
 
+READY = "bench.ready"  # imports what workers need
 Tell = Callable[[Any], None]
 WAY = "forkserver" if sys.platform == "linux" else "spawn"  # libraries of macOS do not survive a fork, Windows has none
 
@@ -42,7 +43,7 @@ def make_ready(threads: int) -> None:
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before anything imports torch: idle threads would spin
     if WAY == "forkserver":
-        multiprocessing.set_forkserver_preload(["bench.ready"])
+        multiprocessing.set_forkserver_preload([READY])
         with no_interrupts():
             forkserver.ensure_running()
 

@@ -12,7 +12,7 @@ import pytest
 
 from bench.errors import RunError, UserError
 from bench.spec import Budget, Entry, Suite
-from bench.store import PROFILE, Store, read_lines, write
+from bench.store import PROFILE, RECORD, Store, read_lines, read_record, write
 
 SUITE = Suite(
     name="tiny",
@@ -237,3 +237,15 @@ def test_a_line_that_is_no_record_is_named_with_its_number(tmp_path: Path) -> No
             store.kept()
     path.write_text(f"{good}\n{good}\n")
     assert read_lines(path, {"seed", "label"}) == [record(), record()]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_bytes(b"\xff")
+    (tmp_path / "folder" / RECORD).mkdir(parents=True)
+    for read in (read_record, lambda folder: read_lines(folder / RECORD, {"seed"})):
+        with pytest.raises(UserError, match=rf"^{tmp_path}/{RECORD}: not a record \(.*\); mend or delete it$"):
+            read(tmp_path)
+        with pytest.raises(UserError, match=rf"^{tmp_path}/folder/{RECORD}: cannot be read: Is a directory$"):
+            read(tmp_path / "folder")
+        assert not read(tmp_path / "nowhere")
+        assert not read(tmp_path / RECORD)

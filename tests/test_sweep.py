@@ -2,8 +2,11 @@
 
 import json
 import multiprocessing
+import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,6 +25,8 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from models.vae import ae
 
@@ -58,6 +63,13 @@ class Dying(Note):
         return super().__call__(draw, prior)
 
 
+class Shy(Note):
+    def __call__(self, draw, prior):
+        if torch.autograd._profiler_enabled():
+            raise RuntimeError("somebody is looking")
+        return super().__call__(draw, prior)
+
+
 def noted(dim, *, seconds: float = 0.004):
     "Takes its time."
     return replace(ae(dim), regularisers=((1.0, Note(seconds)),))
@@ -74,7 +86,11 @@ def dying(dim):
     "Kills its process, once."
     return replace(ae(dim), regularisers=((1.0, Dying(0.0)),))
 
-METHODS = [noted, other, boom, dying]
+def shy(dim):
+    "Cannot be profiled."
+    return replace(ae(dim), regularisers=((1.0, Shy(0.0)),))
+
+METHODS = [noted, other, boom, dying, shy]
 """
 TWO_ROWS = "[methods.noted]\n[methods.other]\nlatent_dim = 3\n"
 ALONE = ("--no-profile", "--jobs", 1, "--save-every", 0)
@@ -162,7 +178,7 @@ def test_workers_survive_each_other_and_repeat_nothing(tmp_path: Path) -> None:
     result = Started(tmp_path, "run", "-s", file, "-o", two, "--no-profile", "--jobs", 2).wait()
     assert (file.parent / "died").exists()
     assert result.code == 1
-    assert result.err == "boom seed 0: failed: RuntimeError: this row cannot be trained (plugin.py, line 31)\n"
+    assert result.err == "boom seed 0: failed: RuntimeError: this row cannot be trained (plugin.py, line 33)\n"
     assert re.search(r"^boom +0/1 done, 1 failed", result.out, re.MULTILINE)
     assert len(begun(file)) == len(set(begun(file))) == 2, "the failing row ran once, though two workers saw it"
     kept = [json.loads(line) for line in (two / "leaderboards" / "runs" / "tiny.jsonl").read_text().splitlines()]
@@ -171,6 +187,22 @@ def test_workers_survive_each_other_and_repeat_nothing(tmp_path: Path) -> None:
     cli("run", "-s", file, "-o", one, *ALONE)
     assert outcome(two) == outcome(one)
     assert board(two) == board(one)
+
+
+def test_workers_profile_each_row_once(tmp_path: Path) -> None:
+    """Also rows whose runs were done before; never one that no run of was done."""
+    file = suite(tmp_path / "suite", f"[methods.shy]\n[methods.boom]\n{ROWS}", steps=20, seeds=2, plugin=NOTED)
+    assert cli("run", "-s", file, "-o", tmp_path, *ALONE, "--methods", "ae,shy").code == 0
+    profiles = tmp_path / "leaderboards" / "runs" / "tiny.profile.jsonl"
+    assert not profiles.exists()
+    result = Started(tmp_path, "run", "-s", file, "-o", tmp_path, "--jobs", 2).wait()
+    failed = {f"boom seed {seed}: failed: RuntimeError: this row cannot be trained (plugin.py, line 33)" for seed in (0, 1)}
+    shy = "shy profile: failed: cannot be profiled: RuntimeError: somebody is looking (plugin.py, line 47)"
+    assert (result.code, sorted(result.err.splitlines())) == (1, [*sorted(failed), shy])
+    kept = profiles.read_bytes()
+    assert [json.loads(line)["label"] for line in kept.splitlines()] == ["ae", "wae_gan"]
+    assert Started(tmp_path, "run", "-s", file, "-o", tmp_path, "--jobs", 2).wait().err.count(shy) == 1
+    assert profiles.read_bytes() == kept, "nothing was measured again"
 
 
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
@@ -244,3 +276,28 @@ def test_a_worker_that_always_dies_is_said_and_others_results_stay(tmp_path: Pat
     assert outcome(tmp_path)["weights.safetensors"]["ae/0"] == before
     assert set(records(tmp_path)) == {"ae/0", "dying/0"}
     assert sorted(path.name for path in (tmp_path / "leaderboards").iterdir()) == ["README.md", "runs", "tiny.md"]
+
+
+DEAD = """
+from functools import partial
+from bench import processes
+from bench.errors import UserError
+
+processes.READY = "dies"
+try:
+    processes.spread(partial(print), 1, 1, print)
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(WAY != "forkserver", reason="workers are no forks here")
+def test_the_death_of_the_process_that_starts_workers_is_said(tmp_path: Path) -> None:
+    (tmp_path / "dies.py").write_text("import os\nos.kill(os.getpid(), 9)")
+    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
+    result = subprocess.run(
+        [sys.executable, "-c", DEAD], capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": paths}, timeout=60
+    )
+    assert result.stdout == "no worker can be started: the process that starts them died (for lack of memory? try --jobs 1)\n", (
+        result.stderr
+    )
