@@ -32,22 +32,22 @@ CHECKED = 250
 SMALL = 64 * 2**20  # bytes of all results of a step; in larger ones the operations themselves take the time
 READS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}  # of operations whose values decide what Python sees
 LEAVES = {Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__}  # ways to read values that are no operations
-AT = torch.ops.aten
+ATEN = torch.ops.aten
 ANOTHER_WAY = {
-    AT.prod.default,
-    AT.prod.dim_int,
-    AT.masked_fill.Tensor,
-    AT.masked_fill_.Tensor,
+    ATEN.prod.default,
+    ATEN.prod.dim_int,
+    ATEN.masked_fill.Tensor,
+    ATEN.masked_fill_.Tensor,
 }  # their gradients have other bits while someone watches
 SILENT = {"aten::empty", "aten::empty_strided", "aten::empty_like", "aten::new_empty", "aten::new_empty_strided"}
 COPIES = {"aten::_to_copy", "aten::clone"}
 WIDENS = {"aten::binary_cross_entropy"}  # would make a given result as large as the input first
 DIRECTLY: dict[Any, Callable[..., Call]] = {  # where torch's own form with a given result makes another one first and copies it
-    AT.relu.default: lambda x, out: Call(AT.clamp_min.out, (x, 0), {"out": out}),
-    AT.mul.Scalar: lambda x, factor, out: Call(AT.mul.out, (x, factor), {"out": out}),
-    AT.div.Scalar: lambda x, divisor, out: Call(AT.div.out, (x, divisor), {"out": out}),
-    AT.ones_like.default: lambda _, out: Call(AT.fill_.Scalar, (out, 1), {}),
-    AT.zeros_like.default: lambda _, out: Call(AT.zero_.default, (out,), {}),
+    ATEN.relu.default: lambda x, out: Call(ATEN.clamp_min.out, (x, 0), {"out": out}),
+    ATEN.mul.Scalar: lambda x, factor, out: Call(ATEN.mul.out, (x, factor), {"out": out}),
+    ATEN.div.Scalar: lambda x, divisor, out: Call(ATEN.div.out, (x, divisor), {"out": out}),
+    ATEN.ones_like.default: lambda _, out: Call(ATEN.fill_.Scalar, (out, 1), {}),
+    ATEN.zeros_like.default: lambda _, out: Call(ATEN.zero_.default, (out,), {}),
 }
 OF_THE_RESULT = {"dtype", "layout", "device", "pin_memory"}  # arguments that say what a result is: it is there already
 
@@ -123,7 +123,7 @@ def plain(tree: Any) -> Any:
 def into(func: Any, args: Any, kwargs: Any, outputs: Any) -> Operation:
     """The operation with its results written where `outputs` lie."""
     if func._schema.name in COPIES:
-        return Call(AT.copy_.default, (outputs, args[0]), {})
+        return Call(ATEN.copy_.default, (outputs, args[0]), {})
     if func in DIRECTLY:
         return DIRECTLY[func](*args, out=outputs)
     found = None if func._schema.name in WIDENS else out_form(func)

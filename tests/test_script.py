@@ -9,17 +9,17 @@ from torch import Tensor
 
 from bench.script import Call, Graph, joined
 
-AT = torch.ops.aten
+ATEN = torch.ops.aten
 
 
 def add(x: Tensor, y: Tensor, out: Tensor) -> Call:
-    return Call(AT.add.out, (x, y), {"out": out})
+    return Call(ATEN.add.out, (x, y), {"out": out})
 
 
 def test_calls_that_follow_each_other_are_one_graph_and_the_rest_stays_where_it_is() -> None:
     a, b, c, d = (torch.zeros(2) for _ in range(4))
     seen: list[list[float]] = []
-    calls = [Call(AT.fill_.Scalar, (a, 1), {}), add(a, a, b), lambda: seen.append(b.tolist()), add(a, b, c), add(b, c, d)]
+    calls = [Call(ATEN.fill_.Scalar, (a, 1), {}), add(a, a, b), lambda: seen.append(b.tolist()), add(a, b, c), add(b, c, d)]
     operations = joined(calls)
     assert [type(x) for x in operations] == [Graph, type(calls[2]), Graph]
     for operation in operations:
@@ -30,7 +30,7 @@ def test_calls_that_follow_each_other_are_one_graph_and_the_rest_stays_where_it_
 def test_each_call_of_a_graph_is_done_each_time_though_nobody_in_it_reads_the_result() -> None:
     """TorchScript would leave such calls out, and take constants for constant."""
     x, y, z = torch.ones(2), torch.zeros(2), torch.zeros(2)
-    (graph,) = joined([add(x, x, y), add(y, x, z), Call(AT.add_.Tensor, (x, z), {})])
+    (graph,) = joined([add(x, x, y), add(y, x, z), Call(ATEN.add_.Tensor, (x, z), {})])
     for before in (True, False):
         torch._C._set_graph_executor_optimize(before)
         try:
@@ -49,12 +49,12 @@ def test_arguments_of_every_kind() -> None:
     steps, squares = [torch.zeros(()) for _ in range(2)], [torch.zeros(3), torch.zeros(2)]
     operations = joined(
         [
-            Call(AT.uniform_.default, (drawn, 0, 1), {"generator": noise}),  # whole numbers for floats
-            Call(AT.sum.IntList_out, (x, [0]), {"out": total}),
-            Call(AT.mean.out, (x, (1,)), {"keepdim": False, "dtype": torch.float32, "out": means}),
-            Call(AT._foreach_add_.Scalar, (steps, 1), {}),
-            Call(AT.copy_.default, (squares[0], total), {}),
-            Call(AT.normal.float_float_out, (1.0, 0.0, [2, 3]), {"generator": None, "out": flat}),
+            Call(ATEN.uniform_.default, (drawn, 0, 1), {"generator": noise}),  # whole numbers for floats
+            Call(ATEN.sum.IntList_out, (x, [0]), {"out": total}),
+            Call(ATEN.mean.out, (x, (1,)), {"keepdim": False, "dtype": torch.float32, "out": means}),
+            Call(ATEN._foreach_add_.Scalar, (steps, 1), {}),
+            Call(ATEN.copy_.default, (squares[0], total), {}),
+            Call(ATEN.normal.float_float_out, (1.0, 0.0, [2, 3]), {"generator": None, "out": flat}),
         ]
     )
     assert [type(x) for x in operations] == [Graph]
@@ -68,9 +68,11 @@ def test_arguments_of_every_kind() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        Call(AT._fused_adam_.default, ([], [], [], [], [], []), {"lr": 0.1, "beta1": 0.9, "beta2": 0.9, "weight_decay": 0.0, "eps": 1e-8}),
-        Call(AT.sum.IntList_out, (torch.ones(2), 0), {"out": torch.zeros(())}),
-        Call(AT.clone.default, (torch.ones(2),), {"memory_format": torch.contiguous_format}),
+        Call(
+            ATEN._fused_adam_.default, ([], [], [], [], [], []), {"lr": 0.1, "beta1": 0.9, "beta2": 0.9, "weight_decay": 0.0, "eps": 1e-8}
+        ),
+        Call(ATEN.sum.IntList_out, (torch.ones(2), 0), {"out": torch.zeros(())}),
+        Call(ATEN.clone.default, (torch.ones(2),), {"memory_format": torch.contiguous_format}),
     ],
     ids=["an empty list", "a number for a list", "a memory format"],
 )
