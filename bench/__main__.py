@@ -57,7 +57,7 @@ def run(
         raise UserError(f"--save-every must be at least 0, not {save_every:g}")
     chosen = suite_file.read(suite, tuple(overrides or ()), words(methods), seeds)
     whole = suite_file.read(suite, tuple(overrides or ()))
-    if not dry_run:
+    if not dry_run and chosen.seeds * len(chosen.methods) > 1:
         get_ready(device, jobs, threads)
     from bench import command  # here, so that --help needs no torch
 
@@ -87,7 +87,8 @@ def evaluate(
 ) -> None:
     """Add metrics to finished runs from their weights, then write the leaderboard anew; nothing is trained."""
     counts(jobs=jobs, threads=threads)
-    get_ready(device, jobs, threads)
+    if not Path(what).is_dir():  # a run's folder
+        get_ready(device, jobs, threads)
     from bench import measure_command
 
     request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads)
@@ -110,7 +111,8 @@ def verify(
     if not tolerance >= 0:  # nan too
         raise UserError(f"--tolerance must be at least 0, not {tolerance:g}")
     counts(jobs=jobs, threads=threads)
-    get_ready(device, jobs, threads)
+    if not Path(what).is_dir():  # a run's folder
+        get_ready(device, jobs, threads)
     from bench import measure_command
 
     request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads, tolerance)

@@ -37,7 +37,7 @@ class Batches:
         self.ready: dict[int, tuple[tuple[int, int], list[Tensor]]] = {}  # of each stream: which batches, and they
 
     def at(self, step: int, stream: int = 0) -> Tensor:
-        """The batch of a step, a function of seed, step and stream alone; once for each step.   -> (B, C, H, W) float32
+        """The batch of a step, a function of seed, step and stream alone.   -> (B, C, H, W) float32
 
         Streams are independent shuffles, for players that need more than one batch a step.
         """
@@ -45,7 +45,7 @@ class Batches:
         several, place = divmod(position, self.at_once)
         if stream not in self.ready or self.ready[stream][0] != (epoch, several):
             self.ready[stream] = (epoch, several), self.gather(epoch, several, stream)
-        return self.ready[stream][1][place]
+        return self.ready[stream][1][place].clone()  # memory of its own, aligned: the same products have other bits where it is not
 
     def gather(self, epoch: int, several: int, stream: int) -> list[Tensor]:
         """Batches of an epoch that follow each other."""

@@ -103,9 +103,13 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_mib(device: torch.device) -> float | None:
-    """MiB allocated at most on the device, or resident at most in this process; None where the system does not say."""
+    """MiB allocated at most on the device, or resident at most in this process; None where the system does not say.
+
+    Without mapped files (libraries, packed data sets): how many of their pages count depends on how the process began.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), None)
+    lines = [line.split() for line in status.read_text().splitlines()] if status.exists() else []
+    kib = {line[0]: int(line[1]) for line in lines if line[0] in ("VmHWM:", "RssFile:")}
+    return (kib["VmHWM:"] - kib["RssFile:"]) / 1024 if len(kib) == 2 else None

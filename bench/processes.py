@@ -44,8 +44,22 @@ def make_ready(threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before anything imports torch: idle threads would spin
     if WAY == "forkserver":
         multiprocessing.set_forkserver_preload([READY])
-        with no_interrupts():
+        with no_interrupts(), same_imports():
             forkserver.ensure_running()
+
+
+@contextmanager
+def same_imports() -> Iterator[None]:
+    """A process started here finds the modules that this one finds: by itself it would look in the current folder first."""
+    before = {name: os.environ.pop(name, None) for name in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    os.environ |= {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), "PYTHONSAFEPATH": "1"}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
 
 
 def spread(work: Callable[[Tell], None], jobs: int, threads: int, tell: Tell) -> list[int]:
@@ -60,7 +74,7 @@ def spread(work: Callable[[Tell], None], jobs: int, threads: int, tell: Tell) ->
         with no_interrupts():
             for _ in range(jobs):
                 receiver, sender = start.Pipe(duplex=False)
-                worker = start.Process(target=worker_main, args=(work, sender))
+                worker = start.Process(target=worker_main, args=(work, sender, dict(os.environ)))
                 with begun():
                     worker.start()
                 sender.close()  # the worker holds the only other end: when it dies, we see it
@@ -117,8 +131,10 @@ def listen(pipes: list[Connection], tell: Tell) -> None:
             tell(message)
 
 
-def worker_main(work: Callable[[Tell], None], pipe: Connection) -> None:
+def worker_main(work: Callable[[Tell], None], pipe: Connection, environment: dict[str, str]) -> None:
     """A worker's life; it ends with its parent."""
+    os.environ.clear()
+    os.environ.update(environment)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # it can be ended like any process
     threading.Thread(target=end_with_parent, daemon=True).start()

@@ -228,7 +228,7 @@ def joined(first: Outcome, second: Outcome | None) -> list[dict[str, float]]:
 
 def costs(outcome: Outcome, second: Outcome | None, images: int, evaluation: float, device: torch.device) -> dict[str, Any]:
     """What differs between two equal runs: times and memory."""
-    memory = "allocated on the device" if device.type == "cuda" else "resident in the process"
+    memory = "allocated on the device" if device.type == "cuda" else "resident in the process, without mapped files"
     protocol = "fitting the density of the second stage, device idle at both ends"
     return {
         "train_seconds": cost(outcome.seconds, "training only, device idle at both ends", "s"),

@@ -116,7 +116,7 @@ def attempt(run: Run, before: Before, context: Context, tell: Tell, wait: bool) 
 
 
 def attempt_profile(row: list[Run], context: Context, tell: Tell) -> None:
-    """Profile a row of which a run is done, if nobody else does and it has no profile yet."""
+    """Profile a row of which a run is done, if nobody else does and it has no profile yet; beside other workers' runs, as runs are."""
     store, name = context.store, f"{row[0].label} profile"
     with store.claim(row[0]) as mine:
         if not mine or profile_of(row[0], store) or not any((store.record(run) or {}).get("status") == "done" for run in row):
@@ -130,8 +130,8 @@ def attempt_profile(row: list[Run], context: Context, tell: Tell) -> None:
 
 
 def in_processes(runs: list[Run], rows: list[list[Run]], before: Before, options: Options, jobs: int, tell: Tell) -> None:
-    """The same in `jobs` processes; UserError if one met an error that is no single run's, or died with a run not ended."""
+    """The same in `jobs` processes; UserError if one met an error that is no single run's, or died with something not ended."""
     died = processes.spread(partial(work, runs, rows, before, options), jobs, options.threads, tell)
     store = Store(options.out, (runs or rows[0])[0].suite)
-    if died and any(store.written(run) == before[run.key()] for run in runs):
+    if died and any([*(store.written(run) == before[run.key()] for run in runs), *(not profile_of(row[0], store) for row in rows)]):
         raise UserError(f"a worker died (exit code {died[0]}; -9 often means out of memory, try --jobs 1); the same command goes on")

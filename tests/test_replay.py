@@ -49,6 +49,21 @@ def trained(
     return taken, weights(method), outcome.curve
 
 
+@pytest.mark.parametrize("size", [7, 10])
+def test_batches_that_lie_anywhere_in_what_was_gathered_are_replayed(size: int) -> None:
+    """5 x 5 pixels and odd batches: products of memory that is not aligned would have other bits than those of a recording's own."""
+    curves = []
+    for capture in (False, True):
+        torch.manual_seed(3)
+        images = torch.randint(0, LEVELS + 1, (5 * size + 3, 1, 5, 5), dtype=torch.uint8)
+        data = Batches(images, LEVELS, size, seed=1)
+        assert data.at_once > 5
+        taken = training(build(lambda: ae(DIM), shape=(1, 5, 5), network=tiny), Budget(steps=40), data, capture=capture)
+        curves.append(train(taken, data).curve)
+    assert taken.execution == "recorded once and replayed"
+    assert curves[0] == curves[1]
+
+
 @pytest.mark.parametrize("make", REPLAYED, ids=lambda make: getattr(make, "func", make).__name__)
 def test_replayed_steps_are_the_steps_bit_for_bit(make: Callable[[int], Recipe]) -> None:
     eager, expected, curve = trained(lambda: make(DIM), False)

@@ -301,3 +301,26 @@ def test_the_death_of_the_process_that_starts_workers_is_said(tmp_path: Path) ->
     assert result.stdout == "no worker can be started: the process that starts them died (for lack of memory? try --jobs 1)\n", (
         result.stderr
     )
+
+
+FOREIGN = f"""
+import os, sys
+sys.path[0] = {str(Path(__file__).parents[1])!r}
+os.environ["LATENTBENCH_KERNELS"] = "tiled"  # after the start, as a script may
+from bench.__main__ import main
+main()
+"""
+
+
+def test_workers_import_what_the_command_imports_wherever_it_runs(tmp_path: Path) -> None:
+    """The current folder may hold modules of any name; what the command has in its environment its workers have too."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("raise SystemExit('not ours')")
+    arguments = ["run", "-s", suite(tmp_path / "suite", steps=20), "-o", tmp_path, "--no-profile", "--jobs", "2"]
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    result = subprocess.run(
+        [sys.executable, "-c", FOREIGN, *map(str, arguments)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    kept = [json.loads(line) for line in (tmp_path / "leaderboards" / "runs" / "tiny.jsonl").read_text().splitlines()]
+    assert [(record["label"], record["environment"]["kernels"]) for record in kept] == [("ae", "tiled"), ("wae_gan", "tiled")]
