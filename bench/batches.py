@@ -5,7 +5,7 @@ import hashlib
 import torch
 from torch import Tensor
 
-AHEAD = 2**20  # bytes of batches that are gathered at once, if one is smaller
+AHEAD = 2**19  # bytes of batches that are gathered at once, if one is smaller
 
 
 def derive(seed: int, *words: object) -> int:
@@ -34,7 +34,7 @@ class Batches:
         self.per_epoch = len(images) // batch_size
         self.at_once = max(1, AHEAD // max(1, 4 * batch_size * images[0].numel()))  # small batches are gathered several at a time
         self.orders: dict[int, tuple[int, Tensor]] = {}  # of each stream: the epoch, and its permutation
-        self.ready: dict[int, tuple[tuple[int, int], list[Tensor]]] = {}  # of each stream: which batches, and they
+        self.ready: dict[int, tuple[tuple[int, int], tuple[Tensor, ...]]] = {}  # of each stream: which batches, and they
 
     def at(self, step: int, stream: int = 0) -> Tensor:
         """The batch of a step, a function of seed, step and stream alone.   -> (B, C, H, W) float32
@@ -42,19 +42,20 @@ class Batches:
         Streams are independent shuffles, for players that need more than one batch a step.
         """
         epoch, position = divmod(step, self.per_epoch)
+        if self.at_once == 1:
+            return self.gather(epoch, position, stream)
         several, place = divmod(position, self.at_once)
         if stream not in self.ready or self.ready[stream][0] != (epoch, several):
-            self.ready[stream] = (epoch, several), self.gather(epoch, several, stream)
+            self.ready[stream] = (epoch, several), self.gather(epoch, several, stream).split(self.batch_size)
         return self.ready[stream][1][place].clone()  # memory of its own, aligned: the same products have other bits where it is not
 
-    def gather(self, epoch: int, several: int, stream: int) -> list[Tensor]:
-        """Batches of an epoch that follow each other."""
+    def gather(self, epoch: int, several: int, stream: int) -> Tensor:
+        """`at_once` batches of an epoch that follow each other, as far as it has so many.   -> (at_once B, C, H, W) float32"""
         if stream not in self.orders or self.orders[stream][0] != epoch:
             self.orders[stream] = epoch, self.permutation("order", stream, epoch) if stream else self.permutation("order", epoch)
         size, whole = self.at_once * self.batch_size, self.per_epoch * self.batch_size
         index = self.orders[stream][1][several * size : min((several + 1) * size, whole)]
-        images = scaled(self.images.index_select(0, index), self.levels)  # the values of images[index], in a third of its time
-        return list(images.split(self.batch_size))
+        return scaled(self.images.index_select(0, index), self.levels)  # the values of images[index], in a third of its time
 
     def permutation(self, *words: object) -> Tensor:
         """A shuffle of the images, by the seed and those words.   -> (N,)"""
