@@ -128,7 +128,7 @@ def counts(**given: int | None) -> None:
 
 def get_ready(device: str | None, jobs: int | None, threads: int) -> None:
     """Have workers' imports begun where there will be workers, before this process imports the same."""
-    if device != "cuda" and (jobs or at_a_time(threads)) > 1:
+    if (jobs or at_a_time(device, threads)) > 1:
         make_ready(threads)
 
 

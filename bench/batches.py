@@ -32,7 +32,7 @@ class Batches:
     def __init__(self, images: Tensor, levels: int, batch_size: int, seed: int):
         self.images, self.levels, self.batch_size, self.seed = images, levels, batch_size, seed
         self.per_epoch = len(images) // batch_size
-        self.at_once = max(1, AHEAD // max(1, 4 * batch_size * images[0].numel()))  # small batches are gathered several at a time
+        self.at_once = max(1, AHEAD // (4 * batch_size * images[0].numel()))  # small batches are gathered several at a time
         self.orders: dict[int, tuple[int, Tensor]] = {}  # of each stream: the epoch, and its permutation
         self.ready: dict[int, tuple[tuple[int, int], tuple[Tensor, ...]]] = {}  # of each stream: which batches, and they
 

@@ -51,7 +51,7 @@ class Request:
 
     def options(self) -> Options:
         """How the runs are run."""
-        jobs = self.jobs or (1 if self.device_kind == "cuda" else at_a_time(self.threads))
+        jobs = self.jobs or at_a_time(self.device_kind, self.threads)
         return Options(
             self.out,
             self.data_root,

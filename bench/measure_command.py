@@ -135,7 +135,7 @@ def options_of(request: Request, target: Target) -> Options:
     for name in request.metrics:
         if name not in known:
             raise UserError(f"--metrics: {unknown('metric', name, known)}")
-    jobs = request.jobs or (1 if (request.device or default_device()) == "cuda" else at_a_time(request.threads))
+    jobs = request.jobs or at_a_time(request.device or default_device(), request.threads)
     return Options(
         out=target.out,
         suite=target.suite.name,

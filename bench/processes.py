@@ -31,9 +31,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def at_a_time(threads: int) -> int:
-    """How many runs of so many threads the cores have room for."""
-    return max(1, cores() // threads)
+def at_a_time(device: str | None, threads: int) -> int:
+    """How many runs there is room for where nothing is said: one on a GPU, else as many of so many threads as there are cores."""
+    return 1 if device == "cuda" else max(1, cores() // threads)
 
 
 def make_ready(threads: int) -> None:
@@ -51,15 +51,15 @@ def make_ready(threads: int) -> None:
 @contextmanager
 def same_imports() -> Iterator[None]:
     """A process started here finds the modules that this one finds: by itself it would look in the current folder first."""
-    before = {name: os.environ.pop(name, None) for name in ("PYTHONPATH", "PYTHONSAFEPATH")}
-    os.environ |= {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), "PYTHONSAFEPATH": "1"}
+    ours = {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), "PYTHONSAFEPATH": "1"}
+    before = {name: os.environ[name] for name in ours if name in os.environ}
+    os.environ |= ours
     try:
         yield
     finally:
-        for name, value in before.items():
+        for name in ours:
             del os.environ[name]
-            if value is not None:
-                os.environ[name] = value
+        os.environ |= before
 
 
 def spread(work: Callable[[Tell], None], jobs: int, threads: int, tell: Tell) -> list[int]:

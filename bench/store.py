@@ -203,9 +203,8 @@ def cell(record: dict[str, Any]) -> tuple[str, str, int]:
 
 def read_lines(path: Path, keys: set[str]) -> list[dict[str, Any]]:
     """The records of a file, one a line, each with those keys at least; UserError names a bad line."""
-    lines = (text_of(path) or "").splitlines()
     records = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate((text_of(path) or "").splitlines(), 1):
         try:
             records.append(json.loads(line))
             if absent := keys - dict(records[-1]).keys():

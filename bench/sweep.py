@@ -6,7 +6,6 @@ The same claims serve the workers of one command and two commands started by cha
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from bench import processes
@@ -58,12 +57,12 @@ def sweep(runs: list[Run], options: Options, tell: Tell) -> None:
         if run not in left:
             tell(Event(name_of(run), 1.0, "skipped"))
     before = {run.key(): store.written(run) for run in left}
-    rows = [runs for runs in rows_of(runs) if not profile_of(runs[0], store)] if options.profiles else []
-    jobs = min(options.jobs, max(len(left), len(rows)))
+    pieces = max(len(left), len(unprofiled(runs, store, options)))
+    jobs = min(options.jobs, pieces)
     if jobs > 1:
-        in_processes(left, rows, before, options, jobs, tell)
-    elif left or rows:
-        work(left, rows, before, options, tell)
+        in_processes(runs, before, options, jobs, tell)
+    elif pieces:
+        work(runs, before, options, tell)
 
 
 def name_of(run: Run) -> str:
@@ -71,34 +70,28 @@ def name_of(run: Run) -> str:
     return f"{run.label} seed {run.seed}"
 
 
-def rows_of(runs: list[Run]) -> list[list[Run]]:
-    """The runs of each row."""
+def unprofiled(runs: list[Run], store: Store, options: Options) -> list[list[Run]]:
+    """The runs of each row that is to have a profile of its present values on its kind of device, and has none."""
+    if not options.profiles:
+        return []
+    known = {(profile["row_key"], profile["device"]) for profile in store.kept(PROFILE)}
     rows: dict[str, list[Run]] = {}
     for run in runs:
         rows.setdefault(run.row_key(), []).append(run)
-    return list(rows.values())
+    return [row for key, row in rows.items() if (key, row[0].device) not in known]
 
 
-def profile_of(run: Run, store: Store) -> bool:
-    """Whether the run's row has a profile of its present values on its kind of device."""
-    return any((profile["row_key"], profile["device"]) == (run.row_key(), run.device) for profile in store.kept(PROFILE))
-
-
-def work(runs: list[Run], rows: list[list[Run]], before: Before, options: Options, tell: Tell) -> None:
-    """Run all that nobody else runs, profile rows meanwhile, then wait for the runs of others and take over what they leave."""
-    first = [*runs, *chain(*rows)][0]
+def work(runs: list[Run], before: Before, options: Options, tell: Tell) -> None:
+    """Run all that nobody else runs and profile rows, then wait for the runs of others and take over what they leave."""
     device = set_up(options.device, options.threads)
-    store = Store(options.out, first.suite)
-    context = Context(catalogue(first.plugins), store, device, options.data_root, options.jobs, options.save_every)
-    context.data(first)  # missing or damaged data is said before anything is written
+    store = Store(options.out, runs[0].suite)
+    context = Context(catalogue(runs[0].plugins), store, device, options.data_root, options.jobs, options.save_every)
+    context.data(runs[0])  # missing or damaged data is said before anything is written
     check_writable(store)
-    left = [run for run in runs if not attempt(run, before, context, tell, wait=False)]
-    for row in rows:
-        attempt_profile(row, context, tell)
-    for run in left:
-        attempt(run, before, context, tell, wait=True)
-    for row in rows if left else ():
-        attempt_profile(row, context, tell)
+    left, rows = [run for run in runs if run.key() in before], unprofiled(runs, store, options)
+    for wait in (False, True):
+        left = [run for run in left if not attempt(run, before, context, tell, wait)]
+        rows = [row for row in rows if not attempt_profile(row, context, options, tell)]
 
 
 def attempt(run: Run, before: Before, context: Context, tell: Tell, wait: bool) -> bool:
@@ -115,23 +108,27 @@ def attempt(run: Run, before: Before, context: Context, tell: Tell, wait: bool) 
         return True
 
 
-def attempt_profile(row: list[Run], context: Context, tell: Tell) -> None:
-    """Profile a row of which a run is done, if nobody else does and it has no profile yet; beside other workers' runs, as runs are."""
+def attempt_profile(row: list[Run], context: Context, options: Options, tell: Tell) -> bool:
+    """Profile a row of which a run is done, if nobody else does, beside other workers' runs, as runs are; -> whether that has ended."""
     store, name = context.store, f"{row[0].label} profile"
     with store.claim(row[0]) as mine:
-        if not mine or profile_of(row[0], store) or not any((store.record(run) or {}).get("status") == "done" for run in row):
-            return
+        if not mine or not any((store.record(run) or {}).get("status") == "done" for run in row):
+            return False
+        if not unprofiled(row, store, options):
+            return True
         tell(Event(name, counts=False))
         try:
             store.merge([profiled(prepare(row[0], context.catalogue), context)], PROFILE)
             tell(Event(name, 1.0, "done", counts=False))
         except RunError as error:
             tell(Event(name, 1.0, "failed", str(error), counts=False))
+        return True
 
 
-def in_processes(runs: list[Run], rows: list[list[Run]], before: Before, options: Options, jobs: int, tell: Tell) -> None:
+def in_processes(runs: list[Run], before: Before, options: Options, jobs: int, tell: Tell) -> None:
     """The same in `jobs` processes; UserError if one met an error that is no single run's, or died with something not ended."""
-    died = processes.spread(partial(work, runs, rows, before, options), jobs, options.threads, tell)
-    store = Store(options.out, (runs or rows[0])[0].suite)
-    if died and any([*(store.written(run) == before[run.key()] for run in runs), *(not profile_of(row[0], store) for row in rows)]):
+    died = processes.spread(partial(work, runs, before, options), jobs, options.threads, tell)
+    store = Store(options.out, runs[0].suite)
+    left = [run for run in runs if run.key() in before and store.written(run) == before[run.key()]]
+    if died and (left or unprofiled(runs, store, options)):
         raise UserError(f"a worker died (exit code {died[0]}; -9 often means out of memory, try --jobs 1); the same command goes on")
