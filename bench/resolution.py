@@ -41,8 +41,9 @@ def seeds_needed(differences: Sequence[float], power: float = 0.8, level: float 
     if spread == 0:
         return 2
     edge, shift = scipy.stats.t.ppf(1 - level / 2, n - 1), np.sqrt(n) * abs(mean) / spread
-    reached = scipy.stats.nct.sf(edge, n - 1, shift) + scipy.stats.nct.cdf(-edge, n - 1, shift)
-    return int(n[np.nanargmax(reached >= power)]) if (reached >= power).any() else most
+    other_tail = np.nan_to_num(scipy.stats.nct.cdf(-edge, n - 1, shift))  # NaN in scipy 1.17 where it is below 1e-15
+    reached = scipy.stats.nct.sf(edge, n - 1, shift) + other_tail >= power
+    return int(n[reached.argmax()]) if reached.any() else most
 
 
 def kendall_tau(columns: Mapping[str, Mapping[str, float]]) -> dict[tuple[str, str], float]:

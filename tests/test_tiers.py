@@ -164,14 +164,16 @@ def test_a_loose_row_neither_hides_a_difference_nor_is_promoted_without_a_word()
 
 def test_survivors_do_not_win() -> None:
     """`lost` diverged on the two hard seeds: its mean over the easy ones is the best of all, and hides no other row."""
-    whole = {name: {seed: base + hard + 0.01 * seed * base for seed, hard in enumerate((0, 0, 0, 9, 9))} for name, base in (("a", 1), ("b", 2))}
+    whole = {
+        name: {seed: base + hard + 0.01 * seed * base for seed, hard in enumerate((0, 0, 0, 9, 9))} for name, base in (("a", 1), ("b", 2))
+    }
     rows = {**whole, "lost": {0: 1.5, 1: 1.51, 2: 1.53}}
     assert min(rows, key=lambda row: sum(rows[row].values()) / len(rows[row])) == "lost"
     for lost in ((), ("lost",)):
         found = tiers(rows, "lower", lost)
         assert found.best() == {"a"}
         assert found.apart == {"lost": "lost runs" if lost else "fewer seeds"}
-    assert tiers({**whole, "lost": {seed: 0.0 for seed in range(5)}}, "lower", ("lost",)).best() == {"a"}
+    assert tiers({**whole, "lost": dict.fromkeys(range(5), 0.0)}, "lower", ("lost",)).best() == {"a"}
     assert tiers({"a": whole["a"], "b": whole["b"]}, "lower", ("a", "b")).apart == {"a": "lost runs", "b": "lost runs"}
 
 
