@@ -81,10 +81,10 @@ def probability_best(scores: Sequence[np.ndarray], resamples: int = RESAMPLES, s
     Lower is better. Seeds are drawn within each suite by themselves, the same for all rows; rows that tie share a resample.
     """
     rng = np.random.default_rng(seed)
-    total = 0.0
+    total = np.zeros((resamples, len(scores[0])))
     for values in scores:
         n = values.shape[1]
         drawn = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
-        total = total + scipy.stats.rankdata(means(drawn, values), axis=1)
+        total += scipy.stats.rankdata(means(drawn, values), axis=1)
     best = total == total.min(1, keepdims=True)
     return np.asarray((best / best.sum(1, keepdims=True)).mean(0))

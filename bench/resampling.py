@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import scipy  # which imports scipy.stats at its first use, for half a second
 
+from bench.statistics import binary_scale
+
 RESAMPLES = 1000
 
 
@@ -26,10 +28,11 @@ def means(drawn: np.ndarray, values: np.ndarray) -> np.ndarray:
 
     A loop over seeds, not a matrix product: BLAS may round the sums of two columns differently.
     """
+    scale = binary_scale(values)
     total = np.zeros((len(drawn), len(values)))
-    for count, column in zip(drawn.T, values.T, strict=True):
+    for count, column in zip(drawn.T, np.ldexp(values, -scale).T, strict=True):
         total += count[:, None] * column
-    return total / drawn.shape[1]
+    return np.ldexp(total / drawn.shape[1], scale)
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ class Comparison:
     """Rows that may be ranked, their values on the seeds that all of them have, and those that may not, with the reason."""
 
     rows: tuple[str, ...]  # best mean first
-    values: np.ndarray  # (rows, seeds), lower is better, scaled by a power of two
+    values: np.ndarray  # (rows, seeds), lower is better
     apart: Mapping[str, str]
 
 
@@ -57,8 +57,7 @@ def compare(rows: Rows, better: str | None, lost: Collection[str] = ()) -> Compa
         return Comparison((), np.empty((0, 0)), {row: "lost runs" for row in filled if row in lost})
     sign = 1.0 if better == "lower" else -1.0
     values = sign * np.array([[whole[row][seed] for seed in seeds] for row in ranked], dtype=float)
-    values = np.ldexp(values, -binary_scale(values))
-    order = np.argsort(values.mean(1), kind="stable")
+    order = np.argsort(np.ldexp(values, -binary_scale(values)).mean(1), kind="stable")
     apart = {row: "lost runs" if row in lost else "fewer seeds" for row in filled if row not in ranked}
     return Comparison(tuple(ranked[i] for i in order), values[order], apart)
 
@@ -69,6 +68,7 @@ def paired_p(values: np.ndarray) -> np.ndarray:
     Where the test has no variance to divide by: 1 if all differences are zero, 0 if all are one other number, to rounding.
     """
     n = values.shape[1]
+    values = np.ldexp(values, -binary_scale(values))
     differences = values[:, None] - values[None]  # (rows, rows, seeds)
     size = np.abs(values).max(1)
     negligible = ROUNDING * np.maximum(size[:, None], size[None])

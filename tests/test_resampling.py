@@ -35,6 +35,14 @@ def test_the_spread_of_resampled_means_is_the_plug_in_one() -> None:
     assert found == pytest.approx(values.std(1) / np.sqrt(8), rel=0.03)  # 6 standard errors of a standard deviation
 
 
+@pytest.mark.filterwarnings("error")
+def test_means_of_numbers_whose_sum_is_no_double() -> None:
+    values = np.array([[1.5e308, 1.25e308, 1.5e308], [5e-324, 5e-324, 5e-324]])
+    assert means(counts(3), values).max(0).tolist() == [1.5e308, 0.0]  # beside 1e308 the least double is nothing
+    assert means(counts(3), values[1:]).max(0).tolist() == [5e-324]
+    assert [r.tolist() for r in rank_intervals(np.array([[1.5e308] * 3, [-1.5e308] * 3]))] == [[2, 1], [2, 1]]
+
+
 def test_rank_intervals_by_hand() -> None:
     """b beats a on one of three seeds: of 27 resamples it is ahead in 7, twice or more of that seed. c is last in all."""
     values = np.array([[1.0, 1.0, 1.0], [0.0, 1.6, 1.6], [9.0, 9.0, 9.0]])

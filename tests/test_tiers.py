@@ -216,6 +216,14 @@ def test_a_column_of_any_scale_has_the_same_tiers(power: int) -> None:
 
 
 @pytest.mark.filterwarnings("error")
+def test_paired_p_of_any_scale() -> None:
+    values = np.array([GOOD, BAD, WORSE])
+    for scale in (1e308 / 3.4, 1e160, 1e-300):
+        assert paired_p(values * scale) == pytest.approx(paired_p(values), rel=1e-6)
+    assert paired_p(np.array([[1.5e308, 1.4e308, 1.5e308], [-1.5e308, -1.4e308, -1.5e308]]))[0, 1] < 0.01
+
+
+@pytest.mark.filterwarnings("error")
 def test_one_row_at_the_end_of_the_doubles_changes_nothing_among_the_others() -> None:
     rows = {"good": seeds(*GOOD), "bad": seeds(*BAD), "huge": seeds(*(v * 1e308 for v in (1.5, 1.4, 1.5, 1.6, 1.3)))}
     assert tiers(rows, "lower").tier == {"good": 1, "bad": 2, "huge": 3}
