@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.tiers import RATE, Tiers, compare, edges, paired_p, separated, tiers
+from bench.tiers import RATE, TIER_RATE, Tiers, compare, edges, paired_p, separated, tiers
 
 
 def seeds(*values: float) -> dict[int, float]:
@@ -73,7 +73,7 @@ def defined(p: np.ndarray) -> list[int]:
         for end in range(j + 1, len(p) + 1):
             pairs = list(itertools.combinations(range(start, end), 2))
             adjusted = stats.false_discovery_control([p[pair] for pair in pairs], method="bh")
-            if adjusted[pairs.index((i, j))] > RATE:
+            if adjusted[pairs.index((i, j))] > TIER_RATE:
                 return False
         return True
 
