@@ -16,7 +16,6 @@ from bench.adam import Adam
 from bench.batches import Batches
 from bench.capture import Captured, Turns
 from bench.precision import autocast, products_in
-from bench.replay import Replayed
 from bench.spec import Budget, Optimizer, Precision
 
 BLOCK = 50  # steps between two looks at the losses
@@ -158,15 +157,12 @@ class Training:
         self.names: list[str] = []
         self.step, self.curve = 0, list[dict[str, float]]()
         self.eager = self.why_eager(capture)
-        cuda = noise.device.type == "cuda"
-        self.run: Turns = self.turns
-        if self.eager is None:
-            self.run = Captured(self.turns, noise) if cuda else Replayed(self.turns, method, self.players, self.optimizers, noise)
+        self.run: Turns = self.turns if self.eager else Captured(self.turns, noise)
 
     def why_eager(self, capture: bool) -> str | None:
-        """The reason why steps are not recorded; None if they are to be."""
-        if self.noise.device.type not in ("cpu", "cuda"):
-            return f"not recorded on {self.noise.device.type}"
+        """The reason why steps are no CUDA graph; None if they are to be."""
+        if self.noise.device.type != "cuda":
+            return f"device {self.noise.device.type}"
         if getattr(self.method, "refitted", hasattr(self.method, "reached")):
             return "a part of the method is fitted between epochs"
         return None if capture else "not asked for"
@@ -174,9 +170,8 @@ class Training:
     @property
     def execution(self) -> str:
         """How steps were taken, for the record."""
-        reason = self.run.reason if isinstance(self.run, (Captured, Replayed)) else self.eager
-        how = "one CUDA graph a step" if isinstance(self.run, Captured) else "recorded once and replayed"
-        return how if reason is None else f"eager: {reason}"
+        reason = self.run.reason if isinstance(self.run, Captured) else self.eager
+        return "one CUDA graph a step" if reason is None else f"eager: {reason}"
 
     def state(self, seconds: float) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""

@@ -53,18 +53,16 @@ def test_a_budget_is_an_exact_number_of_steps(budget: Budget, steps: int) -> Non
     assert [row["step"] for row in outcome.curve] == [*range(BLOCK, steps, BLOCK), steps]
 
 
-@pytest.mark.parametrize(("device", "kind"), [("cpu", "Replayed"), ("cuda", "Captured")])
-@pytest.mark.parametrize("capture", [False, True])
-def test_what_records_steps_is_made_only_where_they_are_recorded(
-    device: str, kind: str, capture: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("device", "capture", "recorded"), [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)])
+def test_a_graph_is_recorded_on_cuda_alone_and_only_where_it_is_asked_for(
+    device: str, capture: bool, recorded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = list[str]()
-    for name in ("Replayed", "Captured"):
-        monkeypatch.setattr(f"bench.train.{name}", lambda *_, name=name: made.append(name))
+    made = list[bool]()
+    monkeypatch.setattr("bench.train.Captured", lambda *_: made.append(True))
     method, stream = build(lambda: ae(DIM)), SimpleNamespace(device=torch.device(device))  # no CUDA is needed to be told so
     taken = Training(method, Plan(Budget(steps=1), Optimizer(), 1, 1), stream, capture=capture)
-    assert made == [kind] * capture
-    assert (taken.run == taken.turns) == (not capture)
+    assert made == [True] * recorded
+    assert (taken.run == taken.turns) == (not recorded)
 
 
 def test_a_budget_in_seconds_ends_when_they_are_spent() -> None:
