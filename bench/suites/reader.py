@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from bench.errors import UserError, unknown
 from bench.suites.schema import Budget, Claim, Density, Entry, Optimizer, Order, Suite
 
-SUITES = Path(__file__).parent / "suites"
+SUITES = Path(__file__).parent
 STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")  # no dot: --set methods.NAME.key splits there
 OWN = (
