@@ -2,11 +2,13 @@
 
 import json
 import math
+import os
 import random
 import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,9 +125,12 @@ def test_the_same_records_give_the_same_bytes_in_any_order() -> None:
 
 
 def test_bytes_do_not_depend_on_the_hash_seed() -> None:
-    code = "import sys; sys.path.insert(0, 'tests'); import test_leaderboard as t; print(t.render(t.SUITE, t.full()[::2], []))"
-    runs = [subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed, "PYTHONPATH": ".", "PYTHONIOENCODING": "utf-8"},
-                           capture_output=True, encoding="utf-8", check=True) for seed in ("1", "2")]  # fmt: skip
+    code = "import test_render as t; print(t.render(t.SUITE, t.full()[::2], []))"
+    env = {"PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parent), *sys.path])), "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-c", code]
+    runs = [
+        subprocess.run(command, env={**env, "PYTHONHASHSEED": seed}, capture_output=True, encoding="utf-8", check=True) for seed in "12"
+    ]
     assert runs[0].stdout == runs[1].stdout
     assert len(runs[0].stdout) > 2000
 
