@@ -75,7 +75,7 @@ def kernels(session: nox.Session) -> None:
         *session.posargs,
         **ALL_CORES,
     )
-    python(session, "-m", "bench.kernel_report", found)
+    python(session, "-m", "bench.speed.kernel_page", found)
 
 
 @nox.session

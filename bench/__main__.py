@@ -13,11 +13,12 @@ from typing import Annotated
 
 import typer
 
-from bench import suite_file
-from bench.data_commands import DATA, DataRoot, data, features
+from bench.commands.data_groups import DATA, DataRoot, data, features
+from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
-from bench.processes import at_a_time, make_ready
-from bench.spec import Suite
+from bench.processes import default_jobs, make_ready
+from bench.suites import reader
+from bench.suites.schema import Suite
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler would print a line at each start and stop
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
@@ -55,11 +56,11 @@ def run(
     counts(seeds=seeds, jobs=jobs, threads=threads)
     if not save_every >= 0:  # nan too
         raise UserError(f"--save-every must be at least 0, not {save_every:g}")
-    chosen = suite_file.read(suite, tuple(overrides or ()), words(methods), seeds)
-    whole = suite_file.read(suite, tuple(overrides or ()))
+    chosen = reader.read(suite, tuple(overrides or ()), words(methods), seeds)
+    whole = reader.read(suite, tuple(overrides or ()))
     if not dry_run and chosen.seeds * len(chosen.methods) > 1:
         get_ready(device, jobs, threads)
-    from bench import command  # here, so that --help needs no torch
+    from bench.commands import run as command  # here, so that --help needs no torch
 
     request = command.Request(chosen, whole, device, data_root, out, smoke, jobs, threads, save_every, profiles)
     if dry_run:
@@ -89,7 +90,7 @@ def evaluate(
     counts(jobs=jobs, threads=threads)
     if not Path(what).is_dir():  # a run's folder
         get_ready(device, jobs, threads)
-    from bench import measure_command
+    from bench.commands import evaluate as measure_command
 
     request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads)
     measure_command.evaluate(request)
@@ -113,7 +114,7 @@ def verify(
     counts(jobs=jobs, threads=threads)
     if not Path(what).is_dir():  # a run's folder
         get_ready(device, jobs, threads)
-    from bench import measure_command
+    from bench.commands import evaluate as measure_command
 
     request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads, tolerance)
     raise typer.Exit(measure_command.verify(request))
@@ -128,8 +129,8 @@ def counts(**given: int | None) -> None:
 
 def get_ready(device: str | None, jobs: int | None, threads: int) -> None:
     """Have workers' imports begun where there will be workers, before this process imports the same."""
-    if (jobs or at_a_time(device, threads)) > 1:
-        make_ready(threads)
+    if (jobs or default_jobs(device, threads)) > 1:
+        make_ready(threads, preloaded())
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -140,12 +141,12 @@ def words(text: str) -> tuple[str, ...]:
 @app.command(name="list")
 def list_(what: Annotated[str, typer.Argument(help="methods, networks, densities, datasets, metrics or suites.")]) -> None:
     """What a suite file may name."""
-    from bench import command
+    from bench.commands import listing
 
     kinds = ("methods", "networks", "densities", "datasets", "metrics", "suites")
     if what not in kinds:
         raise UserError(unknown("list", what, kinds))
-    command.list_all(what)
+    listing.list_all(what)
 
 
 @app.command()
@@ -159,10 +160,10 @@ def profile(
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
 ) -> None:
     """Time a method's training step by phases and kernels; kept for the hot spots section of its leaderboard."""
-    from bench import command
+    from bench.commands import run as command
 
-    chosen = suite_file.read(suite, tuple(overrides or ()), (method,))
-    whole = suite_file.read(suite, tuple(overrides or ()))
+    chosen = reader.read(suite, tuple(overrides or ()), (method,))
+    whole = reader.read(suite, tuple(overrides or ()))
     command.profile(command.Request(chosen, whole, device, data_root, out, threads=threads))
 
 
@@ -174,9 +175,9 @@ def leaderboard(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if the file on disk is another.")] = False,
 ) -> None:
     """Write a suite's leaderboard anew from its records."""
-    from bench import boards
+    from bench.leaderboard import publish as boards
 
-    whole: Suite = suite_file.read(suite, tuple(overrides or ()))
+    whole: Suite = reader.read(suite, tuple(overrides or ()))
     if check and not boards.current(out, whole):
         print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: latentbench leaderboard -s {suite}")
         raise typer.Exit(1)
@@ -187,10 +188,10 @@ def leaderboard(
 @app.command()
 def curves(suite: SuiteName, overrides: Set = None, out: Out = HERE) -> None:
     """Draw the training curves of a suite's runs into its leaderboard."""
-    from bench import boards
-    from bench.curves import draw
+    from bench.leaderboard import publish as boards
+    from bench.leaderboard.curves import draw
 
-    whole = suite_file.read(suite, tuple(overrides or ()))
+    whole = reader.read(suite, tuple(overrides or ()))
     print(draw(out, whole))
     print(boards.publish(out, whole))
 
@@ -210,7 +211,7 @@ def speed(
     ten minutes or so. MNIST is used where the data root has it. pythae comes with the extra `peers`; without it its rows are
     missing and the page says so.
     """
-    from bench import command
+    from bench.commands import speed as command
 
     command.speed(device, data_root, out, threads, quick)
 
@@ -227,7 +228,7 @@ def gpu_check(
     CelebA network's share of the device's own matrix rate, hot spots. A part that fails or hangs is a line of the report.
     Exit code 1 if a check failed.
     """
-    from bench import command
+    from bench.commands import speed as command
 
     raise typer.Exit(command.gpu_check(device, out, quick))
 

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -13,7 +13,6 @@ from typing import Any
 
 from bench.errors import UserError
 
-READY = "bench.ready"  # imports what workers need
 Tell = Callable[[Any], None]
 WAY = "forkserver" if sys.platform == "linux" else "spawn"  # libraries of macOS do not survive a fork, Windows has none
 
@@ -31,19 +30,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def at_a_time(device: str | None, threads: int) -> int:
+def default_jobs(device: str | None, threads: int) -> int:
     """How many runs there is room for where nothing is said: one on a GPU, else as many of so many threads as there are cores."""
     return 1 if device == "cuda" else max(1, cores() // threads)
 
 
-def make_ready(threads: int) -> None:
+def make_ready(threads: int, preload: Sequence[str]) -> None:
     """Let a process import, beside this one, what workers need, for they are its forks: torch takes seconds.
 
-    threads: of each worker.
+    threads: of each worker. preload: names of modules.
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before anything imports torch: idle threads would spin
     if WAY == "forkserver":
-        multiprocessing.set_forkserver_preload([READY])
+        multiprocessing.set_forkserver_preload(list(preload))
         with no_interrupts(), same_imports():
             forkserver.ensure_running()
 
@@ -62,12 +61,12 @@ def same_imports() -> Iterator[None]:
         os.environ |= before
 
 
-def spread(work: Callable[[Tell], None], jobs: int, threads: int, tell: Tell) -> list[int]:
+def run_workers(work: Callable[[Tell], None], jobs: int, threads: int, tell: Tell, preload: Sequence[str] = ()) -> list[int]:
     """The same work in `jobs` processes, which share it out among themselves; -> exit codes of those that died.
 
     work: can be pickled, and is given what to call with news; `tell` hears it here. UserError where one of them met one.
     """
-    make_ready(threads)
+    make_ready(threads, preload)
     start: Any = multiprocessing.get_context(WAY)
     pipes, workers = list[Connection](), []
     try:

@@ -20,7 +20,7 @@ import metrics
 import models
 from bench.datasets.dataset import Source
 from bench.errors import UserError, in_a_line, unknown
-from bench.suite_file import convert
+from bench.suites.reader import convert
 from metrics.metric import Metric
 
 # what the lists hold; None: functions
@@ -36,7 +36,7 @@ class Catalogue:
 
     methods: dict[str, Callable[..., Any]] = field(default_factory=dict)  # f(dim, *, hyper-parameters) -> Recipe
     networks: dict[str, Callable[..., Any]] = field(default_factory=dict)  # f(shape, dim, outputs) -> encoder, decoder
-    densities: dict[str, Callable[..., Any]] = field(default_factory=dict)  # f(dim, *, options) -> models.density.Density
+    densities: dict[str, Callable[..., Any]] = field(default_factory=dict)  # f(dim, *, options) -> models.parts.density.Density
     datasets: dict[str, Any] = field(default_factory=dict)  # bench.datasets.dataset.Source
     metrics: dict[str, Any] = field(default_factory=dict)  # metrics.metric.Metric
 

@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.cost import Bernoulli, Gaussian
-from models.method import AutoEncoder, Draw, Player, Prior, Recipe
+from models.interfaces import Draw, Player, Prior
+from models.method import AutoEncoder, Recipe
 from models.networks.mlp import layers
-from models.posterior import standard_normal_like
+from models.parts.cost import Bernoulli, Gaussian
+from models.parts.posterior import standard_normal_like
 from models.vae import vae_bernoulli
 
 

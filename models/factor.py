@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.cost import Bernoulli
-from models.method import AutoEncoder, Draw, Player, Prior, Recipe
+from models.interfaces import Draw, Player, Prior
+from models.method import AutoEncoder, Recipe
+from models.parts.cost import Bernoulli
 from models.vae import KL, vae_bernoulli
 from models.vcae import vcae
 from models.wae import KernelName, cwae

@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from zuko.nn import MaskedMLP
 
-from models.cost import Bernoulli, Gaussian
-from models.method import Draw, Prior, Recipe
-from models.posterior import standard_normal_like
+from models.interfaces import Draw, Prior
+from models.method import Recipe
+from models.parts.cost import Bernoulli, Gaussian
+from models.parts.posterior import standard_normal_like
 from models.vae import vae_bernoulli
 
 GATE = 1.5  # added to s_t: g_t is about sigmoid(1.5) = 0.82 at the start, between the paper's sigmoid(1) and sigmoid(2)

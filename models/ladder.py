@@ -17,11 +17,11 @@ optimizer, prior_decay is 1.01 / 0.99 = 1.0202. Here each rate is the suite's un
 
 from dataclasses import replace
 
-from models.elbo import Adam, CrossEntropy, Entropy, Head, Laplace, Normal, Output, StdGaussian
 from models.method import Recipe
-from models.mixture import EM, FAST_STEPS, FINAL_STEPS, RIDGE, MixturePrior, Refitted, Variational, Weights
-from models.nested import NestedPrior
-from models.vamp import VampPrior
+from models.parts.elbo import Adam, CrossEntropy, Entropy, Head, Laplace, Normal, Output, StdGaussian
+from models.parts.mixture import EM, FAST_STEPS, FINAL_STEPS, RIDGE, MixturePrior, Refitted, Variational, Weights
+from models.parts.nested import NestedPrior
+from models.parts.vamp import VampPrior
 
 
 def vae_laplace(

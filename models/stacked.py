@@ -25,11 +25,11 @@ from torch.nn.functional import softplus
 from torch.profiler import record_function
 
 from metrics.latent import Channel
-from models.cost import SquaredError
-from models.method import Draw, Player
+from models.interfaces import Draw, Player
 from models.networks.network import Levels, Network
-from models.posterior import standard_normal_like
-from models.prior import StandardNormal
+from models.parts.cost import SquaredError
+from models.parts.posterior import standard_normal_like
+from models.parts.prior import StandardNormal
 from models.wae import MMD, KernelName
 from models.wae_gauss import LogVariancePenalty
 

@@ -13,10 +13,11 @@ from typing import Literal
 from torch import Tensor
 
 from metrics.divergences import gaussian_kl
-from models.cost import Bernoulli, Gaussian, SquaredError
-from models.method import Draw, Prior, Recipe
-from models.posterior import Deterministic, DiagonalGaussian
-from models.prior import StandardNormal
+from models.interfaces import Draw, Prior
+from models.method import Recipe
+from models.parts.cost import Bernoulli, Gaussian, SquaredError
+from models.parts.posterior import Deterministic, DiagonalGaussian
+from models.parts.prior import StandardNormal
 
 
 @dataclass(frozen=True)

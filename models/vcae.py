@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from metrics.latent import total_variance
-from models.cost import SquaredError
-from models.method import Draw, Prior, Recipe
-from models.posterior import AdditiveNoise, Deterministic
+from models.interfaces import Draw, Prior
+from models.method import Recipe
+from models.parts.cost import SquaredError
+from models.parts.posterior import AdditiveNoise, Deterministic
 from models.wae import non_negative
 
 

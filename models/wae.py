@@ -13,12 +13,13 @@ from typing import Literal
 from torch import Tensor
 
 from metrics.divergences import imq, imq7, mmd, mmd_rbf_median, rbf
-from models.cost import SquaredError
-from models.critic import PriorMatch
-from models.method import Draw, Prior, Recipe
-from models.posterior import AdditiveNoise, Deterministic
-from models.pretraining import MomentPretraining
-from models.prior import StandardNormal
+from models.interfaces import Draw, Prior
+from models.method import Recipe
+from models.parts.cost import SquaredError
+from models.parts.critic import PriorMatch
+from models.parts.posterior import AdditiveNoise, Deterministic
+from models.parts.pretraining import MomentPretraining
+from models.parts.prior import StandardNormal
 
 KernelName = Literal["imq", "imq7", "rbf", "rbf_median"]
 

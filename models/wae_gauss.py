@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from models.method import Draw, Prior, Recipe
-from models.posterior import DiagonalGaussian
+from models.interfaces import Draw, Prior
+from models.method import Recipe
+from models.parts.posterior import DiagonalGaussian
 from models.wae import KernelName, wae_mmd
 
 

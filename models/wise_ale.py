@@ -14,8 +14,9 @@ from typing import Literal
 from torch import Tensor
 
 from metrics.pairwise import mixture_kl_bound
-from models.cost import Bernoulli, Gaussian
-from models.method import Draw, Prior, Recipe
+from models.interfaces import Draw, Prior
+from models.method import Recipe
+from models.parts.cost import Bernoulli, Gaussian
 from models.vae import vae_bernoulli
 
 Scale = Literal["batch", "sample"]

@@ -14,15 +14,16 @@ import torch
 from small_methods import build, images, noise, training, weights
 from torch import Tensor
 
-from bench.batches import Batches
+from bench.datasets.batches import Batches
 from bench.datasets.dataset import Source
-from bench.datasets.pack import find
-from bench.evaluate import Evaluation, baselines_of, evaluate
+from bench.datasets.storage.pack import find
+from bench.evaluation.evaluate import Evaluation, baselines_of, evaluate
 from bench.registry import catalogue
-from bench.spec import Budget
-from bench.train import train
+from bench.suites.schema import Budget
+from bench.training.train import train
 from metrics.metric import Metric
-from models.method import AutoEncoder, Player, Recipe
+from models.interfaces import Player
+from models.method import AutoEncoder, Recipe
 from models.networks.network import Network
 
 KNOWN = catalogue()
@@ -34,7 +35,7 @@ SHAPES = {
     **dict.fromkeys(("ladder_celeba", "ladder_celeba_code"), (3, 128, 128)),
     "wise_ale_sine": (1, 1, 256),
 }  # any other takes digits
-HIERARCHIES = ("stacked_mlp", "stacked_mnist", "stacked_svhn", "stacked_celeba")  # tests/test_stacked.py has theirs
+HIERARCHIES = ("stacked_mlp", "stacked_mnist", "stacked_svhn", "stacked_celeba")  # tests/models/test_stacked.py has theirs
 PLAIN = [name for name in KNOWN.networks if name not in HIERARCHIES]
 SLOW = {"wise_ale_sine": 400}  # steps that a network of 1-d convolutions needs where others need 100
 HEAVY = ("wae_mnist", "wae_celeba", "wise_ale_celeba", "vcae_shapes3d", "ladder_celeba", "ladder_celeba_code")

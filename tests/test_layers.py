@@ -11,82 +11,36 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("metrics", "models", "bench")
 
-# the rows from the top; a package stands for all it holds
+# the rooms from the top; a package stands for all it holds
 ROWS: dict[str, tuple[str, ...]] = {
     "mathematics": ("metrics",),
+    "interfaces": ("models.interfaces",),
     "methods": ("models",),
-    "values": ("bench.errors", "bench.processes", "bench.spec", "bench.suite_file"),
+    "foundations": ("bench.errors", "bench.files", "bench.markdown", "bench.processes", "bench.environment"),
+    "suites": ("bench.suites",),
     "datasets": ("bench.datasets",),
+    "records": ("bench.records",),
     "registry": ("bench.registry",),
-    "machine": ("bench.environment",),
-    "loop": (
-        "bench.adam",
-        "bench.capture",
-        "bench.held",
-        "bench.replay",
-        "bench.script",
-        "bench.precision",
-        "bench.batches",
-        "bench.train",
-        "bench.evaluate",
-        "bench.code_views",
-        "bench.verbs",
-        "bench.feature_views",
-    ),
-    "records": ("bench.store",),
-    "networks": ("bench.classifier", "bench.features"),
-    "runs": (
-        "bench.context",
-        "bench.figures",
-        "bench.profile",
-        "bench.ready",
-        "bench.remeasure",
-        "bench.run",
-        "bench.second_stage",
-        "bench.states",
-        "bench.sweep",
-        "bench.trained",
-        "bench.verification",
-    ),
-    "measurements": (
-        "bench.timing",
-        "bench.peers",
-        "bench.speed",
-        "bench.speed_evaluation",
-        "bench.speed_reading",
-        "bench.speed_page",
-        "bench.gpu_check",
-        "bench.gpu_page",
-    ),
-    "tables": (
-        "bench.leaderboard",
-        "bench.markdown",
-        "bench.statistics",
-        "bench.claims",
-        "bench.curves",
-        "bench.boards",
-        "bench.kernel_report",
-    ),
-    "command line": (
-        "bench.__main__",
-        "bench.command",
-        "bench.console",
-        "bench.data_commands",
-        "bench.datasets_page",
-        "bench.feature_commands",
-        "bench.measure_command",
-        "bench.methods_table",
-        "bench.metrics_page",
-    ),
+    "training": ("bench.training",),
+    "evaluation": ("bench.evaluation",),
+    "figures": ("bench.figures",),
+    "runs": ("bench.runs",),
+    "engines": ("bench.engines",),
+    "leaderboard": ("bench.leaderboard",),
+    "speed": ("bench.speed",),
+    "documentation": ("bench.docs",),
+    "command line": ("bench.__main__", "bench.commands"),
 }
-# rows that may import less than all rows above them; the loop knows methods only by their verbs
+# rooms that may import less than all rooms above them; training knows methods only by their interfaces
 NARROW: dict[str, tuple[str, ...]] = {
-    "values": (),
-    "datasets": ("values",),
-    "machine": ("values",),
-    "loop": ("mathematics", "values", "datasets", "registry"),
-    "records": ("values",),
-    "tables": ("values", "records"),
+    "interfaces": ("mathematics",),
+    "foundations": (),
+    "suites": ("foundations",),
+    "datasets": ("foundations",),
+    "records": ("foundations", "suites"),
+    "training": ("interfaces", "foundations", "suites", "datasets"),
+    "evaluation": ("mathematics", "interfaces", "foundations", "suites", "datasets"),
+    "leaderboard": ("foundations", "suites", "records"),
 }
 
 
@@ -182,16 +136,16 @@ def test_no_row_of_the_table_is_a_ghost() -> None:
         ("metrics.frechet", "models.vae", False),
         ("metrics.frechet", "metrics.metric", True),
         ("models.vae", "metrics.divergences", True),
-        ("models.vae", "bench.spec", False),
-        ("bench.spec", "models.method", False),
+        ("models.vae", "bench.suites.schema", False),
+        ("bench.suites.schema", "models.method", False),
         ("bench.registry", "models.vae", True),
-        ("bench.train", "models.vae", False),
-        ("bench.train", "bench.run", False),
-        ("bench.leaderboard", "bench.store", True),
-        ("bench.leaderboard", "bench.registry", False),
-        ("bench.store", "bench.leaderboard", False),
-        ("bench.run", "bench.__main__", False),
-        ("bench.somewhere", "bench.spec", False),
+        ("bench.training.train", "models.vae", False),
+        ("bench.training.train", "bench.runs.run", False),
+        ("bench.leaderboard.render", "bench.records.store", True),
+        ("bench.leaderboard.render", "bench.registry", False),
+        ("bench.records.store", "bench.leaderboard.render", False),
+        ("bench.runs.run", "bench.__main__", False),
+        ("bench.somewhere", "bench.suites.schema", False),
     ],
 )
 def test_the_rule_tells_a_wrong_import_from_a_right_one(module: str, other: str, right: bool) -> None:
@@ -199,11 +153,11 @@ def test_the_rule_tells_a_wrong_import_from_a_right_one(module: str, other: str,
 
 
 def test_imports_are_found_in_functions_and_in_both_spellings() -> None:
-    source = "import bench.run\ndef f():\n    from bench import store\n    from models.vae import kl\n"
-    known = {"bench.run", "bench.store", "models.vae"}
-    assert imports("bench.spec", source, [*known, "bench.spec"]) == known
+    source = "import bench.runs.run\ndef f():\n    from bench.records import store\n    from models.vae import kl\n"
+    known = {"bench.runs.run", "bench.records.store", "models.vae"}
+    assert imports("bench.suites.schema", source, [*known, "bench.suites.schema"]) == known
     with pytest.raises(AssertionError, match="relative import"):
-        imports("bench.spec", "from . import run", [])
+        imports("bench.suites.schema", "from . import run", [])
 
 
 def test_a_cycle_is_found() -> None:
@@ -211,7 +165,9 @@ def test_a_cycle_is_found() -> None:
     assert cycle({"a": ["b", "c"], "b": ["c"], "c": []}) == []
 
 
-@pytest.mark.parametrize("module", ["leaderboard", "boards", "statistics", "store", "suite_file", "__main__"])
+@pytest.mark.parametrize(
+    "module", ["leaderboard.render", "leaderboard.publish", "leaderboard.statistics", "records.store", "suites.reader", "__main__"]
+)
 def test_tables_suites_and_the_command_line_load_without_torch(module: str) -> None:
     code = f"import sys, bench.{module}; print({{'torch', 'torchvision', 'timm', 'sklearn'}} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets import download, pack, raw
 from bench.datasets.dataset import Dataset, Source
-from bench.datasets.faces import URL, View, album, faces
+from bench.datasets.storage import download, pack, raw
+from bench.datasets.storage.celeba_files import URL, View, album, faces
 from bench.errors import UserError
 
 FOLDER, ARCHIVE, PARTITION = "celeba", "img_align_celeba.zip", "list_eval_partition.txt"

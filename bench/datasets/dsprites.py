@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets import pack, raw
 from bench.datasets.dataset import Dataset, Factor, Source
+from bench.datasets.storage import pack, raw
 from bench.errors import UserError
 
 URL = "https://github.com/google-deepmind/dsprites-dataset"

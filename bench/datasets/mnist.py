@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets import download, pack, raw
 from bench.datasets.dataset import Dataset, Source
+from bench.datasets.storage import download, pack, raw
 from bench.errors import UserError
 
 SUBSET, SUBSET_SEED = 600, 0

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.datasets import pack, raw
-from bench.datasets.bar import bar
 from bench.datasets.dataset import Dataset, Factor, Source
+from bench.datasets.storage import pack, raw
+from bench.datasets.storage.progress_bar import bar
 from bench.errors import UserError
 
 if TYPE_CHECKING:

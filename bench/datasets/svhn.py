@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.datasets import download, pack, raw
-from bench.datasets.bar import bar
 from bench.datasets.dataset import Dataset, Source
+from bench.datasets.storage import download, pack, raw
+from bench.datasets.storage.progress_bar import bar
 from bench.errors import UserError
 
 FOLDER, URL = "svhn", "http://ufldl.stanford.edu/housenumbers/"

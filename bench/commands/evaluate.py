@@ -1,0 +1,208 @@
+"""`python -m bench evaluate` and `verify`: finished runs measured again from their weights."""
+
+import multiprocessing
+import shlex
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench import processes
+from bench.commands import console
+from bench.engines.preload import preloaded
+from bench.environment import default_device
+from bench.errors import UserError, unknown
+from bench.leaderboard import publish as boards
+from bench.processes import default_jobs
+from bench.records.comparison import Change
+from bench.records.store import RECORD, Store, read_record
+from bench.registry import catalogue
+from bench.runs.events import Event
+from bench.runs.finished import Trained
+from bench.runs.remeasure import Action, Measured, Options, evaluate_run, verify_run, work
+from bench.runs.run import WEIGHTS
+from bench.suites import reader
+from bench.suites.schema import Suite
+
+SHAPE = "<out>/runs/<suite>/<label>/<seed>-<key>"  # of a run's folder
+HEADS = ["run", "what", "recorded", "now", "relative", "why"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run or a suite, and how to measure it."""
+
+    what: str
+    overrides: tuple[str, ...]
+    metrics: tuple[str, ...]
+    device: str | None
+    data_root: Path
+    out: Path
+    jobs: int | None
+    threads: int
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """What was asked for, as it lies on disk."""
+
+    out: Path
+    suite: Suite
+    runs: list[Trained]
+    lacking: str = ""  # what is said of finished runs whose weights are not here
+
+
+def evaluate(request: Request) -> None:
+    """Add metrics to the records, write the leaderboard anew; UserError for a run that was refused, once the others are done."""
+    target = target_of(request)
+    options = options_of(request, target)
+    options = replace(options, metrics=options.metrics or target.suite.metrics)
+    try:
+        found, refused = carry_out(evaluate_run, target, options)
+    finally:
+        if Store(target.out, target.suite.name).kept():  # those that were done before what ended it, too
+            boards.publish(target.out, target.suite)
+    lost = sorted({name for names in found for name in names})
+    if found:
+        print(f"{len(found)} runs evaluated; leaderboard: {target.out / 'leaderboards' / target.suite.name}.md")
+    if lost:
+        print(f"kept as they were, for the weights of their networks are not here: {', '.join(lost)}")
+    say(refused)
+
+
+def verify(request: Request) -> int:
+    """Compute every metric of the records again and print what moved; -> exit code, 1 if something did."""
+    target = target_of(request)
+    with tempfile.TemporaryDirectory() as cache:  # features that were kept are not taken on trust
+        options = replace(options_of(request, target), tolerance=request.tolerance, cache=Path(cache))
+        found, refused = carry_out(verify_run, target, options)
+    moved = [change for changes in found for change in changes]
+    if moved:
+        console.table(HEADS, [row(change) for change in moved])
+        print()
+    words = f"{sum(map(bool, found))} of {len(found)} runs moved" if moved else f"{len(found)} runs verified: nothing moved"
+    if found:
+        print(f"{words} (tolerance {request.tolerance:g}, relative)")
+    say(refused)
+    return 1 if moved else 0
+
+
+def row(change: Change) -> list[str]:
+    """A change under HEADS."""
+    relative = "-" if change.relative is None else f"{change.relative:.3g}"
+    return [change.run, change.what, change.old, change.new, relative, "; ".join(change.why)]
+
+
+def say(refused: list[str]) -> None:
+    """UserError with the last of what was refused; the others are printed before it."""
+    for line in refused[:-1]:
+        console.err.print(f"latentbench: {line}", markup=False)
+    if refused:
+        raise UserError(refused[-1])
+
+
+def carry_out(action: Action, target: Target, options: Options) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """Do it to all runs; -> what there is to say of each that was measured, and a line for each that was refused."""
+    found, refused = list[tuple[Any, ...]](), list[str]()
+    with console.progress(len(target.runs)) as tell:
+        in_order(action, target.runs, options, partial(hear, tell, found, refused))
+    if len(found) + len(refused) < len(target.runs):
+        raise UserError("a worker died (often for lack of memory, try --jobs 1); the records of the runs that it had are as they were")
+    return found, [*refused, *[target.lacking] * bool(target.lacking)]
+
+
+def hear(tell: Callable[[Event], None], found: list[tuple[Any, ...]], refused: list[str], news: Measured) -> None:
+    """Sort the news of runs that have ended; a refusal waits until the end, where it is a line of its own."""
+    if news.status == "done":
+        found.append(news.found)
+    elif news.status:
+        refused.append(str(news.error))
+    tell(Event(news.run, news.share, news.status))
+
+
+def in_order(action: Action, runs: list[Trained], options: Options, tell: Callable[[Any], None]) -> None:
+    """The runs in order, in this process or in several."""
+    begun = multiprocessing.get_context("spawn").Value("i", 0)
+    job = partial(work, action, runs, begun, options)
+    if options.jobs > 1:
+        processes.run_workers(job, options.jobs, options.threads, tell, preloaded())
+    else:
+        job(tell)
+
+
+def options_of(request: Request, target: Target) -> Options:
+    """How the runs are measured; UserError for a metric that does not exist."""
+    known = catalogue(target.suite.plugins).metrics
+    for name in request.metrics:
+        if name not in known:
+            raise UserError(f"--metrics: {unknown('metric', name, known)}")
+    jobs = request.jobs or default_jobs(request.device or default_device(), request.threads)
+    return Options(
+        out=target.out,
+        suite=target.suite.name,
+        data_root=request.data_root,
+        device=request.device,
+        threads=request.threads,
+        jobs=min(jobs, len(target.runs)),
+        plugins=target.suite.plugins,
+        metrics=request.metrics,
+    )
+
+
+def target_of(request: Request) -> Target:
+    """The runs that were asked for; UserError where there are none, or none with weights."""
+    folder = Path(request.what)
+    if folder.is_dir() or ("/" in request.what and not request.what.endswith(".toml")):
+        return target_of_run(folder, request.overrides)
+    suite = reader.read(request.what, request.overrides)
+    store = Store(request.out, suite.name)
+    runs = [run for device in ("cpu", "cuda") for run in suite.runs(device)]
+    records = {(line["label"], line["key"]): line for line in store.kept()}
+    records |= {(run.label, run.key()): record for run in runs if (record := store.record(run))}
+    done = [run for run in runs if records.get((run.label, run.key()), {}).get("status") == "done"]
+    if not done:
+        raise UserError(f"{store.runs}: no finished run of suite {suite.name}; train them with: {command(suite)}")
+    here = [run for run in done if (store.folder(run) / WEIGHTS).is_file()]
+    lacking = ""
+    if len(here) < len(done):
+        first = next(store.folder(run) for run in done if run not in here)
+        lacking = (
+            f"{len(done) - len(here)} of {len(done)} finished runs of {suite.name} have no weights in {store.runs}; {again(first, suite)}"
+        )
+    if not here:
+        raise UserError(lacking)
+    return Target(request.out, suite, [Trained(store.folder(run), suite.plugins) for run in here], lacking)
+
+
+def target_of_run(folder: Path, overrides: tuple[str, ...]) -> Target:
+    """The run of a folder."""
+    parts = folder.resolve().parts
+    if len(parts) < 5 or parts[-4] != "runs" or "-" not in parts[-1]:
+        raise UserError(f"{folder}: not the folder of a run, which is {SHAPE}; or give a suite's name, or its .toml file")
+    if overrides:
+        raise UserError("--set is of a suite; a run's folder has its values")
+    out, (name, label, place) = Path(*parts[:-4]), parts[-3:]
+    suite, store = boards.suite_of(out, name), Store(out, name)
+    lines = [line for line in store.kept() if (line["label"], f"{line['seed']}-{line['key']}") == (label, place)]
+    record = read_record(folder) or (lines[0] if lines else {})
+    if record.get("status") == "done" and not record["smoke"] and not (folder / WEIGHTS).is_file():
+        raise UserError(f"{folder}: its weights are not here; {again(folder, suite, folder.parent.name)}")
+    if not folder.is_dir():
+        near = sorted(str(path.relative_to(store.runs)) for path in store.runs.glob("*/*-*"))
+        raise UserError(f"{folder}: {unknown('run', f'{label}/{place}', near)}")
+    return Target(out, suite, [Trained(folder, suite.plugins)])
+
+
+def again(folder: Path, suite: Suite, label: str = "") -> str:
+    """How to train a run whose weights are missing once more, or the whole suite."""
+    first = "delete its record.json, then " if (folder / RECORD).exists() else ""
+    return f"they are not in git, train again: {first}{command(suite)}" + f" --methods {label}" * bool(label)
+
+
+def command(suite: Suite) -> str:
+    """What trains a suite."""
+    name = Path(suite.source).stem if Path(suite.source).stem in reader.names() else suite.source
+    return " --set ".join([f"python -m bench run --suite {shlex.quote(name)}", *map(shlex.quote, suite.overrides)])

@@ -1,0 +1,141 @@
+"""Aligned CelebA images, from their archive or folder to small arrays: cropped, resized, by several processes, in order.
+
+This process reads the files and the workers decode them, so that none of them holds the archive's directory. Only that directory
+grows with the number of images (110 MB for all of CelebA); some 40 MB of blocks are under way, and each worker takes about 45 MB.
+"""
+
+import io
+import multiprocessing
+import os
+import signal
+import threading
+import zipfile
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from bench.datasets.storage.progress_bar import bar
+from bench.errors import UserError
+from bench.processes import cores, end_with_parent
+
+URL = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+ALIGNED = (178, 218)  # width, height
+BLOCK_BYTES = 3 * 2**20  # of decoded images that travel together
+WORKERS = 4  # at most: the whole of CelebA takes minutes, and stays below 1 GiB
+
+
+class View(NamedTuple):
+    """What is taken of an aligned image: a box (left, top, right, bottom), or all of it; and the side it is resized to."""
+
+    box: tuple[int, int, int, int] | None
+    side: int
+
+    @property
+    def block(self) -> int:
+        """Images that are decoded together."""
+        return max(1, BLOCK_BYTES // (3 * self.side**2))
+
+
+class Encoded(NamedTuple):
+    """An image file's content, and what to call it in a message."""
+
+    data: bytes
+    where: str
+
+
+class Album(NamedTuple):
+    """Image files: where they are, their names, and a function that reads one."""
+
+    path: Path
+    names: frozenset[str]
+    read: Callable[[str], bytes]
+
+    def encoded(self, name: str) -> Encoded:
+        """One file; UserError says which cannot be read."""
+        try:
+            return Encoded(self.read(name), f"{self.path}: {name}")
+        except (OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(f"{self.path}: {name} cannot be read: {error}; take it again from {URL}") from None
+
+
+def album(path: Path) -> Album:
+    """The archive at `path`, or its unpacked folder; UserError for an archive that cannot be opened."""
+    if path.is_dir():
+        return Album(path, frozenset(os.listdir(path)), lambda name: (path / name).read_bytes())
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise UserError(f"{path} is damaged ({path.stat().st_size:,} bytes): {error}; take it again from {URL}") from None
+    folder = f"{path.stem}/"
+    return Album(path, frozenset(name.removeprefix(folder) for name in archive.namelist()), lambda name: archive.read(folder + name))
+
+
+def face(view: View, image: Encoded) -> np.ndarray:
+    """One encoded 178 x 218 image -> (3, side, side) uint8; UserError says which file is damaged."""
+    try:
+        with Image.open(io.BytesIO(image.data)) as opened:
+            if opened.size != ALIGNED:
+                raise UserError(f"{image.where} has (width, height) {opened.size}, the aligned images have {ALIGNED}")
+            size, lanczos = (view.side, view.side), Image.Resampling.LANCZOS
+            small = opened.convert("RGB").crop(view.box).resize(size, lanczos)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{image.where} is damaged ({len(image.data):,} bytes): {error}; take it again from {URL}") from None
+    return np.asarray(small).transpose(2, 0, 1)
+
+
+def block(view: View, images: Sequence[Encoded]) -> np.ndarray:
+    """(n, 3, side, side) uint8."""
+    return np.stack([face(view, image) for image in images])
+
+
+def faces(view: View, images: Album, names: Sequence[str], words: str, start: int = 0) -> Iterator[np.ndarray]:
+    """Blocks (<= view.block, 3, side, side) of the images from number `start` on, in the list's order.
+
+    Decoded by as many processes as there are cores; a bar on standard error if that is a terminal.
+    """
+    starts = range(start, len(names), view.block)
+    work = ([images.encoded(name) for name in names[i : i + view.block]] for i in starts)
+    with bar(words, len(names), start, "images") as advance, mapper(min(cores(), WORKERS, len(starts))) as in_order:
+        for decoded in in_order(partial(block, view), work):
+            advance(len(decoded))
+            yield decoded
+
+
+Mapper = Callable[[Callable[[Sequence[Encoded]], np.ndarray], Iterable[Sequence[Encoded]]], Iterable[np.ndarray]]
+
+
+@contextmanager
+def mapper(workers: int) -> Iterator[Mapper]:
+    """`map` by that many processes of their own, in order, at most two tasks ahead for each; plain `map` if one is enough."""
+    if workers <= 1 or multiprocessing.current_process().daemon:  # which may have no children
+        yield map
+        return
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=begin_worker)
+
+    def in_order(decode: Callable[[Sequence[Encoded]], np.ndarray], tasks: Iterable[Sequence[Encoded]]) -> Iterator[np.ndarray]:
+        ahead: deque[Future[np.ndarray]] = deque()
+        for task in tasks:
+            ahead.append(pool.submit(decode, task))
+            if len(ahead) >= 2 * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+    try:
+        yield in_order
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def begin_worker() -> None:
+    """Ctrl-C is for the parent, which ends its workers; and a worker ends with its parent, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()

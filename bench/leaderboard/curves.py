@@ -1,0 +1,69 @@
+"""Training curves of a suite's rows, drawn from their runs' curve files (SPEC 7, F16). No torch here."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from bench.errors import UserError
+from bench.files import write
+from bench.records.store import Store
+from bench.suites.schema import Suite
+
+TERMS = ("autoencoder.reconstruction", "autoencoder.loss")
+Curve = Sequence[Mapping[str, float]]  # rows of {"step": ..., term: ...}
+
+
+def curves(store: Store, suite: Suite) -> dict[str, list[Curve]]:
+    """What each row's finished runs left, seed by seed; rows without any are left out."""
+    found: dict[str, list[Curve]] = {}
+    for device in ("cpu", "cuda"):
+        for run in suite.runs(device):
+            path = store.folder(run) / "curve.jsonl"
+            if path.exists():
+                rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+                found.setdefault(run.label + (" (cuda)" if device == "cuda" else ""), []).append(rows)
+    return found
+
+
+def mean_curve(seeds: Sequence[Curve], term: str) -> tuple[list[float], list[float]]:
+    """Steps, and the mean of a term over the seeds that have come so far; empty for a term that these curves do not have."""
+    by_step: dict[float, list[float]] = {}
+    for row in (row for curve in seeds for row in curve if term in row):
+        by_step.setdefault(row["step"], []).append(row[term])
+    return sorted(by_step), [fmean(by_step[step]) for step in sorted(by_step)]
+
+
+def draw(out: Path, suite: Suite) -> Path:
+    """Write leaderboards/<suite>.curves.png; -> its path. UserError without matplotlib, or where no run has left a curve."""
+    store = Store(out, suite.name)
+    found = curves(store, suite)
+    if not found:
+        raise UserError(
+            f"no run of {suite.name} in {out / 'runs'} has left a training curve; train it first: latentbench run -s {suite.name}"
+        )
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UserError("curves are drawn by matplotlib, which is not installed: pip install 'latentbench[plots]'") from None
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    for axes, term in zip(figure.subplots(1, len(TERMS)), TERMS, strict=True):
+        lowest = 1.0
+        for label, seeds in found.items():
+            steps, values = mean_curve(seeds, term)
+            axes.plot(steps, values, label=label, linewidth=1)
+            lowest = min([lowest, *values])
+        axes.set(title=term, xlabel="step", yscale="log" if lowest > 0 else "linear")
+        axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
+    path = picture(store)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, metadata={"Software": None})  # no version: the same curves are the same bytes
+    write(path, buffer.getvalue())
+    return path
+
+
+def picture(store: Store) -> Path:
+    """Where a suite's curves are kept."""
+    return store.boards / f"{store.suite}.curves.png"

@@ -1,0 +1,183 @@
+"""Files of runs: who works on one, its checkpoint, its record; all written to a temporary name, then renamed.
+
+<out>/runs/<suite>/<label>/<seed>-<key>/    checkpoint.pt (while it trains), weights.safetensors, curve.jsonl, *.png, record.json
+<out>/leaderboards/runs/<suite>.jsonl       the suite's records, one line each, sorted
+<out>/leaderboards/runs/<suite>.profile.jsonl
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from bench.errors import RunError, UserError
+from bench.files import write, writing
+from bench.suites.schema import Run, canonical
+
+PROFILE = ".profile"  # the kind of file that holds profiles, beside that of records, whose kind is ""
+WHOLE = {  # what a line of each kind has at least
+    "": {"suite", "label", "seed", "row_key", "status", "error", "config", "spent", "hashes", "environment", "metrics", "cost"},
+    PROFILE: {"suite", "label", "row_key", "device", "step_ms", "phases", "kernels", "environment"},
+}
+RECORD = "record.json"
+CHECKPOINT, SECOND = "checkpoint.pt", "density.pt"  # of the two stages of a run
+FINAL = ("done", "diverged")  # statuses that another start does not try again
+
+
+class Store:
+    """Where the results of one suite live."""
+
+    def __init__(self, out: Path, suite: str):
+        self.out, self.suite = out, suite
+        self.runs = out / "runs" / suite
+        self.boards = out / "leaderboards"
+
+    def folder(self, run: Run) -> Path:
+        """The folder of a run; its name holds the key, so another configuration has another folder."""
+        return self.runs / run.label / f"{run.seed}-{run.key()}"
+
+    def claim(self, run: Run, wait: bool = False) -> AbstractContextManager[bool]:
+        """Whether this process has the run to itself; the operating system frees the claim of a process that dies."""
+        return claimed(self.folder(run), wait)
+
+    def record(self, run: Run) -> dict[str, Any] | None:
+        """The run's record, if it has one."""
+        return read_record(self.folder(run))
+
+    def written(self, run: Run) -> int | None:
+        """When the run's record was written, in nanoseconds of the file system; None if it has none."""
+        path = self.folder(run) / RECORD
+        return path.stat().st_mtime_ns if path.exists() else None
+
+    def finished(self, run: Run) -> bool:
+        """Whether another start would skip the run."""
+        record = self.record(run)
+        return record is not None and record["status"] in FINAL
+
+    def save_record(self, run: Run, record: dict[str, Any]) -> None:
+        """The last thing written of a run."""
+        save_record(self.folder(run), record)
+
+    def save_curve(self, run: Run, curve: list[dict[str, float]]) -> None:
+        """Loss terms by step, a line a block."""
+        write(self.folder(run) / "curve.jsonl", "".join(canonical(row) + "\n" for row in curve).encode())
+
+    def save_checkpoint(self, run: Run, payload: bytes, name: str = CHECKPOINT) -> None:
+        """A state as bytes, behind its checksum."""
+        write(self.folder(run) / name, hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+
+    def checkpoint(self, run: Run, name: str = CHECKPOINT) -> bytes | None:
+        """The bytes saved last; RunError where they are not what was written."""
+        path = self.folder(run) / name
+        if not path.exists():
+            return None
+        checksum, _, payload = path.read_bytes().partition(b"\n")
+        if hashlib.sha256(payload).hexdigest().encode() != checksum:
+            raise RunError(f"{path}: damaged, its checksum does not match; delete it to train this run from the start")
+        return payload
+
+    def drop_checkpoint(self, run: Run) -> None:
+        """A finished run keeps its weights only."""
+        for name in (CHECKPOINT, SECOND):
+            (self.folder(run) / name).unlink(missing_ok=True)
+
+    def merge(self, records: Iterable[dict[str, Any]], kind: str = "") -> list[dict[str, Any]]:
+        """Put records among those of the suite's file, a new one in place of the old one of its cell; -> all of them."""
+        path = self.boards / "runs" / f"{self.suite}{kind}.jsonl"
+        with self.alone():
+            cells = {cell(record): record for record in self.kept(kind)}
+            cells.update({cell(record): record for record in records})
+            ordered = [cells[name] for name in sorted(cells)]
+            if ordered:
+                write(path, "".join(canonical(record) + "\n" for record in ordered).encode())
+        return ordered
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other process merges or publishes meanwhile: who reads records and then writes what follows from them needs this."""
+        path = self.out / "runs" / "boards.lock"
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def kept(self, kind: str = "") -> list[dict[str, Any]]:
+        """The records in the suite's file."""
+        return read_lines(self.boards / "runs" / f"{self.suite}{kind}.jsonl", WHOLE[kind])
+
+
+@contextmanager
+def claimed(folder: Path, wait: bool = False) -> Iterator[bool]:
+    """Whether this process has a run's folder to itself."""
+    path = folder / "lock"
+    with writing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=-1 if wait else 0)
+        try:
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+    try:
+        for left in folder.glob(".*.*"):  # by `write` in a process that was killed
+            left.unlink(missing_ok=True)
+        yield True
+    finally:
+        lock.release()
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The record in a run's folder, if it has one."""
+    path = folder / RECORD
+    if (text := text_of(path)) is None:
+        return None
+    try:
+        record = dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: not a record ({error}); delete it to train this run again") from None
+    if absent := WHOLE[""] - record.keys():
+        raise UserError(f"{path}: not a record (it lacks {', '.join(sorted(absent))}); delete it to train this run again")
+    return record
+
+
+def text_of(path: Path) -> str | None:
+    """What a file holds, None where there is none; UserError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not a record ({error}); mend or delete it") from None
+
+
+def save_record(folder: Path, record: dict[str, Any]) -> None:
+    """Replace the record in a run's folder whole."""
+    write(folder / RECORD, (json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def cell(record: dict[str, Any]) -> tuple[str, str, int]:
+    """What a record is the result of: its row, kind of device, seed."""
+    return record["label"], record.get("device") or record["config"]["device"], record.get("seed", 0)
+
+
+def read_lines(path: Path, keys: set[str]) -> list[dict[str, Any]]:
+    """The records of a file, one a line, each with those keys at least; UserError names a bad line."""
+    records = []
+    for number, line in enumerate((text_of(path) or "").splitlines(), 1):
+        try:
+            records.append(json.loads(line))
+            if absent := keys - dict(records[-1]).keys():
+                raise ValueError(f"it lacks {', '.join(sorted(absent))}")
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}:{number}: not a record ({error}); mend or delete that line") from None
+    return records

@@ -1,0 +1,79 @@
+"""What runs of one process share: catalogue, store, device, and each dataset, read once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.datasets.dataset import Dataset, Values
+from bench.errors import UserError, in_a_line
+from bench.evaluation.evaluate import baselines_of
+from bench.evaluation.feature_networks import FeatureNetworks
+from bench.records.store import Store
+from bench.registry import Catalogue
+from bench.suites.schema import Run
+from metrics.reconstruction import Baselines
+
+
+@dataclass(frozen=True)
+class Images:
+    """A dataset on the device, with what is computed once for it."""
+
+    train: Tensor  # (N, C, H, W) uint8, or float32 for signals
+    test: Tensor
+    levels: int
+    values: Values
+    sha256: str
+    baselines: Callable[[int], Baselines]
+    networks: FeatureNetworks | None  # None for signals
+    factors: dict[str, Tensor]  # by split, (N, K) int64, of a dataset that has factors of variation
+
+
+@dataclass
+class Context:
+    """What runs of one process share."""
+
+    catalogue: Catalogue
+    store: Store
+    device: torch.device
+    data_root: Path
+    jobs: int = 1
+    save_every: float = 30.0
+    images: dict[tuple[str, str], Images] = field(default_factory=dict)
+    cache: Path | None = None  # of features; None: beside the runs
+
+    def data(self, run: Run) -> Images:
+        """The run's dataset, loaded when first asked for."""
+        key = (run.dataset, run.held_out)
+        if key not in self.images:
+            dataset = self.read(run)
+            splits = (np.require(split, requirements="W") for split in (dataset.train, dataset.test))  # a packed set is read-only
+            train_images, test_images = (torch.from_numpy(split).to(self.device) for split in splits)
+            baselines = baselines_of(train_images, test_images, dataset.levels)
+            values = self.catalogue.get("dataset", run.dataset).values
+            cache = self.cache or self.store.out / "runs" / ".features"
+            weights = self.data_root / "weights"
+            networks = FeatureNetworks(run.dataset, train_images, dataset.levels, weights, cache) if values == "unit" else None
+            columns = {"train": dataset.train_factors, "test": dataset.test_factors}
+            factors = {split: torch.from_numpy(rows) for split, rows in columns.items() if rows is not None}
+            self.images[key] = Images(train_images, test_images, dataset.levels, values, dataset.sha256(), baselines, networks, factors)
+        return self.images[key]
+
+    def read(self, run: Run) -> Dataset:
+        """The run's dataset as its source has it; UserError where it is not what its card says."""
+        source = self.catalogue.get("dataset", run.dataset)
+        try:
+            dataset = source.load(self.data_root)
+            if run.held_out == "validation":
+                dataset = dataset.with_validation()
+            fault = source.fault(dataset)
+        except UserError:
+            raise
+        except Exception as error:  # a plugin's
+            raise UserError(f"dataset {run.dataset} cannot be read: {in_a_line(error)}") from error
+        if fault:
+            raise UserError(f"dataset {run.dataset}: {fault}")
+        return dataset

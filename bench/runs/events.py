@@ -1,0 +1,18 @@
+"""News of runs, from whoever works on them to whoever shows them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Event:
+    """News of a run: a share of its budget spent, or its status once it has ended (`skipped`: another process had it)."""
+
+    run: str
+    share: float = 0.0
+    status: str | None = None
+    error: str | None = None
+    counts: bool = True  # as one of the runs; a profile does not
+
+
+Tell = Callable[[Event], None]

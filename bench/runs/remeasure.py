@@ -1,0 +1,160 @@
+"""Finished runs measured again from their weights: metrics added to their records, or compared with them; nothing is trained.
+
+Values are those that a training run of the same weights would record: every view's random stream follows from the run's seed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import Any
+
+from bench.environment import code_hash, describe, set_up
+from bench.errors import RunError, UserError, in_a_line
+from bench.evaluation.evaluate import evaluate, said, words_of
+from bench.processes import Tell
+from bench.records.comparison import Change, Now, changes, updated
+from bench.records.store import Store, cell, claimed, save_record
+from bench.registry import catalogue
+from bench.runs.context import Context
+from bench.runs.events import Event
+from bench.runs.finished import Trained
+from bench.runs.run import Prepared
+from bench.training.checkpoint import weights_hash
+from metrics.metric import Metric
+
+PARAMETERS = "parameter_count"  # of a record's metrics, the one that no metric of the catalogue computes
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every worker needs to know."""
+
+    out: Path
+    suite: str
+    data_root: Path
+    device: str | None  # None: the kind that each run was trained on
+    threads: int
+    jobs: int
+    plugins: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()  # () is every metric
+    tolerance: float = 0.0  # of a verification
+    cache: Path | None = None  # of features; None: that of the runs
+
+
+@dataclass(frozen=True)
+class Measured(Event):
+    """News of a run that was measured: what moved, or which values stayed because their networks are not here."""
+
+    found: tuple[Any, ...] = ()
+
+
+Action = Callable[[Trained, Context, Options], tuple[Any, ...]]
+
+
+def work(action: Action, runs: list[Trained], begun: "Synchronized[int]", options: Options, tell: Tell) -> None:
+    """Do it to every run that no other worker has begun; what goes wrong with one is said, the others are done."""
+    contexts: dict[str, Context] = {}
+    while (number := take(begun)) < len(runs):
+        trained = runs[number]
+        tell(Measured(trained.name))
+        try:
+            kind = options.device or trained.record()["config"].get("device", "cpu")
+            if kind not in contexts:
+                contexts[kind] = context_of(kind, options)
+            found = action(trained, contexts[kind], options)
+        except RunError as error:
+            tell(Measured(trained.name, 1.0, "refused", str(error)))
+        else:
+            tell(Measured(trained.name, 1.0, "done", found=found))
+
+
+def take(begun: "Synchronized[int]") -> int:
+    """The number of the next run that nobody has begun."""
+    with begun.get_lock():
+        begun.value += 1
+        return begun.value - 1
+
+
+def context_of(kind: str, options: Options) -> Context:
+    """What runs on one kind of device share."""
+    device = set_up(kind, options.threads)
+    store = Store(options.out, options.suite)
+    return Context(catalogue(options.plugins), store, device, options.data_root, options.jobs, cache=options.cache)
+
+
+def evaluate_run(trained: Trained, context: Context, options: Options) -> tuple[str, ...]:
+    """Put metrics into a run's record, in its folder and among its suite's; -> those whose old values stay.
+
+    A value stays where the weights of the network that it is on are not here. RunError where weights or data are not the record's.
+    """
+    with claimed(trained.folder, wait=True):
+        record = trained.record()
+        tensors = trained.weights()
+        prepared = trained.prepared(record, tensors, context)
+        if (found := weights_hash(tensors)) != record["hashes"].get("weights"):
+            raise RunError(f"{trained.folder}: its weights (sha256 {found[:16]}) are not those of its record; train this run again")
+        if (data := context.data(prepared.run).sha256) != record["hashes"].get("data"):
+            raise RunError(f"{trained.folder}: dataset {prepared.run.dataset} (sha256 {data[:16]}) is not the one that it was trained on")
+        metrics = [context.catalogue.get("metric", name) for name in options.metrics or context.catalogue.metrics]
+        entries = measured(prepared, context, metrics)
+        lost = tuple(name for metric, name in zip(metrics, entries, strict=True) if metric.details and gone(name, record, entries))
+        note = {
+            "code": code_hash(trained.plugins),
+            "environment": describe(context.device, context.jobs),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        record = updated(record, {name: entry for name, entry in entries.items() if name not in lost}, note)
+        save_record(trained.folder, record)
+        line = published(record, context.store)
+        if line is None or line["key"] == record["key"]:  # else a later meaning of the row has the place
+            context.store.merge([record])
+    return lost
+
+
+def verify_run(trained: Trained, context: Context, options: Options) -> tuple[Change, ...]:
+    """What moved of a run's record, and of its line among its suite's where that says something else; nothing is written."""
+    record = trained.record()
+    tensors = trained.weights()
+    prepared = trained.prepared(record, tensors, context)
+    data = context.data(prepared.run)
+    line = published(record, context.store)
+    kept = line if line and line["key"] == record["key"] else record
+    words = words_of(data.values, prepared.run.held_out)
+    if options.metrics:
+        chosen = {said(name, words) for name in options.metrics}
+        record, kept = (only(chosen, one) for one in (record, kept))
+    names = {*record["metrics"], *kept["metrics"]}
+    metrics = [metric for metric in context.catalogue.metrics.values() if said(metric.name, words) in names]
+    entries = measured(prepared, context, metrics) | {PARAMETERS: prepared.parameters()}
+    now = Now(weights_hash(tensors), data.sha256, code_hash(trained.plugins), describe(context.device, context.jobs))
+    found = changes(trained.name, record, entries, now, options.tolerance)
+    if (kept["metrics"], kept["hashes"]) != (record["metrics"], record["hashes"]):
+        found += changes(f"{trained.name}, leaderboard", kept, entries, now, options.tolerance)
+    return tuple(found)
+
+
+def measured(prepared: Prepared, context: Context, metrics: list[Metric]) -> dict[str, dict[str, Any]]:
+    """The entries of metrics, in their order; RunError for what a plugin's method or metric raises, or no memory left."""
+    try:
+        return evaluate(prepared.evaluation(context.data(prepared.run)), metrics, prepared.run.held_out)
+    except UserError:
+        raise
+    except Exception as error:
+        raise RunError(f"it cannot be measured: {in_a_line(error)}") from error
+
+
+def only(chosen: set[str], record: dict[str, Any]) -> dict[str, Any]:
+    """The record with those of its metrics."""
+    return {**record, "metrics": {name: entry for name, entry in record["metrics"].items() if name in chosen}}
+
+
+def gone(name: str, record: dict[str, Any], entries: dict[str, Any]) -> bool:
+    """Whether the record has a value that could not be had again."""
+    return entries[name]["value"] is None and record["metrics"].get(name, entries[name])["value"] is not None
+
+
+def published(record: dict[str, Any], store: Store) -> dict[str, Any] | None:
+    """The line of the suite's records in this one's place."""
+    return next((line for line in store.kept() if cell(line) == cell(record)), None)

@@ -1,0 +1,53 @@
+"""The page and the file of `latentbench gpu-check`, under the name of the hardware."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from bench.files import write
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """A table for each part."""
+    machine = result["environment"]
+    quick = " --quick, tiny sizes: no numbers to quote" if result["quick"] else ""
+    verdict = "all checks hold" if result["ok"] else "A CHECK FAILED"
+    lines = [
+        f"# GPU check: {machine['device']}",
+        "",
+        f"Written by `latentbench gpu-check`{quick}, never edited. "
+        f"torch {machine['torch']}, CUDA {machine['driver']}; {result['seconds']:.0f} s; {verdict}.",
+    ]
+    for name, part in result["parts"].items():
+        lines += ["", f"## {name}", ""]
+        if "error" in part:
+            lines += [f"Failed: {part['error']}", ""]
+        for row in part["rows"]:
+            row_kernels = row.get("kernels")
+            if row_kernels:
+                lines += [f"{row['execution']}; the host waited {row['host_waits']} times in 10 steps", "", table(row_kernels), ""]
+        plain = [row for row in part["rows"] if "kernels" not in row]
+        if plain:
+            lines += [table(plain)]
+    return "\n".join(lines) + "\n"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows with the same keys."""
+    cells = [[f"{v:.3g}" if isinstance(v, float) else said(v) for v in row.values()] for row in rows]
+    return tabulate(cells, list(rows[0]), "pipe", disable_numparse=True)
+
+
+def said(value: object) -> str:
+    """A cell that is no float."""
+    return {"True": "yes", "False": "no"}.get(str(value), str(value))
+
+
+def publish(folder: Path, result: Mapping[str, Any]) -> Path:
+    """Write check.md and check.json; -> the page."""
+    write(folder / "check.md", markdown(result).encode())
+    write(folder / "check.json", (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
+    return folder / "check.md"

@@ -1,0 +1,66 @@
+"""Times of ways to do the same thing: taken in turn inside one run, medians, ratios round by round, and how long they waited for a CPU."""
+
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from bench.training.clock import Clock
+
+QUIET = 0.05  # share of a round that our threads may wait for a CPU before other processes decide the time
+TASKS = Path("/proc/self/task")
+
+
+def waited() -> float:
+    """Seconds that this process's threads could have run but had no CPU; 0 where the system does not say."""
+    times = [path.read_text().split() for path in TASKS.glob("*/schedstat")] if TASKS.exists() else []
+    return sum(int(fields[1]) for fields in times) / 1e9
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A way's rounds."""
+
+    seconds: list[float]  # of each round, an operation's share
+    waits: list[float]  # the share of each round spent waiting for a CPU
+
+    @property
+    def median(self) -> float:
+        """Seconds an operation."""
+        return statistics.median(self.seconds)
+
+
+def take_turns(
+    ways: Mapping[str, Callable[[], object]], rounds: int, device: torch.device, operations: int = 1, warm_up: int = 1
+) -> dict[str, Timed]:
+    """Each way in every round, in order; a call does so many operations. The device is idle at both ends."""
+    clock, found = Clock(device), {name: Timed([], []) for name in ways}
+    for turn in range(warm_up + rounds):
+        for name, way in ways.items():
+            wait, start = waited(), clock.wait()
+            way()
+            seconds, wait = clock.wait() - start, waited() - wait
+            if turn >= warm_up:
+                found[name].seconds.append(seconds / operations)
+                found[name].waits.append(wait / seconds)
+    return found
+
+
+def quiet_rounds(found: Mapping[str, Timed]) -> list[int]:
+    """The rounds in which no way waited for long, if there are three of them at least; otherwise all."""
+    rounds = range(min(len(timed.seconds) for timed in found.values()))
+    quiet = [i for i in rounds if all(timed.waits[i] <= QUIET for timed in found.values())]
+    return quiet if len(quiet) >= 3 else list(rounds)
+
+
+def chosen(found: Mapping[str, Timed]) -> dict[str, Timed]:
+    """Only the rounds that count."""
+    rounds = quiet_rounds(found)
+    return {name: Timed([t.seconds[i] for i in rounds], [t.waits[i] for i in rounds]) for name, t in found.items()}
+
+
+def ratio(way: Timed, reference: Timed) -> float:
+    """Median over rounds of the way's time over the reference's: both met the same neighbours."""
+    return statistics.median(a / b for a, b in zip(way.seconds, reference.seconds, strict=True))

@@ -1,0 +1,244 @@
+"""Reading suite files: TOML in, a frozen `Suite` out, and one clear line for whatever is wrong."""
+
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from bench.errors import UserError, unknown
+from bench.suites.schema import Budget, Claim, Density, Entry, Optimizer, Order, Suite
+
+SUITES = Path(__file__).parent
+STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")  # no dot: --set methods.NAME.key splits there
+OWN = (
+    "method",
+    "network",
+    "latent_dim",
+    "batch_size",
+    "budget",
+    "optimizer",
+    "density",
+)  # what a row may override; the rest are hyper-parameters
+OWN_OF_DENSITY = ("model", "budget", "optimizer")
+
+
+def names() -> list[str]:
+    """The suites that come with latentbench."""
+    return sorted(path.stem for path in SUITES.glob("*.toml"))
+
+
+def read(suite: str, overrides: tuple[str, ...] = (), methods: tuple[str, ...] = (), seeds: int | None = None) -> Suite:
+    """The suite of that name, or in that file, with `key=value` overrides and a choice of its rows.
+
+    Overrides make a variant with a name of its own, so that its numbers never mix with the suite's.
+    """
+    path = locate(suite)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    return choose(from_text(text, path, overrides, seeds), methods)
+
+
+def from_text(text: str, path: Path, overrides: tuple[str, ...] = (), seeds: int | None = None) -> Suite:
+    """The suite that a TOML text, read from `path`, and overrides make together."""
+    try:
+        table = tomllib.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path}: not a TOML file: {error}") from None
+    where = " --set ".join([str(path), *overrides])
+    try:
+        for override in overrides:
+            apply(table, override)
+        if seeds is not None:
+            table["seeds"] = seeds
+        return parse(table, path, name=variant(path.stem, overrides), source=str(path), text=text, overrides=overrides)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def locate(suite: str) -> Path:
+    """A name or a path to the file it means."""
+    if suite.endswith(".toml") or "/" in suite:
+        path = Path(suite)
+        if not path.is_file():
+            raise UserError(f"{suite}: no such suite file; known suites: {', '.join(names())}")
+        if not STEM.fullmatch(path.stem) or path.stem == "README":
+            raise UserError(f"{suite}: a suite's name becomes a file name, it has letters, digits, _ and - only; rename the file")
+        if path.stem in names() and not path.samefile(SUITES / f"{path.stem}.toml"):
+            raise UserError(f"{suite}: latentbench has a suite {path.stem!r}, their results would mix; rename the file")
+        return path
+    if suite not in names():
+        raise UserError(unknown("suite", suite, names()) + "; or give the path of a .toml file")
+    return SUITES / f"{suite}.toml"
+
+
+def apply(table: dict[str, Any], override: str) -> None:
+    """Set `a.b.c=value` in a nested table; the value is read as TOML, or as a plain word."""
+    key, equals, text = override.partition("=")
+    *parents, last = key.strip().split(".")
+    if not equals or not last:
+        raise UserError("write it as key=value, for instance methods.vcae.weight=0.5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except ValueError:  # not TOML, or a number of thousands of digits
+        value = text.strip()
+    for depth, name in enumerate(parents):
+        if depth == 1 and parents[0] == "methods" and name not in table:
+            raise UserError(unknown("method", name, table))
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise UserError(f"{'.'.join(parents[: depth + 1])} is a value, it has no key {last!r}")
+    if parents[-1:] == ["budget"]:
+        table.clear()  # a budget is one key: the new one takes the old one's place
+    table[last] = value
+
+
+def variant(stem: str, overrides: tuple[str, ...]) -> str:
+    """The name under which a suite's results are kept: `digits`, or `digits+methods.vcae.weight=0.5`."""
+    said = ["+" + re.sub(r"[^A-Za-z0-9_.=-]+", "_", override.replace(" ", "")) for override in sorted(overrides)]
+    return stem + "".join(said)
+
+
+def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
+    """A `Suite` from the table of a file; UserError names the key."""
+    table = dict(table)
+    rows, presets = (tables(table.pop(name, {}), name) for name in ("methods", "presets"))
+    entries = tuple(entry(label, with_preset(row, presets, f"methods.{label}")) for label, row in rows.items())
+    if not isinstance(table.get("plugins", []), list):
+        raise UserError(f"plugins must be a list of file names, not {table['plugins']!r}")
+    table["plugins"] = [str(path.parent / plugin) for plugin in table.get("plugins", [])]
+    suite: Suite = build(Suite, table, "", methods=entries, **given)
+    named = [(f"claims[{i}].{key}", label) for i, c in enumerate(suite.claims) for key, label in (("row", c.row), ("over", c.over))]
+    named += [(f"orders[{i}].rows", label) for i, order in enumerate(suite.orders) for label in order.rows]
+    for where, label in named:
+        if label not in rows:
+            raise UserError(f"{where}: {unknown('method', label, rows)}")
+    return suite
+
+
+def tables(value: Any, name: str) -> dict[str, dict[str, Any]]:
+    """The tables [name.X] of a file."""
+    if not isinstance(value, dict):
+        raise UserError(f"{name} must be tables, [{name}.NAME]")
+    for key, table in value.items():
+        if not isinstance(table, dict):
+            raise UserError(f"{name}.{key} must be a table, not {table!r}")
+    return value
+
+
+def with_preset(row: dict[str, Any], presets: Mapping[str, Mapping[str, Any]], where: str) -> dict[str, Any]:
+    """The row on top of the preset that it names: a key of its own takes the preset's place, in an optimizer key by key."""
+    if "preset" not in row:
+        return row
+    own = {key: value for key, value in row.items() if key != "preset"}
+    name = convert(row["preset"], str, f"{where}.preset")
+    if name not in presets:
+        raise UserError(f"{where}.preset: {unknown('preset', name, presets)}")
+    preset = presets[name]
+    if isinstance(preset.get("optimizer"), dict) and isinstance(own.get("optimizer"), dict):
+        own["optimizer"] = preset["optimizer"] | own["optimizer"]
+    return {**preset, **own}
+
+
+def entry(label: str, row: Mapping[str, Any]) -> Entry:
+    """One [methods.LABEL] table."""
+    if not LABEL.fullmatch(label):
+        raise UserError(f"methods.{label!r}: a name has letters, digits and _ + - only")
+    own, values = split(row, OWN)
+    if "density" in own:
+        own["density"] = density(own["density"], f"methods.{label}.density")
+    return build(Entry, {"method": label, **own}, f"methods.{label}", label=label, hyperparameters=values)
+
+
+def density(table: Any, where: str) -> Density:
+    """One [methods.LABEL.density] table."""
+    if not isinstance(table, dict):
+        raise UserError(f"{where} must be a table, not {table!r}")
+    own, values = split(table, OWN_OF_DENSITY)
+    return build(Density, own, where, options=values)
+
+
+def split(table: Mapping[str, Any], own: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings among the keys, and the rest: keyword arguments of what the table names, their lists as tuples."""
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items() if key not in own}
+    return {key: value for key, value in table.items() if key in own}, values
+
+
+def build(cls: type, table: Mapping[str, Any], where: str, **given: Any) -> Any:
+    """An instance of dataclass `cls` from a table whose keys are its fields but for those `given`."""
+    hints = get_type_hints(cls)
+    allowed = {f.name: f for f in fields(cls) if f.name not in given}
+    for key in table:
+        if key not in allowed:
+            raise UserError(unknown("key", f"{where}.{key}".strip("."), [f"{where}.{name}".strip(".") for name in allowed]))
+    for name, f in allowed.items():
+        if name not in table and f.default is MISSING and f.default_factory is MISSING:
+            raise UserError(f"missing key {f'{where}.{name}'.strip('.')!r} ({words(hints[name])})")
+    values = {key: convert(value, hints[key], f"{where}.{key}".strip(".")) for key, value in table.items()}
+    try:
+        return cls(**values, **given)
+    except UserError as error:
+        place = where if cls is Entry else where.rpartition(".")[0]  # a budget's and an optimizer's own errors begin with their name
+        raise UserError(f"{place}.{error}".strip(".")) from None
+
+
+def convert(value: Any, hint: Any, where: str) -> Any:
+    """`value` as type `hint`, or UserError with the key, the value and what is allowed."""
+    wrong = UserError(f"{where} must be {words(hint)}, not {value!r}")
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return convert(value, next(arg for arg in args if arg is not type(None)), where)
+    if origin is Literal:
+        if value not in args:
+            raise wrong
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)) or (args[-1] is not Ellipsis and len(value) != len(args)):
+            raise wrong
+        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
+        return tuple(convert(item, kind, f"{where}[{i}]") for i, (item, kind) in enumerate(zip(value, kinds, strict=True)))
+    if hint in (Budget, Optimizer, Claim, Order):
+        if not isinstance(value, dict):
+            raise wrong
+        return build(hint, value, where)
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not abs(value) <= sys.float_info.max:  # nan too; an integer may be larger than any float
+            raise UserError(f"{where} must be finite, not {value:g}" if isinstance(value, float) else f"{where} is too large")
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise wrong
+    return value
+
+
+def words(hint: Any) -> str:
+    """A type as a sentence has it."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return words(next(arg for arg in args if arg is not type(None)))
+    if origin is Literal:
+        return "one of " + ", ".join(repr(arg) for arg in args)
+    if origin is tuple:
+        return f"a list of {words(args[0])}" if args[-1] is Ellipsis else f"a list [{', '.join(words(arg) for arg in args)}]"
+    return {
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        bool: "true or false",
+        Budget: "a table with one of steps, epochs, images, seconds",
+    }.get(hint, "a table")
+
+
+def choose(suite: Suite, methods: tuple[str, ...]) -> Suite:
+    """The suite with only those rows, in the suite's order."""
+    labels = [entry.label for entry in suite.methods]
+    for label in methods:
+        if label not in labels:
+            raise UserError(f"{suite.where}: {unknown('method', label, labels)}")
+    kept = tuple(entry for entry in suite.methods if not methods or entry.label in methods)
+    return Suite(**{f.name: getattr(suite, f.name) for f in fields(suite)} | {"methods": kept})

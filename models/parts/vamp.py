@@ -1,0 +1,86 @@
+"""VampPrior: the mean posterior of learned pseudo-inputs.
+
+Tomczak & Welling, arXiv:1705.07120, Eq. 9, as compared with in LaDDer (arXiv:2009.00088), section 4; SPEC 1.8:
+
+    p(z) = 1/K Σ_k q_φ(z|u_k),     u_k of image shape, N(0, 1) at the start, trained on the same bound by their own player
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from metrics.mixtures import log_mixture_density
+from models.interfaces import Draw, Player, Posterior
+from models.method import AutoEncoder
+from models.parts.elbo import Adam, monte_carlo
+from models.parts.posterior import standard_normal_like
+
+
+class VampPrior(nn.Module):
+    """The mixture above. The encoder's batch norm sees u with the statistics of images: u is never normalised by other u."""
+
+    bound: tuple[nn.Module, Posterior]  # the method's encoder and posterior; in a tuple, for they are not this module's
+
+    def __init__(self, components: int, *, samples: int, adam: Adam | None = None):
+        super().__init__()
+        if components < 1:
+            raise ValueError(f"components must be at least 1, not {components}")
+        if samples < 1:
+            raise ValueError(f"samples must be at least 1, not {samples}")
+        self.components, self.samples, self.adam = components, samples, adam or Adam()
+
+    def meet(self, shape: tuple[int, int, int]) -> None:
+        """Pseudo-inputs u, once the shape of the images is known."""
+        self.inputs = nn.Parameter(torch.randn(self.components, *shape))
+
+    def bind(self, method: AutoEncoder) -> None:
+        """The encoder that p(z) is made of."""
+        self.bound = (method.encoder, method.recipe.posterior)
+
+    def posteriors(self, noise: torch.Generator) -> Draw:
+        """One draw of each q(z|u_k).   -> Draw of K"""
+        encoder, posterior = self.bound
+        with evaluating(encoder):
+            return posterior(encoder(self.inputs), noise)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log 1/K Σ_k q(z|u_k), nats.   (B, D) -> (B,)"""
+        q = self.posteriors(torch.Generator(z.device))  # only its moments are used
+        assert q.log_variance is not None
+        return log_mixture_density(z, q.mean, q.log_variance)
+
+    def expected_log_prob(self, draw: Draw) -> Tensor:
+        """By `samples` draws of q.   -> (B,)"""
+        return monte_carlo(self.log_prob, draw, self.samples)
+
+    @torch.no_grad()
+    def sample(self, n: int, noise: torch.Generator) -> Tensor:
+        """A pseudo-input at random, then its q(z|u).   -> (n, D)"""
+        k = torch.randint(self.components, (n,), generator=noise, device=noise.device)
+        q = self.posteriors(noise)
+        assert q.log_variance is not None
+        return q.mean[k] + (0.5 * q.log_variance[k]).exp() * standard_normal_like(q.mean[k], noise)
+
+    def players(self, method: AutoEncoder, weight: float) -> list[Player]:
+        """u, after the autoencoder: only the cross-entropy of the bound depends on it."""
+
+        def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
+            with torch.no_grad():
+                draw = method.draw(x, noise)
+            return {"loss": -self.expected_log_prob(draw).mean()}
+
+        return [Player("pseudo_inputs", (self.inputs,), terms, lr=self.adam.lr, decay=self.adam.decay, clip=self.adam.clip)]
+
+    def __str__(self) -> str:
+        return f"VampPrior, {self.components} pseudo-inputs"
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """The module in evaluation mode for a while."""
+    was = module.training
+    module.eval()
+    yield
+    module.train(was)

@@ -1,0 +1,329 @@
+"""Leaderboards from records made up here: what a table shows, what it refuses, and that its bytes are the records' alone."""
+
+import json
+import math
+import random
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from made_up_records import MACHINE, SUITE, lost, metric, record
+
+from bench.errors import UserError
+from bench.leaderboard.render import index, render
+from bench.leaderboard.statistics import mean_and_interval
+from bench.suites.schema import Entry, Suite
+
+
+def profile(label: str, suite: Suite = SUITE, **other: Any) -> dict[str, Any]:
+    run = next(run for run in suite.runs("cpu") if run.label == label)
+    kernels = [
+        {"name": f"aten::k{i}", "calls": 3.0 + i, "self_us": 400.0 / i, "share": 0.4 / i, "flops": 1000 * (i == 1)} for i in range(1, 8)
+    ]
+    return {
+        "suite": suite.name,
+        "label": label,
+        "row_key": run.row_key(),
+        "device": "cpu",
+        "environment": MACHINE,
+        "steps": 10,
+        "step_ms": 1.25,
+        "phases": {"data": 0.05, "forward": 0.3, "regulariser": 0.1, "backward": 0.35, "optimiser": 0.2},
+        "kernels": kernels,
+        **other,
+    }
+
+
+SSE = {"vae": 9.0, "vcae": 6.0, "ae": 6.02, "wae_mmd": 7.0}
+JITTER = {
+    "vae": (0.1, -0.1, 0.2, 0, -0.2),
+    "vcae": (0.02, -0.05, 0, 0.04, 0.01),
+    "ae": (0, -0.06, 0.03, -0.01, 0.05),
+    "wae_mmd": (0.1, 0.2, 0, 0.1, 0),
+}
+
+
+def values(label: str, seed: int) -> dict[str, Any]:
+    rate = metric(15.0 + seed, "one draw", unit="nats", better="higher", group="latent")
+    return {
+        "rec_sse": metric(SSE[label] + JITTER[label][seed]),
+        "rate": rate if label == "vae" else metric(None, "one draw", unit="nats", better="higher", group="latent"),
+        "gap": metric(-0.34 + 0.01 * seed, "test minus train", better=None, group="generalisation"),
+        "sum_variance": metric(8.0 - 0.1 * seed, "codes", better="target", unit="", group="latent"),
+        "pca_sse": metric(29.35 if label != "ae" else 40.5, "linear PCA", better=None, group="reference"),
+    }
+
+
+def full() -> list[dict[str, Any]]:
+    return [record(label, seed, values(label, seed)) for label in SSE for seed in range(5)]
+
+
+def cells(board: str, title: str) -> dict[str, dict[str, str]]:
+    """The first table of a section: {row: {head: cell}}."""
+    found = re.search(rf"^## {title}\n\n[^|]*((?:^\|.*\n)+)", board, re.M)
+    assert found, f"no table under {title}"
+    split = [[part.strip().replace("\\|", "|") for part in re.split(r"(?<!\\)\|", line)[1:-1]] for line in found[1].splitlines()]
+    return {line[0]: dict(zip(split[0], line, strict=True)) for line in split[2:]}
+
+
+def test_a_row_is_its_mean_and_interval_under_arrows_and_units() -> None:
+    table = cells(render(SUITE, full(), []), "Reconstruction")
+    assert list(table) == ["vae", "vcae", "ae", "wae_mmd"]
+    mean, half = mean_and_interval([SSE["vae"] + j for j in JITTER["vae"]])
+    assert table["vae"]["rec_sse ↓ (SSE)"] == f"{mean:.2f} ± {half:.2f}" == "9.00 ± 0.20"
+    assert table["vae"]["status"] == "5/5 done"
+
+
+def test_every_group_has_its_table_and_costs_come_last() -> None:
+    board = render(SUITE, full(), [])
+    titles = re.findall(r"^## (.*)$", board, re.M)
+    assert titles[:6] == ["How to read", "Reference values", "Reconstruction", "Generalisation", "Latent", "Cost"]
+    assert titles[6:] == ["Runs", "Protocols", "Hyperparameters", "Hot spots", "Environment"]
+    assert cells(board, "Generalisation")["vae"]["gap (SSE)"] == "-0.320 ± 0.020"
+    assert cells(board, "Latent")["vae"]["sum_variance →"] == "7.80 ± 0.20"
+    assert cells(board, "Cost")["vae"]["train_seconds ↓ (s)"] == "2.70 ± 0.20"
+    assert "- pca_sse: 29.35 SSE (vae, vcae, wae_mmd); 40.50 SSE (ae)" in board
+    assert "- rec_sse: test images; v1" in board
+
+
+def test_the_best_tier_is_bold_and_only_where_seeds_support_it() -> None:
+    board = render(SUITE, full(), [])
+    bold = {name for name, row in cells(board, "Reconstruction").items() if row["rec_sse ↓ (SSE)"].startswith("**")}
+    assert bold == {"vcae", "ae"}
+    rest = board.replace("- **Bold**", "").split("## Reconstruction")[1].split("## Generalisation")
+    assert rest[0].count("**") == 4
+    assert "**" not in rest[1]  # targets, descriptions and costs have no best; a rate of one row has no rival
+    two = [entry for entry in full() if entry["seed"] < 2]
+    assert render(SUITE, two, []).count("**") == 2  # the legend's own
+
+
+def test_one_seed_supports_no_interval() -> None:
+    one = replace(SUITE, seeds=1)
+    board = render(one, [record(label, 0, values(label, 0)) for label in SSE], [])
+    table = cells(board, "Reconstruction")
+    assert table["vae"]["rec_sse ↓ (SSE)"] == "9.100"
+    assert "one seed, which supports no interval" in board
+
+
+def test_the_same_records_give_the_same_bytes_in_any_order() -> None:
+    rng = random.Random(2)
+    records = [*full(), lost("vae", 5, "diverged", "step 3"), record("vcae", 0, values("vcae", 0), row_key="f" * 16)]
+    profiles = [profile("vae"), profile("ae")]
+    board, boards = render(SUITE, records, profiles), {"digits": (SUITE, records), "a": (replace(SUITE, name="a"), [])}
+    for _ in range(10):
+        mixed = [dict(rng.sample(sorted(entry.items()), len(entry))) for entry in rng.sample(records, len(records))]
+        mixed = [{**m, "metrics": dict(rng.sample(sorted(m["metrics"].items()), len(m["metrics"])))} for m in mixed]
+        assert render(SUITE, mixed, profiles[::-1]) == board
+        again = {name: boards[name] for name in rng.sample(sorted(boards), 2)} | {"digits": (SUITE, mixed)}
+        assert index(again) == index(boards)
+    assert render(SUITE, json.loads(json.dumps(records, sort_keys=True)), profiles) == board
+
+
+def test_bytes_do_not_depend_on_the_hash_seed() -> None:
+    code = "import sys; sys.path.insert(0, 'tests'); import test_leaderboard as t; print(t.render(t.SUITE, t.full()[::2], []))"
+    runs = [subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed, "PYTHONPATH": ".", "PYTHONIOENCODING": "utf-8"},
+                           capture_output=True, encoding="utf-8", check=True) for seed in ("1", "2")]  # fmt: skip
+    assert runs[0].stdout == runs[1].stdout
+    assert len(runs[0].stdout) > 2000
+
+
+def test_failed_and_diverged_runs_count_and_say_why() -> None:
+    records = [entry for entry in full() if (entry["label"], entry["seed"]) not in {("vae", 4), ("vae", 1), ("ae", 0)}]
+    records += [
+        lost("vae", 4, "failed", "OutOfMemoryError: <x>"),
+        lost("vae", 1, "diverged", "step 340: the loss is not finite | terms\n{...}"),
+    ]
+    board = render(SUITE, records, [])
+    table = cells(board, "Reconstruction")
+    assert table["vae"]["status"] == "3/5 done, 1 diverged, 1 failed"
+    assert table["ae"]["status"] == "4 of 5 seeds"
+    said = "- vae, seed 1, diverged: step 340: the loss is not finite | terms {...}\n- vae, seed 4, failed: OutOfMemoryError: &lt;x>\n"
+    assert said in board
+    mean, half = mean_and_interval([SSE["vae"] + JITTER["vae"][seed] for seed in (0, 2, 3)])
+    assert table["vae"]["rec_sse ↓ (SSE)"] == f"{mean:.2f} ± {half:.2f}"
+
+
+def test_a_row_without_any_result_stays_on_the_board() -> None:
+    gone = [{**lost("vae", seed, "diverged", "step 1"), "metrics": {"watts": metric(7.0, group="cost")}} for seed in range(5)]
+    board = render(SUITE, [entry for entry in full() if entry["label"] not in ("vae", "ae")] + gone, [])
+    assert "watts" not in board  # what a diverged run measured is no result
+    table = cells(board, "Reconstruction")
+    assert (table["vae"]["status"], table["vae"]["rec_sse ↓ (SSE)"]) == ("0/5 done, 5 diverged", "–")
+    assert (table["ae"]["status"], table["ae"]["rec_sse ↓ (SSE)"]) == ("not run", "–")
+    assert cells(board, "Runs")["vae"]["steps"] == "–"
+    empty = render(SUITE, [], [])
+    assert [row["status"] for row in cells(empty, "Runs").values()] == ["not run"] * 4
+
+
+def test_absent_values_have_their_reason_as_a_footnote() -> None:
+    records = full()
+    records[0]["metrics"]["rec_sse"] = metric(math.nan)
+    records[5]["metrics"]["rec_sse"] = metric(None, reason="the | decoder\nfailed")
+    del records[10]["metrics"]["rec_sse"]
+    board = render(SUITE, records, [])
+    table = cells(board, "Reconstruction")
+    assert table["vae"]["rec_sse ↓ (SSE)"] == "8.97 ± 0.27 [1]"  # of 8.9, 9.2, 9.0, 8.8 by hand
+    some = "4 of 5 finished runs have a value; the others: "
+    assert f"- [1] {some}not a finite number: nan\n- [2] {some}the | decoder failed\n- [3] {some}not measured" in board
+    latent = cells(board, "Latent")
+    assert latent["vcae"]["rate ↑ (nats)"] == latent["ae"]["rate ↑ (nats)"] == "– [1]"
+    assert board.count("- [1] no density") == 1
+
+
+def test_protocols_never_share_a_column() -> None:
+    records = full()
+    for entry in records[:5]:
+        entry["metrics"]["rec_sse"] = metric(1.0 + 0.01 * entry["seed"], "train images; v1")
+    board = render(SUITE, records, [])
+    table = cells(board, "Reconstruction")
+    first, second = "rec_sse, protocol 1 ↓ (SSE)", "rec_sse, protocol 2 ↓ (SSE)"
+    assert table["vae"][first] == "– [1]"
+    assert table["vae"][second] == "1.020 ± 0.020"
+    assert table["vcae"][first].startswith("**6.00")
+    assert "- rec_sse, protocol 1: test images; v1\n- rec_sse, protocol 2: train images; v1" in board
+    assert "- [1] measured under another protocol" in board
+
+
+def test_stale_records_stand_apart() -> None:
+    before = replace(SUITE, methods=(Entry("vcae", "vcae", {"weight": 9.0}), Entry("gone", "ae")))
+    old = [record(label, seed, {"rec_sse": metric(0.001 + seed / 1e6)}, before) for label in ("vcae", "gone") for seed in range(3)]
+    table = cells(render(SUITE, [*old, *full()], []), "Reconstruction")
+    stale = list(table)[4:]
+    assert [re.sub(r"[0-9a-f]{8}\)", "#)", name) for name in stale] == ["gone (stale #)", "vcae (stale #)"]
+    assert [table[name]["status"] for name in stale] == ["stale: 3 of 5 seeds"] * 2
+    assert table["vcae"] == cells(render(SUITE, full(), []), "Reconstruction")["vcae"]  # neither mixed nor outranked
+    assert "**" not in table[stale[0]]["rec_sse ↓ (SSE)"]
+
+
+def test_devices_are_rows_of_their_own() -> None:
+    gpu = [record("vae", seed, values("vae", seed), device="cuda") for seed in range(5)]
+    table = cells(render(SUITE, [*full(), *gpu], []), "Reconstruction")
+    assert list(table) == ["vae (cpu)", "vae (cuda)", "vcae (cpu)", "ae (cpu)", "wae_mmd (cpu)"]
+    assert {row["status"] for row in table.values()} == {"5/5 done"}
+
+
+def test_smoke_runs_and_other_suites_are_refused() -> None:
+    with pytest.raises(UserError, match=r"digits: vae, seed 3: a smoke run; .*without --smoke"):
+        render(SUITE, [*full(), record("vae", 3, {}, smoke=True)], [])
+    with pytest.raises(UserError, match="record of suite 'mnist'"):
+        render(SUITE, [record("vae", 3, {}, suite=replace(SUITE, name="mnist"))], [])
+
+
+def test_the_last_record_of_a_cell_is_the_one() -> None:
+    times = {"started": "2026-01-02T00:00:00+00:00", "finished": "2026-01-02T00:01:00+00:00"}
+    again = record("vae", 0, {"rec_sse": metric(8.0)}, times=times)
+    board = render(replace(SUITE, seeds=1), [again, lost("vae", 0, "failed", "no memory"), record("vae", 0, values("vae", 0))], [])
+    assert cells(board, "Reconstruction")["vae"]["rec_sse ↓ (SSE)"] == "8"
+    assert "no memory" not in board
+
+
+def test_cells_stay_cells() -> None:
+    """A bar, a line break or a tag in what users write breaks no table."""
+    odd = replace(SUITE, question="a|b", methods=(Entry("vae", "vae", {"kernel": "rbf|imq\nx"}),))
+    entry = record("vae", 0, {"rec|sse": metric(1.5, unit="a|b")}, odd)
+    entry["config"]["recipe"]["prior"] = "p(z|<c>)"
+    board = render(
+        odd, [entry], [profile("vae", odd, kernels=[{"name": "f<a|b>", "calls": 1.0, "self_us": 2.0, "share": 0.5, "flops": 0}])]
+    )
+    for block in re.findall(r"(?:^\|.*\n)+", board + index({"odd": (odd, [entry])}), re.M):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
+    assert cells(board, "Reconstruction")["vae"]["rec|sse ↓ (a|b)"] == "1.500"
+    assert cells(board, "Hyperparameters")["vae"]["prior"] == "p(z|&lt;c>)"
+
+
+def test_hyperparameters_and_spent_budget_of_each_row() -> None:
+    records = full()
+    records[3]["spent"] = {"steps": 880, "epochs": 58.67, "images": 88_000}
+    board = render(SUITE, records, [])
+    assert cells(board, "Runs")["vae"] == {
+        "method": "vae",
+        "status": "5/5 done",
+        "steps": "880 to 900",
+        "epochs": "58.67 to 60",
+        "images": "88,000 to 90,000",
+    }
+    row = cells(board, "Hyperparameters")["vcae"]
+    assert (row["hyperparameters"], row["budget"], row["latent_dim"]) == ("weight=0.5", "epochs=60", "8")
+    assert (row["regularisers"], row["method"]) == ("0.5 × kl", "vcae")
+    assert cells(board, "Hyperparameters")["ae"]["latent_dim"] == "4"
+
+
+def test_hot_spots() -> None:
+    board = render(SUITE, full(), [profile("vae"), profile("ae", row_key="e" * 16)])
+    steps = cells(board, "Hot spots")
+    assert steps["vae"]["step (ms)"] == "1.250"
+    assert [steps["vae"][f"{phase} (%)"] for phase in ("data", "forward", "regulariser", "backward", "optimiser")] == [
+        "5.0",
+        "30.0",
+        "10.0",
+        "35.0",
+        "20.0",
+    ]
+    assert "ae (stale eeeeeeee)" in steps
+    assert "other (%)" not in board
+    lines = [
+        [part.strip() for part in line.split("|")[1:-1]] for line in board.splitlines() if line.startswith("| vae") and "aten::" in line
+    ]
+    assert [line[1] for line in lines] == [f"aten::k{i}" for i in range(1, 6)]
+    assert lines[1] == ["vae", "aten::k2", "20.0", "5", "200", "–"]
+    assert lines[0][5] == "1,000"
+    assert "Not profiled: vcae, ae, wae_mmd; `python -m bench profile --suite digits --method NAME` does it." in board
+
+
+def test_header_and_footer_say_how_it_was_made() -> None:
+    records = full()
+    records[0]["environment"] = {**MACHINE, "dirty": True}
+    records[1]["environment"] = {**MACHINE, "threads": 4}
+    board = render(SUITE, records, [], command="python -m bench board --suite digits")
+    assert board.startswith("<!-- generated by `python -m bench board --suite digits`; do not edit")
+    machine = "device a CPU, threads {}, jobs 2, torch 2.11.0, python 3.12.3; commit 0123456789ab{}; runs: {}"
+    for line in (
+        "command: `nox -s bench -- --suite digits`",
+        f"dataset: digits, measured on its test images; hash {'d' * 16}\n",
+        "network: mlp, latent size 8; 60 epochs, batches of 100, 5 seeds",
+        "hardware: 2 CPU cores; expected time: 4 minutes",
+        machine.format(4, "", 1),
+        machine.format(1, ", 0123456789ab (dirty)", 19),
+    ):
+        assert f"- {line}" in board
+    assert "optimizer: Adam with betas=[0.9, 0.999], decay=1.0, lr=0.001" in board
+    records[2]["hashes"]["data"] = "e" * 64
+    assert f"hash {'d' * 16} **but also** {'e' * 16}" in render(SUITE, records, [])
+    variant = replace(SUITE, name="digits+a=x_y+seeds=2", overrides=("seeds=2", "a=x y"))
+    assert "command: `nox -s bench -- --suite digits --set 'a=x y' --set seeds=2`" in render(variant, [], [])
+
+
+def test_the_index_has_a_line_for_each_board() -> None:
+    other = replace(SUITE, name="mnist", seeds=2, question="And on MNIST?")
+    mnist = [record("vae", 0, values("vae", 0), other), record("vae", 1, {}, other, row_key="0" * 16)]
+    page = index({"mnist": (other, mnist), "digits": (SUITE, full()), "celeba": (replace(SUITE, name="celeba"), [])})
+    assert page.startswith("<!-- generated by `nox -s bench`; do not edit")
+    table = cells(page.replace("# Leaderboards", "## Leaderboards"), "Leaderboards")
+    assert [(name, row["seeds"], row["state"]) for name, row in table.items()] == [
+        ("celeba", "5", "not run"),
+        ("[digits](digits.md)", "5", "20/20 runs done"),
+        ("[mnist](mnist.md)", "2", "1/8 runs done, stale rows"),
+    ]
+    assert table["[digits](digits.md)"]["methods"] == "vae, vcae, ae, wae_mmd"
+
+
+def test_tables_never_import_torch() -> None:
+    code = "import sys, bench.leaderboard.render; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_metrics_without_any_value_are_their_reasons() -> None:
+    absent = {name: metric(None, group="samples, inception features", reason="no weights") for name in ("fid_pz", "kid_pz")}
+    board = render(SUITE, [record("vae", 0, absent), record("ae", 0, absent)], [])
+    section = board.split("## Samples, inception features\n\n")[1].split("\n\n##")[0]
+    assert section == "- no value of fid_pz, kid_pz: no weights"
+    assert "- fid_pz: " not in board  # a protocol
+    some = {**absent, "fid_pz": metric(2.0, group="samples, inception features")}
+    board = render(SUITE, [record("vae", 0, some), record("ae", 0, absent)], [])
+    (row,) = (row for name, row in cells(board, "Samples, inception features").items() if name == "vae")
+    assert {name for name in row if "id_pz" in name} == {"fid_pz ↓ (SSE)"}
+    assert "\n\n- [1] no weights\n\n- no value of kid_pz: no weights" in board
+    assert "\n- fid_pz: test images; v1" in board

@@ -1,0 +1,413 @@
+"""The second stage of a run: the encoder is frozen, an interrupted run goes on, suite files say what they want, metrics tell."""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_methods import DIM, LEVELS, build, noise, pixels, tiny_with_batch_norm, weights
+from torch import Tensor
+
+from bench.datasets.batches import Batches, generator
+from bench.errors import UserError
+from bench.evaluation.evaluate import Evaluation, baselines_of, evaluate
+from bench.records.store import SECOND, Store
+from bench.registry import catalogue
+from bench.runs.context import Context
+from bench.runs.run import execute, prepare
+from bench.runs.second_stage import Second, prepare_second, train_second
+from bench.suites import reader
+from bench.suites.schema import SCHEMA, Budget, Density, Optimizer, Run, digest
+from bench.training.train import Outcome, Plan
+from metrics.frechet import frechet_of_features, pixel_features
+from models.method import AutoEncoder, Recipe
+from models.parts.density import SecondStage, gaussian, maf, mixture
+from models.vae import ae, vae_bernoulli
+from models.vcae import vcae
+
+TRAIN, TEST = pixels(43, seed=1), pixels(25, seed=2)
+CATALOGUE = catalogue()
+SUITE = """
+question = "Does it hold?"
+hardware = "any"
+expected_time = "seconds"
+dataset = "digits"
+network = "mlp"
+latent_dim = 2
+batch_size = 100
+
+[budget]
+steps = 60
+
+[methods.vcae]
+{rows}
+"""
+FLOW = """
+[methods.flow]
+method = "vcae"
+[methods.flow.density]
+model = "maf"
+transforms = 2
+hidden = [8, 8]
+budget = {steps = 120}
+"""
+
+
+def trained(make: Callable[[], Recipe]) -> AutoEncoder:
+    """With batch norm whose running moments are no batch's own."""
+    method = build(make, network=tiny_with_batch_norm)
+    with torch.no_grad():
+        for part in TRAIN.split(8):
+            method.draw(part / LEVELS, noise())
+    return method
+
+
+def flow(steps: int = 120) -> Second:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        density = maf(DIM, transforms=2, hidden=(8, 8))
+    budget = Budget(steps=steps)
+    return Second(density, Density("maf"), Plan(budget, Optimizer(lr=5e-3), 43 // 8, steps))
+
+
+def a_run(rows: str = FLOW, label: str = "flow", seed: int = 0) -> Run:
+    suite = reader.from_text(SUITE.format(rows=rows), Path("tiny.toml"))
+    return next(replace(run, seed=seed) for run in suite.runs("cpu") if run.label == label)
+
+
+def second(
+    method: AutoEncoder,
+    stage: Second,
+    states: list[dict[str, Any]],
+    state: dict[str, Any] | None = None,
+    *,
+    seed: int = 5,
+    images: Tensor = TRAIN,
+) -> Outcome:
+    run = replace(a_run(), batch_size=8, seed=seed)
+    save = lambda state: states.append(copy.deepcopy(state))
+    return train_second(stage, method, images, LEVELS, run, resume=lambda training: state, save=save, save_every=0, report=None)
+
+
+@pytest.mark.parametrize("make", [lambda: vcae(DIM), lambda: vae_bernoulli(DIM)])
+def test_the_encoder_stays_as_it_is_and_the_density_learns(make: Callable[[], Recipe]) -> None:
+    method, stage = trained(make), flow(300)
+    method.train()
+    before, random = weights(method), weights(stage.density)
+    outcome = second(method, stage, [])
+    assert weights(method) == before  # weights and batch norm's moments, bit for bit
+    assert all(p.grad is None for p in method.parameters())
+    assert all(weights(stage.density)[name] != random[name] for name, _ in stage.density.named_parameters())
+    assert (outcome.status, outcome.step) == ("done", 300)
+    assert outcome.curve[-1]["density.loss"] < outcome.curve[0]["density.loss"]
+
+
+def test_codes_are_drawn_anew_with_the_encoders_noise() -> None:
+    method, density = trained(lambda: vae_bernoulli(DIM)), gaussian(DIM)
+    stage, x = SecondStage(method, density), TRAIN[:9] / LEVELS
+    stage.train()
+    method.eval()
+    codes = method.draw(x, noise(3)).z
+    assert torch.equal(stage.codes(x, noise(3)), codes)
+    assert not torch.equal(stage.codes(x, noise(4)), codes)
+    assert stage.terms(x, noise(3))["loss"].item() == pytest.approx(-sum(density.log_prob(z[None]).item() for z in codes) / 9, rel=1e-5)
+    stream = noise(3)
+    assert stage.terms(x, stream)["loss"] != stage.terms(x, stream)["loss"]
+
+
+def test_batch_norm_is_in_evaluation_mode() -> None:
+    method = trained(lambda: ae(DIM))
+    method.train()
+    stage, x = SecondStage(method, maf(DIM)), TRAIN[:6] / LEVELS
+    stage.train()
+    assert not any(module.training for module in method.modules())
+    assert all(module.training for module in stage.density.modules())
+    alone = torch.cat([stage.codes(one, noise()) for one in x.split(1)])  # a batch's own moments would tell
+    assert torch.allclose(stage.codes(x, noise()), alone, atol=1e-6)
+
+
+def test_a_density_in_closed_form_is_fitted_to_the_codes_of_the_training_images() -> None:
+    method, stage = trained(lambda: ae(DIM)), Second(gaussian(DIM, floor=1e-9), Density("gaussian"), None)
+    outcome = second(method, stage, [])
+    codes = method.eval().draw(TRAIN / LEVELS, noise()).z.detach().double()
+    assert (outcome.step, outcome.curve) == (0, [])
+    assert outcome.seconds > 0
+    found = stage.density.state_dict()
+    assert found["means"][0].tolist() == pytest.approx(codes.mean(0).tolist(), abs=1e-5)
+    covariance = (codes - codes.mean(0)).T @ (codes - codes.mean(0)) / 43
+    assert torch.allclose((found["roots"][0] @ found["roots"][0].T).double(), covariance, atol=1e-5)
+
+
+def test_a_resumed_stage_ends_with_the_same_bits() -> None:
+    method, states = trained(lambda: vcae(DIM)), list[dict[str, Any]]()
+    whole = flow()
+    outcome = second(method, whole, states)
+    assert 0 < states[1]["step"] < 120
+    again = flow()
+    resumed = second(method, again, [], state=states[1])
+    assert weights(again.density) == weights(whole.density)
+    assert resumed.curve == outcome.curve
+    assert resumed.step == outcome.step
+
+
+class Killed(BaseException):
+    """Nothing catches it."""
+
+
+def context(folder: Path, save_every: float = 0) -> Context:
+    return Context(CATALOGUE, Store(folder, "tiny"), torch.device("cpu"), folder / "data", save_every=save_every)
+
+
+def killed(share: float) -> None:
+    """A report that ends the process half way through the second stage."""
+    if share >= 0.75:
+        raise Killed
+
+
+def test_a_run_killed_in_its_second_stage_goes_on_there_and_ends_the_same(tmp_path: Path) -> None:
+    run, shares = a_run(), list[float]()
+    whole = execute(run, context(tmp_path / "whole"))
+    assert whole["status"] == "done", whole["error"]
+    broken = context(tmp_path / "broken")
+    with pytest.raises(Killed):
+        execute(run, broken, killed)
+    folder = broken.store.folder(run)
+    assert {path.name for path in folder.glob("*.pt")} == {"checkpoint.pt", SECOND}
+    record = execute(run, broken, shares.append)
+    assert record["status"] == "done", record["error"]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == ((1 + 100 / 120) / 2, 1)  # from the block that was not saved, of the second stage
+    for name in ("hashes", "spent", "metrics"):
+        assert record[name] == whole[name], name
+    assert (folder / "curve.jsonl").read_bytes() == (context(tmp_path / "whole").store.folder(run) / "curve.jsonl").read_bytes()
+    assert not list(folder.glob("*.pt"))
+
+
+def test_the_whole_first_stage_is_kept_however_seldom_checkpoints_are(tmp_path: Path) -> None:
+    run, broken, shares = a_run(), context(tmp_path, save_every=math.inf), list[float]()
+    with pytest.raises(Killed):
+        execute(run, broken, killed)
+    assert [path.name for path in broken.store.folder(run).glob("*.pt")] == ["checkpoint.pt"]
+    assert execute(run, broken, shares.append)["status"] == "done"
+    assert shares[0] > 0.5  # nothing of the first stage was trained again
+
+
+def test_a_second_stages_checkpoint_of_another_first_stage_is_not_used(tmp_path: Path) -> None:
+    run, other = a_run(), a_run(seed=1)
+    whole = execute(run, context(tmp_path / "whole"))
+    broken = context(tmp_path / "broken")
+    with pytest.raises(Killed):
+        execute(other, broken, killed)
+    payload = broken.store.checkpoint(other, SECOND)
+    assert payload is not None
+    broken.store.save_checkpoint(run, payload, SECOND)
+    assert execute(run, broken)["hashes"]["weights"] == whole["hashes"]["weights"]
+
+
+def test_the_first_stage_does_not_know_of_the_second(tmp_path: Path) -> None:
+    alone, both = (execute(a_run(label=label), context(tmp_path)) for label in ("vcae", "flow"))
+    for name in ("rec_sse_test", "sum_latent_variance", "frechet_pixels_reconstruction"):
+        assert alone["metrics"][name] == both["metrics"][name]
+    assert both["spent"] == {**alone["spent"], "density": {"steps": 120, "epochs": 120 / 14, "images": 12_000}}
+    extra = sum(p.numel() for p in maf(2, transforms=2, hidden=(8, 8)).parameters())
+    assert both["metrics"]["parameter_count"]["value"] == alone["metrics"]["parameter_count"]["value"] + extra
+    assert "density_seconds" in both["cost"]
+    assert "density_seconds" not in alone["cost"]
+    assert both["config"]["recipe"]["density"] == "MAF, 2 × [8, 8]; 120 steps"
+    assert both["config"]["density"]["options"] == {"transforms": 2, "hidden": [8, 8]}
+    assert both["config"]["density"]["optimizer"]["lr"] == 1e-3
+
+
+def test_a_run_without_a_density_keeps_its_key() -> None:
+    run = a_run(label="vcae")
+    config = run.config()
+    assert "density" not in config
+    assert run.row_key() == digest([SCHEMA, "tiny", "vcae", config])
+    keys = {a_run(rows, "flow").row_key() for rows in (FLOW, FLOW.replace("120", "121"), FLOW.replace("[8, 8]", "[8]"))}
+    assert len({*keys, replace(a_run(), density=None).row_key()}) == 4
+
+
+def test_a_diverging_density_is_its_rows_status(tmp_path: Path) -> None:
+    record = execute(a_run(FLOW + "optimizer = {lr = 1e30}"), context(tmp_path))
+    assert record["status"] == "diverged"
+    assert record["error"].startswith("density: step ")
+    assert "density.loss" in record["error"]
+
+
+def test_a_smoke_run_is_a_few_steps_of_both_stages() -> None:
+    prepared = prepare(replace(a_run(), smoke=True), CATALOGUE)
+    assert prepared.second is not None
+    assert prepared.second.plan is not None
+    assert (prepared.plan.total, prepared.second.plan.total) == (5, 5)
+
+
+def test_a_suite_file_says_which_density() -> None:
+    density = a_run().density
+    assert density == Density("maf", {"transforms": 2, "hidden": (8, 8)}, Budget(steps=120))
+    table = '[methods.flow]\nmethod = "vcae"\ndensity = {model = "mixture", components = 3}'
+    assert a_run(table).density == Density("mixture", {"components": 3})
+    changed = reader.from_text(SUITE.format(rows=FLOW), Path("tiny.toml"), ("methods.flow.density.budget.epochs=2",))
+    assert next(e.density.budget for e in changed.methods if e.density) == Budget(epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('model = "mafe"\nbudget = {steps = 1}', "unknown density 'mafe'; did you mean 'maf'"),
+        ('model = "maf"', "methods.flow.density: maf is trained, it needs a budget of its own"),
+        ('model = "gaussian"\nbudget = {steps = 1}', "methods.flow.density: gaussian is fitted in closed form; it takes neither a budget"),
+        ('model = "mixture"\noptimizer = {lr = 0.1}', "takes neither a budget nor an optimizer"),
+        ('model = "maf"\nbudget = {steps = 1}\ntransform = 3', "unknown key 'methods.flow.density.transform'; did you mean"),
+        ('model = "maf"\nbudget = {steps = 1}\ntransforms = 0', "methods.flow.density: transforms must be at least 1, not 0"),
+        ('model = "maf"\nbudget = {steps = 1}\nhidden = [0.5]', r"methods.flow.density.hidden\[0\] must be a whole number, not 0.5"),
+        ("components = 2", "missing key 'methods.flow.density.model'"),
+        ('model = "maf"\nbudget = {steps = 1, epochs = 2}', "exactly one of steps, epochs, images, seconds"),
+    ],
+)
+def test_a_mistake_in_the_table_is_one_line(lines: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        prepare(a_run(f'[methods.flow]\nmethod = "vcae"\n[methods.flow.density]\n{lines}'), CATALOGUE)
+
+
+def test_a_density_is_a_table() -> None:
+    with pytest.raises(UserError, match=r"methods\.flow\.density must be a table, not 'maf'"):
+        a_run('[methods.flow]\nmethod = "vcae"\ndensity = "maf"')
+
+
+def test_the_weights_of_a_density_come_from_the_seed() -> None:
+    def built(seed: int) -> dict[str, bytes]:
+        found = prepare_second(a_run(seed=seed), 3, CATALOGUE, 1437, Budget(steps=5))
+        assert found is not None
+        return weights(found.density)
+
+    before = torch.get_rng_state()
+    assert built(0) == built(0) != built(1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_metrics_of_a_fitted_density_by_hand() -> None:
+    method = trained(lambda: vcae(DIM)).eval()
+    density = mixture(DIM, components=2)
+    density.fit(method.draw(TRAIN / LEVELS, noise(1)).z.detach(), noise())
+    evaluation = Evaluation(method, TRAIN, TEST, LEVELS, 3, baselines_of(TRAIN, TEST, LEVELS), density)
+    metrics = [CATALOGUE.get("metric", name) for name in ("frechet_pixels_qz", "density_nll_test", "frechet_pixels_pz")]
+    entries = evaluate(evaluation, metrics, "test")
+    codes = method.draw(TEST / LEVELS, evaluation.noise("test.pass")).z.detach()
+    nll = -sum(density.log_prob(z[None]).item() for z in codes) / 25
+    assert entries["density_nll_test"]["value"] == pytest.approx(nll, rel=1e-5)
+    assert entries["density_nll_test"]["unit"] == "nats"
+    samples = method.decode(density.sample(25, evaluation.noise("density"))).detach()
+    known = frechet_of_features(pixel_features(TEST / LEVELS), pixel_features(samples)).item()
+    assert entries["frechet_pixels_qz"]["value"] == pytest.approx(known, rel=1e-5)
+    assert entries["frechet_pixels_pz"]["value"] is None  # SPEC T45: a density is not the method's prior
+
+
+def test_without_a_density_its_metrics_say_so() -> None:
+    evaluation = Evaluation(trained(lambda: vae_bernoulli(DIM)), TRAIN, TEST, LEVELS, 3, baselines_of(TRAIN, TEST, LEVELS))
+    entries = evaluate(evaluation, [CATALOGUE.get("metric", name) for name in ("frechet_pixels_qz", "density_nll_test")], "test")
+    assert [(entry["value"], entry["reason"]) for entry in entries.values()] == [(None, "no density was fitted to its codes")] * 2
+
+
+def test_codes_that_the_density_knows_have_a_lower_nll() -> None:
+    method = trained(lambda: vcae(DIM)).eval()
+
+    def nll(shift: float) -> float:
+        density = gaussian(DIM)
+        density.fit(method.draw(TRAIN / LEVELS, noise(1)).z.detach() + shift, noise())
+        views = Evaluation(method, TRAIN, TEST, LEVELS, 3, baselines_of(TRAIN, TEST, LEVELS), density)
+        return evaluate(views, [CATALOGUE.get("metric", "density_nll_test")], "test")["density_nll_test"]["value"]
+
+    assert math.isfinite(nll(0.0))
+    assert nll(0.0) + 1 < nll(3.0)
+
+
+def test_samples_of_a_density_fitted_to_real_digits_look_like_digits(tmp_path: Path) -> None:
+    table = '[methods.flow]\nmethod = "vcae"\nlatent_dim = 8\nbudget = {steps = 400}\ndensity = {model = "gaussian"}'
+    metrics = execute(a_run(table), context(tmp_path))["metrics"]
+    assert metrics["frechet_pixels_qz"]["value"] < 2.5  # a constant image: 4.9; the samples of a VAE after 1,400 steps: 1.1
+
+
+class Watched(type(gaussian(DIM))):  # type: ignore[misc]
+    """A Gaussian that keeps the codes that it was fitted to."""
+
+    def fit(self, codes: Tensor, noise: torch.Generator) -> None:
+        self.seen = codes
+        super().fit(codes, noise)
+
+
+def watched() -> Second:
+    return Second(Watched(DIM, 1, 1e-6), Density("gaussian"), None)
+
+
+def test_a_density_knows_only_the_training_codes() -> None:
+    method, stage = trained(lambda: ae(DIM)), watched()
+    second(method, stage, [])
+    known = method.eval().draw(TRAIN / LEVELS, noise()).z
+    assert torch.allclose(stage.density.seen.sort(0).values, known.sort(0).values, atol=1e-6)
+
+
+def test_of_many_images_twenty_thousand_are_coded() -> None:
+    stage, images = watched(), pixels(20_300, seed=3)
+    method = trained(lambda: ae(DIM))
+    second(method, stage, [], images=images)
+    seen = stage.density.seen
+    assert len(seen) == 20_000
+    known = method.eval().draw(images / LEVELS, noise()).z
+    assert not torch.allclose(seen[:1000], known[:1000]), "random ones"
+
+
+def test_the_noise_of_a_density_is_the_seeds_and_not_that_of_the_first_stage() -> None:
+    method = trained(lambda: vcae(DIM))
+    means = method.eval().draw(TRAIN / LEVELS, noise()).mean.mean(0)
+
+    def shift(seed: int) -> Tensor:
+        """Mean noise of the codes, whatever their order."""
+        stage = watched()
+        second(method, stage, [], seed=seed)
+        return stage.density.seen.mean(0) - means
+
+    first_stage = math.sqrt(0.05) * torch.randn(43, DIM, generator=generator(torch.device("cpu"), 5, "noise")).mean(0)
+    found = [shift(5), shift(5), shift(6), first_stage]
+    assert torch.equal(found[0], found[1])
+    assert all((found[0] - other).abs().max() > 1e-3 for other in found[2:])
+
+
+def test_batches_of_a_density_are_not_those_of_the_first_stage() -> None:
+    method, stage, seen = trained(lambda: ae(DIM)), flow(5), list[Tensor]()
+    log_prob = stage.density.log_prob
+
+    def watch(z: Tensor) -> Tensor:
+        seen.append(z.detach())
+        return log_prob(z)
+
+    stage.density.log_prob = watch
+    second(method, stage, [])
+    first = Batches(TRAIN, LEVELS, 8, 5)
+    for step, z in enumerate(seen):
+        assert z.shape == (8, DIM)
+        assert not torch.allclose(z, method.eval().draw(first.at(step), noise()).z, atol=1e-4)
+    assert len(seen) == 5
+
+
+def test_the_fit_before_training_is_on_the_clock() -> None:
+    stage = flow(3)
+    fit = stage.density.fit
+
+    def slow(codes: Tensor, noise: torch.Generator) -> None:
+        time.sleep(0.3)
+        fit(codes, noise)
+
+    stage.density.fit = slow
+    assert second(trained(lambda: ae(DIM)), stage, []).seconds >= 0.3
+
+
+def test_epochs_of_a_density_are_those_of_the_training_images() -> None:
+    found = prepare_second(a_run(FLOW.replace("steps = 120", "epochs = 2")), DIM, CATALOGUE, 1437, Budget(steps=5))
+    assert found is not None
+    assert found.plan is not None
+    assert (found.plan.per_epoch, found.plan.total) == (14, 28)

@@ -1,0 +1,187 @@
+"""The command line as a user meets it: in this process, or in one of its own that can be interrupted and killed."""
+
+import contextlib
+import io
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.__main__ import main
+
+HEAD = """
+question = "Does it hold?"
+hardware = "any"
+expected_time = "seconds"
+dataset = "digits"
+network = "mlp"
+latent_dim = 2
+batch_size = 100
+seeds = {seeds}
+plugins = {plugins}
+
+[budget]
+steps = {steps}
+
+"""
+ROWS = """
+[methods.ae]
+[methods.wae_gan]
+width = 32
+"""
+
+# processes forked from one that has imported what takes seconds; a plain start of the command line imports it each time
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["bench.commands.run", "torch._dynamo", "torch.profiler", "sklearn.datasets", "sklearn.model_selection"])
+
+
+def suite(folder: Path, rows: str = ROWS, *, seeds: int = 1, steps: int = 300, plugin: str = "") -> Path:
+    """A suite file `tiny.toml` of a few seconds, with a plugin file beside it if one is given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if plugin:
+        (folder / "plugin.py").write_text(plugin, encoding="utf-8")
+    path = folder / "tiny.toml"
+    path.write_text(HEAD.format(seeds=seeds, steps=steps, plugins=["plugin.py"] if plugin else []) + rows, encoding="utf-8")
+    return path
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    def line(self) -> str:
+        """The one line on standard error of a command that could not do what it was asked."""
+        lines = self.err.strip().splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("latentbench: ")
+        assert "Traceback" not in self.out
+        return lines[0].removeprefix("latentbench: ")
+
+
+def cli(*arguments: object) -> Result:
+    """A command in this process."""
+    forkserver.ensure_running()  # as above, before the command starts it for its own workers
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["latentbench", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+class Started:
+    """A command in a process, and a process group, of its own."""
+
+    def __init__(self, folder: Path, *arguments: object):
+        self.logs = [folder / f"{len(list(folder.glob('*.out')))}.{name}" for name in ("out", "err")]
+        self.process = FORKS.Process(target=child, args=([str(a) for a in arguments], [str(log) for log in self.logs]))
+        self.process.start()
+        self.pid = self.process.pid or 0
+
+    def signal(self, number: int, group: bool = True) -> None:
+        """Send it, and its workers, a signal."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number) if group else os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL for all of it."""
+        until(lambda: self.logs[0].exists(), "its process group")
+        self.signal(signal.SIGKILL)
+        self.process.join(10)
+
+    def wait(self, seconds: float = 120) -> Result:
+        """Its end."""
+        self.process.join(seconds)
+        if self.process.exitcode is None:
+            self.kill()
+            raise AssertionError(f"still running after {seconds} s")
+        return Result(self.process.exitcode, *(log.read_text(encoding="utf-8") for log in self.logs))
+
+    def workers(self) -> list[int]:
+        """The processes of its group but itself."""
+        return [pid for pid in pids() if pid != self.pid and group_of(pid) == self.pid]
+
+
+def child(arguments: list[str], logs: list[str]) -> None:
+    """What a started process does."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have it ignored, or blocked
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number, log in ((2, logs[1]), (1, logs[0])):
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), number)
+    sys.argv = ["latentbench", *arguments]
+    main()
+
+
+def pids() -> list[int]:
+    """Every process of the machine."""
+    if not os.path.isdir("/proc/self"):
+        pytest.skip("needs /proc to see processes")
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def group_of(pid: int) -> int | None:
+    """The process group of a process that lives; None for one that has ended."""
+    try:
+        state, _, group = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:3]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if state == "Z" else int(group)
+
+
+def until(true: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+    """Wait for something to become true; -> what it became."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := true():
+            return found
+        time.sleep(0.002)
+    raise AssertionError(f"waited {seconds} s for {what}")
+
+
+def files(out: Path, name: str) -> dict[str, Path]:
+    """A kind of file of every run, by `label/seed`."""
+    return {f"{path.parts[-3]}/{path.parts[-2].split('-')[0]}": path for path in sorted(out.glob(f"runs/*/*/*/{name}"))}
+
+
+def records(out: Path) -> dict[str, dict[str, Any]]:
+    """Every record without what differs between two equal runs."""
+    found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files(out, "record.json").items()}
+    for record in found.values():
+        record["environment"].pop("jobs")
+        assert record.pop("cost") or record["status"] == "failed"
+        assert record.pop("times")["started"]
+    return found
+
+
+def outcome(out: Path) -> dict[str, Any]:
+    """All that must be equal, bit for bit, however often the runs were interrupted."""
+    whole: dict[str, Any] = {"records": records(out)}
+    for name in ("curve.jsonl", "weights.safetensors"):
+        whole[name] = {run: path.read_bytes() for run, path in files(out, name).items()}
+    return whole
+
+
+def leftovers(out: Path) -> Iterator[Path]:
+    """What a finished command must not leave: checkpoints and temporary files, in the cache of features neither."""
+    found = (path for path in out.rglob("*") if path.name == "checkpoint.pt" or path.name.startswith("."))
+    return (path for path in found if path.name != ".features")

@@ -1,0 +1,55 @@
+"""Run in a process of its own with TRITON_INTERPRET=1, or on a CUDA device: every Triton kernel against the formula in float64.
+
+Prints one line for each: what, relative error of its value, of its worst gradient. `python tests/support/triton_kernels.py cpu`
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from metrics.divergences import imq, imq7, mmd, rbf
+from metrics.mixtures import log_mixture_density
+from metrics.pairwise import mixture_kl_bound
+
+Loss = Callable[..., Tensor]
+
+
+def error(fast: Tensor, exact: Tensor) -> float:
+    """Largest difference, relative to the largest number."""
+    return ((fast.double() - exact).abs().max() / exact.abs().max().clamp(min=1e-30)).item()
+
+
+def errors(loss: Loss, *inputs: Tensor) -> tuple[float, float]:
+    """Of triton's float32 against the broadcasting form's float64, with an upstream gradient that is not all ones."""
+    found = []
+    for backend, dtype in (("triton", torch.float32), ("broadcast", torch.float64)):
+        leaves = [x.to(dtype).requires_grad_() for x in inputs]
+        value = loss(*leaves, backend=backend)
+        weights = torch.linspace(-1, 2, value.numel(), device=value.device, dtype=value.dtype).view_as(value)
+        found.append((value.detach(), torch.autograd.grad((value * weights).sum(), leaves)))
+    (value, gradients), (exact_value, exact_gradients) = found
+    return error(value, exact_value), max(map(error, gradients, exact_gradients))
+
+
+def cases(device: str) -> Iterator[tuple[str, Loss, tuple[Tensor, ...]]]:
+    """Sizes that are no multiple of a block, two points, points that coincide."""
+    noise = torch.Generator().manual_seed(0)
+    normal = lambda *size: torch.randn(*size, generator=noise).to(device)
+    for name, kernel in {"imq": imq, "imq7": imq7, "rbf": rbf}.items():
+        for n, m, d in ((2, 3, 1), (70, 19, 3), (33, 130, 5)):
+            q = normal(m, d) * 1.3 + 0.4
+            q[0] = q[1]
+            yield f"mmd {name} {n} {m} {d}", lambda p, q, k=kernel, **how: mmd(p, q, 2.0 * q.shape[1], k, **how), (normal(n, d), q)
+    for m, d, low in ((2, 1, 0.0), (70, 3, -1.0), (33, 5, -20.0)):
+        yield f"bound {m} {d}", mixture_kl_bound, (normal(m, d), normal(m, d) + low)
+    for n, K, d, low in ((2, 3, 1, 0.0), (70, 90, 3, -2.0), (19, 70, 5, -8.0)):
+        mean = normal(K, d)
+        z = mean[torch.arange(n) % K] + normal(n, d) * 2.718 ** (low / 2)
+        yield f"mixture {n} {K} {d}", log_mixture_density, (z, mean, normal(K, d) + low, normal(K).log_softmax(0))
+
+
+if __name__ == "__main__":
+    for what, loss, inputs in cases(sys.argv[1]):
+        print(what.replace(" ", "_"), *errors(loss, *inputs))
