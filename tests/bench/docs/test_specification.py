@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from bench import registry, suite_file
+from bench import registry
+from bench.suites import reader
 from metrics.divergences import gaussian_kl, imq, imq7, mmd, rbf, squared_distances
 from metrics.latent import capacity_bits, total_variance
 from metrics.pairwise import mixture_kl_bound
-from models.elbo import Laplace
-from models.mixture import stick_weights
+from models.parts.elbo import Laplace
+from models.parts.mixture import stick_weights
 from models.stacked import Rule, RuleName
 
 ROOT = Path(__file__).parents[3]
@@ -183,7 +184,7 @@ STEPS = [  # experiment of section 4, suite, row, of its second stage
 @pytest.mark.parametrize(("experiment", "name", "label", "second"), STEPS)
 def test_the_steps_of_section_4_are_those_of_the_suites(experiment: str, name: str, label: str, second: bool) -> None:
     (cells,) = (row for row in rows("4") if row[0] == experiment)
-    suite = suite_file.read(name)
+    suite = reader.read(name)
     (entry,) = (entry for entry in suite.methods if entry.label == label)
     budget = entry.density.budget if second and entry.density else entry.budget or suite.budget
     assert budget is not None
