@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from metrics.divergences import imq, imq7, mmd, rbf
-from metrics.mixtures import log_mixture_density
-from metrics.pairwise import mixture_kl_bound
+from metrics.mixture_bound import mixture_kl_bound
+from metrics.mixture_density import log_mixture_density
 
 Loss = Callable[..., Tensor]
 

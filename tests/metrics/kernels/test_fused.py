@@ -23,8 +23,8 @@ from metrics.kernels.backends import BACKENDS, VARIABLE, backend_of, using
 from metrics.kernels.sliced import squared_sliced_wasserstein, unit_vectors
 from metrics.kernels.tiles import every, spans, trusted, upper
 from metrics.latent import total_variance
-from metrics.mixtures import log_mixture_broadcast, log_mixture_density
-from metrics.pairwise import kl_bound_broadcast, mixture_kl_bound
+from metrics.mixture_bound import kl_bound_broadcast, mixture_kl_bound
+from metrics.mixture_density import log_mixture_broadcast, log_mixture_density
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -409,7 +409,7 @@ def test_the_variable_reaches_the_kernels(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_importing_the_metrics_does_not_import_triton() -> None:
-    code = "import sys, metrics.divergences, metrics.pairwise, metrics.mixtures; print('metrics.kernels.triton_mmd' in sys.modules)"
+    code = "import sys, metrics.divergences, metrics.mixture_bound; print('metrics.kernels.triton_mmd' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "False\n"
 
 

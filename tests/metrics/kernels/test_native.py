@@ -15,8 +15,8 @@ from torch import Tensor
 from metrics.divergences import imq, mmd, mmd_broadcast, mmd_rbf_median, rbf
 from metrics.kernels import native
 from metrics.kernels.backends import VARIABLE, using
-from metrics.mixtures import log_mixture_broadcast, log_mixture_density
-from metrics.pairwise import kl_bound_broadcast, mixture_kl_bound
+from metrics.mixture_bound import kl_bound_broadcast, mixture_kl_bound
+from metrics.mixture_density import log_mixture_broadcast, log_mixture_density
 
 ROOT = Path(__file__).parents[3]
 SOURCES = native.SOURCES
