@@ -212,7 +212,7 @@ MANY = (0, 0, 0, 0, 2) * 24
 SLOW = """
 import sys, time
 from pathlib import Path
-sys.path.insert(0, "tests")
+sys.path.insert(0, "tests/support")
 from small_celeba import load
 from bench.datasets.storage import celeba_files as faces
 from bench.datasets.storage.journal import Journal
@@ -285,7 +285,7 @@ BOUNDED = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-sys.path.insert(0, "tests")
+sys.path.insert(0, "tests/support")
 from small_celeba import load
 from bench.datasets.storage import celeba_files as faces
 from bench.datasets.storage import pack
