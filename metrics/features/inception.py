@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from metrics.features.network import Network, colour, compiled, folded, shortened, verified
-from metrics.features.winograd import with_fewer_products
 from metrics.metric import Unavailable
 
 NAME = "inception-tf"
@@ -29,7 +28,7 @@ def inception(weights: Path | None, device: torch.device | str = "cpu", expected
         net = FeatureExtractorInceptionV3(NAME, [layer], feature_extractor_weights_path=str(path))
     except (RuntimeError, TypeError, AttributeError) as error:  # a torch-fidelity whose network is another
         raise Unavailable(f"{FILE} is not the weights of torch-fidelity's network: {shortened(error)}") from None
-    with_fewer_products(folded(net).to(device))
+    folded(net).to(device)
 
     def rows(images: Tensor) -> Tensor:
         return net(colour(images).contiguous())[0]

@@ -5,10 +5,11 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from quiet_server import Quiet
 from small_mnist import FAMILY, NAMES, card, check, packed_folder, put, read_only
 
 from bench.commands import data
@@ -57,11 +58,6 @@ def test_fetch_without_a_network_says_what_to_do(tmp_path: Path, no_network: Non
     assert said.endswith(f"take them from {source.url} and put them in {folder}")
     assert "\n" not in said
     assert not (tmp_path / "new").exists()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Not into the test's output."""
 
 
 @pytest.fixture

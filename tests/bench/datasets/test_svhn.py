@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from harness import cli
+from quiet_server import Quiet
 from scipy.io import savemat
-from test_data import Quiet
 
 from bench.commands import data
 from bench.datasets import svhn

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from made_up_records import SUITE, record
 from small_features import random_backbone
 from small_methods import build
-from test_leaderboard import SUITE, record
 
 from bench.datasets import digits
 from bench.evaluation import evaluate as module
