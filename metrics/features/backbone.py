@@ -33,7 +33,7 @@ def backbone(model: str, weights: Path | None, device: torch.device | str = "cpu
     size: dict[str, Any] = {"img_size": side} if card.fixed_input_size and side != card.input_size[-1] else {}
     try:
         # with all of its classes: told of another number, timm would load whatever fits and leave the rest random
-        net = timm.create_model(model, pretrained=True, pretrained_cfg_overlay={"state_dict": tensors}, **size)
+        net: Any = timm.create_model(model, pretrained=True, pretrained_cfg_overlay={"state_dict": tensors}, **size)
     except Exception as error:  # timm renames and resamples weights before it loads them, and fails on foreign ones in many ways
         raise Unavailable(f"{path.name} is not the weights of timm's {model}: {shortened(error)}") from None
     net.reset_classifier(0)
