@@ -20,8 +20,8 @@ from metrics.features.backbone import backbone
 from metrics.features.classifier import SAME_IMAGES, classifier
 from metrics.features.network import Network, content_hash, eight_bit
 from metrics.features.pca import IMAGES, pca
+from metrics.fixed_subset import some
 from metrics.metric import Unavailable
-from metrics.subset import some
 
 FORMAT = 1  # of cached files; a change computes them anew
 KEY = "key"  # of their metadata

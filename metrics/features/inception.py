@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from metrics.features.network import Network, colour, compiled, folded, verified
-from metrics.features.winograd import with_fewer_products
 
 NAME = "inception-tf"
 FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -25,7 +24,7 @@ def inception(weights: Path | None, device: torch.device | str = "cpu", expected
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # imports for seconds
 
     net = FeatureExtractorInceptionV3(NAME, [layer], feature_extractor_weights_path=str(path))
-    with_fewer_products(folded(net).to(device))
+    folded(net).to(device)
 
     def rows(images: Tensor) -> Tensor:
         return net(colour(images).contiguous())[0]

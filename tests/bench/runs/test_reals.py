@@ -29,7 +29,7 @@ from bench.runs.run import prepare
 from bench.suites import reader
 from bench.suites.schema import Budget
 from bench.training.train import train
-from metrics.subset import some
+from metrics.fixed_subset import some
 from models.networks.mlp import mog_mlp
 from models.networks.stacked import stacked_mlp
 from models.networks.wise_ale import wise_ale_sine
