@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from metrics.finite import require_finite, require_rows
 from metrics.metric import Metric, Unavailable
 
 MAX_SIDE = 32
@@ -75,7 +76,9 @@ def lower_congruence(L: Tensor, C: Tensor) -> Tensor:
 
 
 def frechet_distance(m1: Tensor, C1: Tensor, m2: Tensor, C2: Tensor) -> Tensor:
-    """Fréchet distance of N(m1, C1) and N(m2, C2), in float64.   (D,), (D, D), (D,), (D, D) -> ()"""
+    """Fréchet distance of N(m1, C1) and N(m2, C2), in float64; NaN where a number is not finite.   (D,), (D, D), (D,), (D, D) -> ()"""
+    if not all(part.isfinite().all() for part in (m1, C1, m2, C2)):
+        return m1.new_full((), torch.nan)  # of which no eigenvalues exist
     L, triangular = root(C1)
     product = lower_congruence(L, C2) if triangular else L.T @ C2 @ L
     cross = torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()
@@ -132,7 +135,9 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def fit(features: Tensor) -> Gaussian:
-    """The Gaussian of N ≥ 2 rows.   (N, D) -> Gaussian"""
+    """The Gaussian of N ≥ 2 rows; Unavailable of fewer, or of rows that are not finite.   (N, D) -> Gaussian"""
+    require_rows("images", features)
+    require_finite("rows of features", features)
     n, dim = features.shape
     if n > dim:
         return Gaussian(*moments(features), None)

@@ -11,6 +11,8 @@ number, which depends on no subsets and no order of the images. May be negative.
 import torch
 from torch import Tensor
 
+from metrics.finite import require_rows
+
 CHUNK = 1000  # rows of a kernel matrix at a time
 
 
@@ -26,6 +28,8 @@ def within(a: Tensor) -> Tensor:
 
 
 def kernel_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Unbiased MMD² with the cubic kernel, in float64.   (N, D), (M, D) -> ()"""
+    """Unbiased MMD² with the cubic kernel, in float64; Unavailable of fewer than two rows.   (N, D), (M, D) -> ()"""
+    require_rows("images", a)
+    require_rows("images", b)
     a, b = a.double(), b.double()
     return within(a) + within(b) - 2 * kernel_sum(a, b) / (len(a) * len(b))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from metrics.aggregate_posterior import LOG_2PI, mean_log_q
+from metrics.finite import require_finite
 from metrics.latent import Codes
 from metrics.metric import Metric, Unavailable
 
@@ -103,7 +104,8 @@ def elbo(log_likelihood: Tensor, codes: Codes, log_prior: Tensor) -> Tensor:
 
 
 def active_units(mean: Tensor, threshold: float = ACTIVE) -> int:
-    """Latents u with Var_x(E_q[u|x]) > threshold (Burda et al., section 4).   (N, D) -> count"""
+    """Latents u with Var_x(E_q[u|x]) > threshold (Burda et al., section 4); Unavailable of codes that are not finite.   (N, D) -> count"""
+    require_finite("mean codes", mean)
     return int((mean.double().var(0, correction=0) > threshold).sum())
 
 

@@ -7,6 +7,7 @@ most once, however many metrics need it.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 
@@ -40,34 +41,54 @@ class Views:
 
     def __init__(self, makers: Mapping[str, Callable[["Views"], Any]]):
         self.makers, self.made = makers, dict[str, Any]()
+        self.absent = dict[str, str]()  # reasons: an exception that is kept and raised again holds ever more frames, and their tensors
 
     def __getitem__(self, name: str) -> Any:
         """The view `name`; raises KeyError for one that nobody makes, Unavailable for one the method does not have."""
+        if name in self.absent:
+            raise Unavailable(self.absent[name])
         if name not in self.made:
             try:
                 self.made[name] = self.makers[name](self)
             except Unavailable as reason:
-                self.made[name] = reason
-        if isinstance(self.made[name], Unavailable):
-            raise self.made[name]
+                self.absent[name] = str(reason)
+                raise
         return self.made[name]
 
 
 def measure(metric: Metric, views: Views) -> dict[str, Any]:
     """One entry of a record: {value, unit, better, protocol, group}; value None with its reason where it does not exist."""
-    entry = {
+    try:
+        return {"value": number(metric.name, metric.fn(*(views[name] for name in metric.needs))), **about(metric, views)}
+    except Unavailable as reason:
+        return absent(metric, views, str(reason))
+
+
+def absent(metric: Metric, views: Views, reason: str) -> dict[str, Any]:
+    """The entry of a metric that has no value, for the reason given."""
+    return {"value": None, "reason": reason, **about(metric, views)}
+
+
+def about(metric: Metric, views: Views) -> dict[str, Any]:
+    """What an entry says besides its value."""
+    return {
         "unit": metric.unit,
         "better": metric.better,
         "group": metric.group,
         "protocol": "; ".join([metric.protocol, *details(metric, views), f"v{metric.version}"]),
     }
-    try:
-        value = float(metric.fn(*(views[name] for name in metric.needs)))
-        if not math.isfinite(value):
-            raise Unavailable(f"not a finite number: {value}")  # JSON has none
-        return {"value": value, **entry}
-    except Unavailable as reason:
-        return {"value": None, "reason": str(reason), **entry}
+
+
+def number(name: str, found: Any) -> float:
+    """What a metric's function returned, as a number; Unavailable for text, a vector, a truth value, nothing, NaN or infinity."""
+    shape = tuple(getattr(found, "shape", ()))
+    value = found.item() if shape == () and hasattr(found, "item") else found
+    if shape or isinstance(value, bool) or not isinstance(value, Real):
+        words = f"an array of shape {shape}" if shape else " ".join(repr(value).split())[:60]
+        raise Unavailable(f"{name} returned {words} ({type(found).__name__}), not a number")
+    if not math.isfinite(value):
+        raise Unavailable(f"not a finite number: {float(value)}")  # JSON has none
+    return float(value)
 
 
 def details(metric: Metric, views: Views) -> list[str]:

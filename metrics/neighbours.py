@@ -8,35 +8,43 @@ is ½ for samples that are as far from the training images as new images are, to
 samples that are like no image. Distances are those of pixels.
 """
 
+import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+from metrics.finite import or_nan
 from metrics.metric import Metric
 
 IMAGES = 1000  # of samples and of test images
 
 
 def nearest(queries: Tensor, batches: Iterable[Tensor]) -> Tensor:
-    """Euclidean distance of each query to the nearest row of any batch, float64.   (N, F), batches of (B, F) -> (N,)
+    """Euclidean distance of each query to the nearest row of any batch, float64; NaN where a row is not finite.
+
+    (N, F), batches of (B, F) -> (N,)
 
     The nearest row is found from the expanded square; its distance is that of the differences, so that a copy is at 0.
     """
     best = torch.full((len(queries),), torch.inf, dtype=torch.float64, device=queries.device)
-    centre = queries.mean(0)
+    centre = queries.mean(0, dtype=torch.float64)
+    near = (queries - centre).to(queries.dtype)
     for batch in batches:
-        moved = batch - centre  # small numbers, of which the expanded square loses least
-        index = (moved.square().sum(1) - 2 * (queries - centre) @ moved.T).argmin(1)
-        best = torch.minimum(best, (queries - batch[index]).double().norm(dim=1))
+        moved = (batch - centre).to(batch.dtype)  # small numbers, of which the expanded square loses least
+        index = (moved.square().sum(1) - 2 * near @ moved.T).argmin(1)
+        distance = (queries - batch[index]).double().norm(dim=1)
+        best = torch.minimum(best, or_nan(distance, queries, batch))  # argmin would pass over infinite rows
     return best
 
 
 def data_copying(samples: Tensor, test: Tensor) -> float:
     """Share of the pairs in which the sample is nearer to its training image than the test image to its own; ties count half.
 
-    (N,), (M,) distances -> value
+    (N,), (M,) distances -> value; NaN where one is not finite
     """
+    if not (samples.isfinite().all() and test.isfinite().all()):
+        return math.nan  # which a search among sorted values would place somewhere
     samples, test = samples.contiguous(), test.sort().values
     nearer = len(test) - torch.searchsorted(test, samples, right=True)
     tied = len(test) - torch.searchsorted(test, samples) - nearer

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from metrics.finite import require_finite
 from metrics.metric import Unavailable
 
 K, K_DENSITY = 3, 5  # neighbours, as the papers have them
@@ -25,9 +26,10 @@ ROUNDING = 1e-12  # relative; squared distances below are between copies of one 
 
 
 class Real(NamedTuple):
-    """Features of real images, with their balls' squared radii."""
+    """Features of real images around their mean, with their balls' squared radii."""
 
-    features: Tensor  # (N, D) float64
+    centre: Tensor  # (D,) float64
+    features: Tensor  # (N, D) float64, without the centre: squares of small numbers lose least
     radii: Tensor  # (N,), to the K-th neighbour
     density_radii: Tensor  # (N,), to the K_DENSITY-th
 
@@ -42,7 +44,7 @@ class Scores(NamedTuple):
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
-    """|a_i - b_j|² in float64, CHUNK rows at a time.   (N, D), (M, D) -> (CHUNK, M) each"""
+    """|a_i - b_j|² in float64, CHUNK rows at a time, of points around one origin.   (N, D), (M, D) -> (CHUNK, M) each"""
     norms = b.square().sum(1)
     for rows in a.split(CHUNK):
         scale = rows.square().sum(1, keepdim=True) + norms
@@ -59,14 +61,17 @@ def squared_radii(features: Tensor, *ks: int) -> list[Tensor]:
 
 
 def real(features: Tensor) -> Real:
-    """The real images' side of all four scores.   (N, D)"""
-    features = features.double()
-    return Real(features, *squared_radii(features, K, K_DENSITY))
+    """The real images' side of all four scores; Unavailable where rows are not finite.   (N, D)"""
+    require_finite("rows of features", features)
+    centre = features.mean(0, dtype=torch.float64)
+    features = features.double() - centre
+    return Real(centre, features, *squared_radii(features, K, K_DENSITY))
 
 
 def scores(real: Real, samples: Tensor) -> Scores:
-    """Precision, recall (k = K), density, coverage (k = K_DENSITY) of samples.   (M, D)"""
-    samples = samples.double()
+    """Precision, recall (k = K), density, coverage (k = K_DENSITY) of samples; Unavailable where rows are not finite.   (M, D)"""
+    require_finite("rows of features", samples)
+    samples = samples.double() - real.centre
     sample_radii = squared_radii(samples, K)[0]
     inside, balls = 0, 0
     found = torch.zeros(len(real.features), dtype=torch.bool, device=samples.device)

@@ -4,6 +4,7 @@ Sums over the values of an image; means over images are the metrics. Errors of s
 of the noise (the primary number) and from the mean code (`_mean_code`).
 """
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -46,10 +47,11 @@ def bernoulli_nll(x: Tensor, logits: Tensor) -> Tensor:
 
 
 def errors(x: Tensor, x_hat: Tensor) -> Errors:
-    """All three errors of a batch.   (B, ...), (B, ...) -> three (B,)"""
-    bounded = x_hat.double().clamp(BCE_FLOOR, 1 - BCE_FLOOR)
+    """All three errors of a batch; none of them a number where x̂ is not finite.   (B, ...), (B, ...) -> three (B,)"""
+    finite = x_hat.isfinite()  # the clamp would take infinity for the floor
+    bounded = torch.where(finite, x_hat, 0).double().clamp(BCE_FLOOR, 1 - BCE_FLOOR)
     bce = F.binary_cross_entropy(bounded, x.double(), reduction="none").flatten(1).sum(1)
-    return errors_on_reals(x, x_hat)._replace(bce=bce)
+    return errors_on_reals(x, x_hat)._replace(bce=bce.masked_fill(~finite.flatten(1).all(1), torch.nan))
 
 
 def errors_on_reals(x: Tensor, x_hat: Tensor) -> Errors:
@@ -78,15 +80,19 @@ class Baselines(NamedTuple):
 def pca_sse(train: Tensor, test: Tensor, components: int) -> Baselines:
     """SSE of linear PCA fitted on `train` with that many components, and of the constant mean image (SPEC 2).
 
-    (N, D), (M, D) -> means over images
+    (N, D), (M, D) -> means over images; 0 with as many components as values or more; NaN where values are not finite
     """
+    if not (train.isfinite().all() and test.isfinite().all()):
+        return Baselines(math.nan, math.nan, math.nan)
     mean = train.mean(0, dtype=torch.float64).to(train.dtype)
     centred, held_out = train - mean, test - mean
     covariance = (centred.T @ centred).double() / len(train)
-    directions = torch.linalg.eigh(covariance).eigenvectors[:, covariance.shape[0] - components :].to(train.dtype)
+    directions = torch.linalg.eigh(covariance).eigenvectors[:, max(0, covariance.shape[0] - components) :].to(train.dtype)
 
     def residual(part: Tensor) -> float:
-        return float((part.square().sum(1) - (part @ directions).square().sum(1)).mean())
+        if components >= part.shape[1]:
+            return 0.0
+        return max(0.0, float((part.square().sum(1) - (part @ directions).square().sum(1)).mean()))  # below 0 only by rounding
 
     return Baselines(float(held_out.square().sum(1).mean()), residual(centred), residual(held_out))
 

@@ -10,6 +10,7 @@ without padding. A value near that of test images is good: noise is sharper than
 import torch
 from torch import Tensor
 
+from metrics.finite import or_nan
 from metrics.metric import Metric
 
 GREY = (0.2989, 0.587, 0.114)
@@ -27,6 +28,11 @@ def sharpness(images: Tensor) -> Tensor:
     return laplacian.flatten(1).var(1, correction=0)
 
 
+def least_of(values: Tensor) -> Tensor:
+    """The least; NaN where a value is not finite.   (N,) -> ()"""
+    return or_nan(values.min(), values)
+
+
 def of_images(view: str, suffix: str, words: str, group: str) -> list[Metric]:
     """Mean and least sharpness of one set of images."""
     return [
@@ -38,7 +44,10 @@ def of_images(view: str, suffix: str, words: str, group: str) -> list[Metric]:
             source="WAE's code; SPEC 5.1",
             group=group,
         )
-        for least, fn, which in (("", lambda values: values.mean(), "mean over"), ("min_", lambda values: values.min(), "least of"))
+        for least, fn, which in (
+            ("", lambda values: values.mean(), "mean over"),
+            ("min_", lambda values: or_nan(values.min(), values), "least of"),
+        )
     ]
 
 

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from metrics.finite import require_finite, require_rows
 from metrics.fixed_subset import some
 from metrics.latent import Codes
 from metrics.metric import Metric, Unavailable
@@ -79,6 +80,7 @@ def minibatch_weighted(z: Tensor, mean: Tensor, log_variance: Tensor, n: int) ->
 
 def minibatch_stratified(z: Tensor, mean: Tensor, log_variance: Tensor, n: int) -> LogQ:
     """MSS (Chen et al., appendix C.2), i' = i + 1. The same arguments."""
+    require_rows("codes", z)
     m = len(z) - 1  # codes of other images
     weights = torch.full((m + 1, m + 1), 1 / m, dtype=torch.float64, device=z.device)
     here = torch.arange(m + 1, device=z.device)
@@ -107,12 +109,14 @@ def index_code(log_q: LogQ, codes: Codes) -> Tensor:
 
 
 def mixture_of(codes: Codes) -> LogQ:
-    """The whole mixture at POINTS of its own codes."""
+    """The whole mixture at POINTS of its own codes; Unavailable where codes are not finite: infinite components would vanish from it."""
+    require_finite("codes", codes.z, codes.mean, gaussian(codes))
     return full_mixture(some(codes.z, POINTS), codes.mean, gaussian(codes))
 
 
 def minibatch_of(estimate: Callable[[Tensor, Tensor, Tensor, int], LogQ], codes: Codes) -> LogQ:
-    """An estimate from POINTS of the codes."""
+    """An estimate from POINTS of the codes; Unavailable where codes are not finite."""
+    require_finite("codes", codes.z, codes.mean, gaussian(codes))
     z, mean, log_variance = (some(part, POINTS) for part in (codes.z, codes.mean, gaussian(codes)))
     return estimate(z, mean, log_variance, len(codes.z))
 
@@ -155,8 +159,11 @@ def discriminated(train: Tensor, test: Tensor, steps: int = STEPS) -> float:
     """E over test codes of the logit of a discriminator trained to tell training codes from shuffled ones, nats.
 
     It runs on the CPU from a seed of its own, so that it is the same on every device. Codes are standardised, which changes no TC.
-    (N, D), (M, D) -> value
+    (N, D), (M, D) -> value; Unavailable of fewer than two training codes, or where codes are not finite
     """
+    require_rows("training codes", train)
+    require_finite("training codes", train)
+    require_finite("test codes", test)
     mean, std = train.mean(0), train.std(0).clamp(min=1e-6)
     train, test = (((part - mean) / std).float().cpu() for part in (train, test))
     noise = torch.Generator().manual_seed(0)

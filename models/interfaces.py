@@ -23,7 +23,10 @@ class Draw:
 
 
 class Posterior(Protocol):
-    """Features of an encoder -> a draw of q(z|x)."""
+    """Features of an encoder -> a draw of q(z|x).
+
+    One whose codes are discrete has `bits` too, log2 of how many codes there are: what its channel carries at most.
+    """
 
     @property
     def outputs(self) -> int:

@@ -105,7 +105,7 @@ class AutoEncoder(nn.Module):
     @property
     def channel(self) -> Channel:
         """The encoder as an additive Gaussian channel (SPEC 1.5)."""
-        return Channel(self.dim, self.recipe.posterior.variance, self.recipe.power)
+        return Channel(self.dim, self.recipe.posterior.variance, self.recipe.power, getattr(self.recipe.posterior, "bits", None))
 
     @property
     def likelihood(self) -> str | None:

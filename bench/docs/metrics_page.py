@@ -11,6 +11,7 @@ import typer
 
 from bench.evaluation.feature_networks import TIMM
 from bench.evaluation.feature_views import networks_of
+from bench.evaluation.view_words import words
 from bench.markdown import bullets, table, text
 from bench.registry import catalogue
 from metrics.features import inception
@@ -34,54 +35,6 @@ weights, resize and counts that were met where it stands on a network; values of
 all of a record again and says which moved and why. *Needs* names what a metric is a function of, each computed once for all metrics.
 SPEC in a source is [the specification](specification.md).
 """
-SETS = {
-    "test": "test images",
-    "train": "training images",
-    "samples": "decoded prior draws",
-    "density_samples": "decoded draws of the density fitted to the codes",
-    "reconstructions": "reconstructions of test images",
-    "prior": "prior draws",
-    "density": "draws of the density fitted to the codes",
-}
-PARTS = {  # of a set of images, by how a view's name goes on
-    "codes": "codes of {}",
-    "factors": "factors of variation of {}",
-    "errors.draw": "reconstruction errors of {}, one noise draw",
-    "errors.mean": "reconstruction errors of {}, mean code",
-    "entropy": "the least cross-entropy that {} allow",
-    "features": "{network} features of {}",
-    "gaussian": "Gaussian fitted to {network} features of {}",
-    "balls": "{network} features of {} among those of test images",
-    "nearest": "distances of {} to the nearest training image",
-    "sharpness": "sharpness of {}",
-    "log_prior": "log p(z) at codes of {}",
-    "log_prior.bound": "bound of log p(z) at codes of {}",
-    "log_prior.weighted": "importance samples of log p(z) at codes of {}",
-    "log_prior.lower": "log p(z), or its bound, at codes of {}",
-    "log_likelihood": "log p(x|z) of {}",
-    "log_weights": "importance weights of {}",
-    "mixture": "aggregate posterior of {}",
-    "mws": "minibatch weighted estimate of the aggregate posterior of {}",
-    "mss": "minibatch stratified estimate of the aggregate posterior of {}",
-    "dci": "forests that predict the factors of {} from codes",
-}
-WHOLE = {
-    "prior": "the prior",
-    "density": "the density fitted to the codes",
-    "channel": "the encoder's noise and variance target",
-    "baselines": "mean image and PCA of the dataset",
-}
-
-
-def words(view: str) -> str:
-    """A view as a reader knows it; its name where nothing is known of it, as of a plugin's."""
-    of, _, part = view.partition(".")
-    kind, _, network = part.partition(".")
-    if view in WHOLE:
-        return WHOLE[view]
-    if of in SETS and kind in ("features", "gaussian", "balls"):
-        return PARTS[kind].format(SETS[of], network="pixel" if network == "pixels" else network)
-    return PARTS[part].format(SETS[of]) if of in SETS and part in PARTS else view
 
 
 def needs(metric: Metric) -> str:

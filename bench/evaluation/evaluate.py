@@ -5,17 +5,19 @@ from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.datasets.batches import generator, scaled
 from bench.datasets.dataset import Values
+from bench.errors import UserError, in_a_line
 from bench.evaluation import code_views, feature_views
+from bench.evaluation.view_checks import checked
 from metrics import neighbours
 from metrics.features.network import eight_bit
 from metrics.fixed_subset import chosen, some
 from metrics.frechet import pixel_features, value_features
 from metrics.latent import Codes
-from metrics.metric import Metric, Unavailable, Views, measure
+from metrics.metric import Metric, Unavailable, Views, absent, measure
 from metrics.reconstruction import PCA_VALUES, Baselines, Errors, errors, errors_on_reals, mean_image_sse, pca_sse
 from metrics.sharpness import sharpness
 from models.interfaces import Method, Prior
@@ -67,6 +69,13 @@ class Evaluation:
         self.baselines, self.density, self.values, self.networks, self.factors = baselines, density, values, networks, factors or {}
         self.errors: Callable[[Tensor, Tensor], Errors] = errors if values == "unit" else errors_on_reals
         self.features: Callable[[Tensor], Tensor] = pixel_features if values == "unit" else value_features
+        self.ruined: list[str] = []  # what the method says of images and is finite nowhere, as sentences
+
+    def eval(self) -> None:
+        """The method and its density in evaluation mode: without dropout, batch norm by its running means."""
+        self.method.eval()
+        if isinstance(self.density, nn.Module):
+            self.density.eval()
 
     def noise(self, view: str) -> torch.Generator:
         """The random stream of a view."""
@@ -77,8 +86,11 @@ class Evaluation:
         for part in some(self.images[split], len(self.images[split]) if limit is None else limit).split(BATCH):
             yield scaled(part, self.levels)
 
-    def views(self, metrics: Iterable[Metric] = ()) -> Views:
-        """Every view a metric may need, by name, with those of the feature networks that these metrics are on."""
+    def views(self, metrics: Iterable[Metric] = (), rename: Callable[[str], str] = str) -> Views:
+        """Every view a metric may need, by name, with those of the feature networks that these metrics are on.
+
+        rename: test images as reasons call them.
+        """
         makers = feature_views.makers(feature_views.networks_of(metrics), self.networks)
         makers |= code_views.makers(self.method, partial(self.batches, "test"), self.noise)
         for split in self.images:
@@ -102,7 +114,7 @@ class Evaluation:
         makers["density.codes"] = lambda views: self.fitted().sample(self.sample_count, self.noise("density"))
         makers["channel"] = lambda views: self.method.channel
         makers["baselines"] = lambda views: self.baselines(self.method.dim)
-        return Views(makers)
+        return Views({name: checked(name, maker, rename, self.ruined) for name, maker in makers.items()})
 
     def kept(self, batches: Iterable[Tensor]) -> Images:
         """What is kept of images.   batches of (B, C, H, W)"""
@@ -110,8 +122,9 @@ class Evaluation:
 
     def keep(self, x: Tensor) -> Images:
         """What is kept of a batch.   (B, C, H, W)"""
-        features = self.features(x)
-        return Images(features, eight_bit(x), sharpness(x) if self.values == "unit" else features.new_full((len(x),), torch.nan))
+        features = self.features(x)  # by these, images that are not finite are refused; no byte stands for them
+        sharp = sharpness(x) if self.values == "unit" else features.new_full((len(x),), torch.nan)
+        return Images(features, eight_bit(x.nan_to_num(0.0, 0.0, 0.0)), sharp)
 
     def of_split(self, split: str, views: Views) -> Images:
         """Images of a split, no more than there are test images and SAMPLES."""
@@ -206,13 +219,25 @@ def join(parts: list[Errors]) -> Errors:
 @torch.no_grad()
 def evaluate(evaluation: Evaluation, metrics: Collection[Metric], held_out: str) -> dict[str, dict[str, Any]]:
     """Every metric's entry in a record; names and protocols say validation instead of test, and signal instead of image, where it is so."""
-    evaluation.method.eval()
-    views = evaluation.views(metrics)
+    evaluation.eval()
     words = words_of(evaluation.values, held_out)
-    entries = {metric.name: measure(metric, views) for metric in metrics}
+    views = evaluation.views(metrics, lambda text: said(text, words))
+    entries = {metric.name: entry_of(metric, views) for metric in metrics}
     for entry in entries.values():
         entry["protocol"] = said(entry["protocol"], words)
     return {said(name, words): entry for name, entry in entries.items()}
+
+
+def entry_of(metric: Metric, views: Views) -> dict[str, Any]:
+    """A metric's entry; whatever its function raises is its own reason, and costs no other metric its value."""
+    if lacking := [name for name in metric.needs if name not in views.makers]:
+        return absent(metric, views, f"{metric.name} needs the view {lacking[0]!r}, which does not exist")
+    try:
+        return measure(metric, views)
+    except UserError:
+        raise
+    except Exception as error:  # a plugin's metric may raise anything
+        return absent(metric, views, f"{metric.name} failed: {in_a_line(error)}")
 
 
 def words_of(values: Values, held_out: str) -> list[tuple[str, str]]:

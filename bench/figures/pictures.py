@@ -76,7 +76,7 @@ def pictures(evaluation: Evaluation) -> tuple[dict[str, bytes], dict[str, str]]:
 
     A run has its weights and metrics when its pictures are drawn: whatever goes wrong with one costs that picture alone.
     """
-    evaluation.method.eval()
+    evaluation.eval()
     drawn, absent = dict[str, bytes](), dict[str, str]()
     for name, draw in {"reconstructions": reconstructions, "samples": samples}.items():
         try:

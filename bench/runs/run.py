@@ -166,7 +166,7 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
     method = prepared.method.to(device)
     training = Training(method, prepared.plan, generator(device, run.seed, "noise"))
     torch.manual_seed(derive(run.seed, "layers"))  # dropout and its like draw from torch's own stream
-    outcome = train(
+    trained = train(
         training,
         Batches(data.train, data.levels, run.batch_size, run.seed),
         state=resume(training, store.checkpoint(run), store.folder(run) / CHECKPOINT),
@@ -174,16 +174,20 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
         save_every=context.save_every,
         report=part(report, 0) if prepared.second else report,
     )
+    outcome = judged(trained, method.state_dict())
     second, last, absent = None, outcome, dict[str, str]()
     if prepared.second and outcome.status == "done":
         store.save_checkpoint(run, dump_state(training.state(outcome.seconds), device))  # whole: a new start goes on with the second stage
-        second = last = second_stage(prepared, prepared.second, context, report)
+        second = last = judged(second_stage(prepared, prepared.second, context, report), prepared.second.density.state_dict())
     before = time.perf_counter()
     entries = {}
     if last.status == "done":
+        write(store.folder(run) / WEIGHTS, weights_file(prepared.tensors()))  # before anything that may go wrong with them
         evaluation = prepared.evaluation(data)
         entries = evaluate(evaluation, prepared.metrics, run.held_out)
-        write(store.folder(run) / WEIGHTS, weights_file(prepared.tensors()))
+        if evaluation.ruined:
+            last, entries = replace(last, status="diverged", error=f"{evaluation.ruined[0]}; lower lr"), {}
+    if last.status == "done":
         drawn, absent = pictures(evaluation)
         for name, picture in drawn.items():
             write(store.folder(run) / f"{name}.png", picture)
@@ -200,6 +204,15 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
         "cost": costs(outcome, second, spent["images"], time.perf_counter() - before, device),
         "absent_pictures": absent,  # by name, with the reason
     }
+
+
+def judged(outcome: Outcome, state: Mapping[str, Tensor]) -> Outcome:
+    """Diverged where weights are not finite though losses are: the last step's loss is that of the weights before it."""
+    for name, tensor in state.items():
+        if outcome.status == "done" and not tensor.isfinite().all():
+            bad = f"{int((~tensor.isfinite()).sum())} of {tensor.numel()} values of {name} are not finite"
+            return replace(outcome, status="diverged", error=f"after step {outcome.step}: {bad}; lower lr")
+    return outcome
 
 
 def second_stage(prepared: Prepared, second: Second, context: Context, report: Callable[[float], None] | None) -> Outcome:

@@ -14,6 +14,7 @@ from bench.suites.schema import Budget, Optimizer, Run
 from bench.suites.schema import Density as Values
 from bench.training.clock import Clock
 from bench.training.train import Outcome, Plan, Training, train
+from metrics.finite import rows_not_finite
 from models.method import AutoEncoder
 from models.parts.density import Density, SecondStage
 
@@ -83,7 +84,13 @@ def train_second(
     noise, clock = generator(images.device, run.seed, "density", "noise"), Clock(images.device)
     stage.train()
     clock.start()
-    second.density.fit(torch.cat([stage.codes(x, noise) for x in some(batches)]), noise)
+    codes = torch.cat([stage.codes(x, noise) for x in some(batches)])
+    bad, n = rows_not_finite(codes)
+    if bad:
+        return Outcome(
+            "diverged", 0, clock.stop(), [], f"density: {bad} of {n} codes to fit it to have values that are not finite; lower lr"
+        )
+    second.density.fit(codes, noise)
     seconds = clock.stop()
     if second.plan is None:
         return Outcome("done", 0, seconds, [])

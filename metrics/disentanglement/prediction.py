@@ -138,6 +138,10 @@ METRICS = [
         source="arXiv:1711.00848 section 3",
         better="higher",
         group="disentanglement",
+        bias=(
+            "depends on the codes' scale and offset, for the machines' weights and intercepts are penalised: towards 0 where codes spread "
+            "little (1e-3) or lie far from 0 (1e4), however well they tell the factors; mig, modularity and dci_* do not"
+        ),
     ),
     *(
         Metric(

@@ -23,10 +23,13 @@ class Represented(NamedTuple):
 
 
 def represented(codes: np.ndarray, factors: np.ndarray) -> Represented:
-    """Sorted by factors, then by codes; values of a factor are renumbered, factors of one value left out. Unavailable without any.
+    """Sorted by factors, then by codes; values of a factor are renumbered, factors of one value left out.
 
-    (N, D), (N, K) -> Represented
+    (N, D), (N, K) -> Represented; Unavailable without any factor, or where values are not finite: bins, sorts and votes would take them
     """
+    for what, rows in (("codes", codes), ("images' factors", factors)):
+        if bad := int((~np.isfinite(rows)).any(1).sum()):
+            raise Unavailable(f"{bad} of {len(rows)} {what} have values that are not finite")
     codes, factors = np.asarray(codes, np.float64), np.asarray(factors, np.int64)
     order = np.lexsort((*codes.T[::-1], *factors.T[::-1]))
     columns = [np.unique(column, return_inverse=True)[1] for column in factors[order].T]
@@ -37,10 +40,15 @@ def represented(codes: np.ndarray, factors: np.ndarray) -> Represented:
 
 
 def split(data: Represented, seed: int = 0) -> tuple[Represented, Represented]:
-    """TRAIN and TEST images at random, disjoint; two thirds and one third of a smaller set."""
+    """TRAIN and TEST images at random, disjoint; two thirds and one third of a smaller set.
+
+    Unavailable where those are so few that a factor has one value among the first.
+    """
     order = np.random.RandomState(seed).permutation(len(data.codes))
     cut = min(TRAIN, 2 * len(order) // 3)
     train, test = order[:cut], order[cut : cut + TEST]
+    if (data.factors[train].max(0) == data.factors[train].min(0)).any():
+        raise Unavailable(f"too few images: a factor of variation has one value among the {cut} that are taken")
     return Represented(data.codes[train], data.factors[train]), Represented(data.codes[test], data.factors[test])
 
 

@@ -140,6 +140,10 @@ METRICS = [
         source="arXiv:1802.05983 section 4; SPEC 5.5",
         better="higher",
         group="disentanglement",
+        bias=(
+            f"depends on the codes' scale: latents of a standard deviation below {PRUNED:g} are taken for unused, so that the score is 0 "
+            "where all are that small, however well they tell the factors; mig, modularity and dci_* do not"
+        ),
     ),
     Metric(
         name="beta_vae_score",
@@ -149,5 +153,6 @@ METRICS = [
         source="Higgins et al., ICLR 2017, section 3",
         better="higher",
         group="disentanglement",
+        bias="depends on the codes' scale, for the classifier's weights are penalised: too low where codes spread little",
     ),
 ]

@@ -67,7 +67,12 @@ def folded(net: nn.Module) -> nn.Module:
 
 
 def eight_bit(x: Tensor) -> Tensor:
-    """Images as files hold them: clipped to [0, 1], rounded to 0..255.   (...) float -> (...) uint8"""
+    """Images as files hold them: clipped to [0, 1], rounded to 0..255.   (...) float -> (...) uint8
+
+    ValueError for values that are not finite: as bytes they would look like any other.
+    """
+    if not x.isfinite().all():
+        raise ValueError(f"{int((~x.isfinite()).sum())} of {x.numel()} values are not finite, no byte stands for them")
     return (x.clamp(0, 1) * 255).round().to(torch.uint8)
 
 

@@ -30,6 +30,8 @@ EM_STEPS = 1000
 class Density(nn.Module, ABC):
     """q̂(z). One with parameters is trained by maximum likelihood once it has been fitted; one without is finished then."""
 
+    bound = False  # whether log_prob is only a bound of log q̂(z) from below
+
     @abstractmethod
     def fit(self, codes: Tensor, noise: torch.Generator) -> None:
         """The part of fitting that needs no gradient; buffers hold it.   (N, D)"""

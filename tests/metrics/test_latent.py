@@ -49,7 +49,7 @@ def test_capacity_counts_power_per_dimension() -> None:
     ("channel", "reason"),
     [
         (Channel(3, None, 3.0), "learned"),
-        (Channel(3, 0.0, 3.0), "no noise"),
+        (Channel(3, 0.0, 3.0), "adds no noise"),
         (Channel(3, 0.1, None), "no summed variance"),
     ],
 )

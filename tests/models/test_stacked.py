@@ -15,6 +15,7 @@ from bench.runs.run import prepare
 from bench.suites import reader
 from bench.suites.schema import Budget
 from bench.training.train import train
+from metrics.latent import Channel
 from models.method import AutoEncoder, Recipe
 from models.networks.mlp import mlp
 from models.networks.network import Levels, Network
@@ -277,8 +278,8 @@ def test_the_curve_tells_of_every_levels_variance() -> None:
 def test_what_metrics_read() -> None:
     stacked, implicit = three_levels(), build(implicit_wae(2), *DIMS)
     assert (stacked.dim, implicit.dim) == (2, 4)
-    assert stacked.channel == (2, None, 2.0)
-    assert implicit.channel == (4, None, None)
+    assert stacked.channel == Channel(2, None, 2.0)
+    assert implicit.channel == Channel(4, None, None)
     for method in (stacked, implicit):
         draw = method.draw(X, noise())
         assert draw.z.shape == draw.mean.shape == method.prior.sample(6, noise()).shape == (6, method.dim)

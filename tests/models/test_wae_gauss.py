@@ -4,6 +4,7 @@ import pytest
 import torch
 from small_methods import DIM, build, images, mmd_by_loops, noise, normal, rows, sse_by_loops
 
+from metrics.latent import Channel
 from models.interfaces import Draw
 from models.parts.prior import StandardNormal
 from models.wae_gauss import LogVariancePenalty, wae_gauss
@@ -38,7 +39,7 @@ def test_the_loss_is_sse_and_mmd_and_penalty() -> None:
 
 def test_its_noise_is_learned_and_its_power_is_the_priors() -> None:
     method = build(lambda: wae_gauss(DIM))
-    assert method.channel == (DIM, None, DIM)
+    assert method.channel == Channel(DIM, None, DIM)
     assert [str(regulariser) for _, regulariser in method.recipe.regularisers] == ["MMD, imq", "Σ|log σ²|"]
     assert [weight for weight, _ in method.recipe.regularisers] == [10.0, 2.5]
 

@@ -66,7 +66,7 @@ def test_rows_are_in_an_order_of_their_own_and_constant_factors_are_left_out() -
 
 
 def test_a_split_is_disjoint_and_of_the_stated_sizes() -> None:
-    train, test = split(Represented(np.arange(20_000.0)[:, None], np.zeros((20_000, 1), np.int64)))
+    train, test = split(Represented(np.arange(20_000.0)[:, None], np.arange(20_000)[:, None] % 2))
     assert (len(train.codes), len(test.codes)) == (10_000, 5_000)
     assert not set(train.codes[:, 0]) & set(test.codes[:, 0])
     train, test = split(NOISE)
