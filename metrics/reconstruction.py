@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from metrics.finite import or_nan
 from metrics.metric import Metric, Unavailable
 
 BCE_FLOOR = 1e-6  # x̂ is clamped to [floor, 1 - floor] in reported cross-entropies, so that a saturated pixel costs 13.8 nats
@@ -140,7 +141,9 @@ def reconstruction_metrics() -> list[Metric]:
 
 def gap(name: str, field: str, fn_name: str, unit: str = "", factor: int = 1) -> Metric:
     """Test against train of one error, from one draw: the sign is kept, and negative means that test images are easier."""
-    combine = {"minus": lambda test, train: factor * (test - train), "ratio": lambda test, train: test / train}[fn_name]
+    combine = {"minus": lambda test, train: factor * (test - train), "ratio": lambda test, train: or_nan(test / train, test, train)}[
+        fn_name
+    ]
     times = f", times {factor}" if factor != 1 else ""
     return Metric(
         name=name,
