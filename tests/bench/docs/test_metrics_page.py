@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from harness import cli
 
-from bench.docs.metrics_page import HEADERS, PAGE, SETS, WHOLE, entry, page, weights, words
+from bench.docs.metrics_page import HEADERS, PAGE, entry, page, weights
+from bench.evaluation.view_words import SETS, WHOLE, words
 from bench.registry import catalogue
 from metrics.features import inception
 from metrics.metric import Metric
