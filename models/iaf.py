@@ -31,6 +31,7 @@ GATE = 1.5  # added to s_t: g_t is about sigmoid(1.5) = 0.82 at the start, betwe
 class IAF(nn.Module):
     """The posterior above. MADEs are ReLU networks; the order of the latents is reversed between steps."""
 
+    capturable = True
     outputs: int = 3
     variance: float | None = None
 
@@ -79,6 +80,7 @@ def made_mask(dim: int, *, reverse: bool) -> Tensor:
 class MonteCarloKL:
     """Mean over the batch of log q(z|x) - log p(z) at the draw, nats per image: KL(q(z|x) || p) without bias."""
 
+    capturable = True
     name = "kl"
 
     def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:

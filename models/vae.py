@@ -18,12 +18,14 @@ from models.method import Recipe
 from models.parts.cost import Bernoulli, Gaussian, SquaredError
 from models.parts.posterior import Deterministic, DiagonalGaussian
 from models.parts.prior import StandardNormal
+from models.parts.schedule import Weight, non_negative
 
 
 @dataclass(frozen=True)
 class KL:
     """Mean over the batch of KL(q(z|x) || N(0, I)), nats per image (SPEC 0.1)."""
 
+    capturable = True
     name = "kl"
 
     def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
@@ -53,15 +55,13 @@ def vae_gauss(dim: int, *, decoder_variance: float = 0.1) -> Recipe:
 def beta_vae(
     dim: int,
     *,
-    beta: float = 4.0,
+    beta: Weight = 4.0,
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
     decoder_variance: float = 0.1,
 ) -> Recipe:
     """β-VAE: the KL times β (WiSE-ALE section 5; β not stated there)."""
-    if not beta >= 0:
-        raise ValueError(f"beta must be 0 or larger, not {beta}")
     cost = Bernoulli() if likelihood == "bernoulli" else Gaussian(decoder_variance)
-    return replace(vae_bernoulli(dim), cost=cost, regularisers=((beta, KL()),))
+    return replace(vae_bernoulli(dim), cost=cost, regularisers=((non_negative(beta, "beta"), KL()),))
 
 
 METHODS = [ae, vae_bernoulli, vae_gauss, beta_vae]

@@ -9,6 +9,8 @@ from torch import Tensor
 class StandardNormal:
     """P_Z = N(0, σ_z² I), σ_z² = 1 unless said otherwise (SPEC 0.1)."""
 
+    capturable = True
+
     def __init__(self, dim: int, variance: float = 1.0):
         if not 0 < variance < math.inf:
             raise ValueError(f"prior_variance must be positive, not {variance}")

@@ -229,8 +229,8 @@ def test_fits_ask_for_as_many_codes_as_the_code_has() -> None:
         asked.append(n)
         return images(min(n, 40))
 
-    method.reached("epoch_ended", 1, some, noise())
-    method.reached("training_ended", 1, some, noise())
+    method.run_hook("epoch_ended", 1, some, noise())
+    method.run_hook("training_ended", 1, some, noise())
     assert asked == [2_000, 10_000, 20_000]  # 10,000 images are for the floor of the likelihood
 
 

@@ -1,0 +1,127 @@
+"""What parts declare: hooks by their names, and whether a step that uses them may be recorded as a CUDA graph."""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from small_methods import DIM, LEVELS, build, pixels, training
+from torch import Tensor
+
+from bench.datasets.batches import Batches
+from bench.registry import catalogue, load_plugin
+from bench.suites.schema import Budget, Optimizer
+from bench.training.train import Plan, Training, train
+from models.interfaces import HOOKS, Draw, Prior
+from models.method import check_hooks
+from models.networks.stacked import stacked_mlp
+from models.parts.posterior import DiagonalGaussian
+from models.vae import vae_bernoulli
+
+KNOWN = catalogue()
+FITTED_BETWEEN_EPOCHS = {"prior_gmm", "prior_hier", "ladder"}
+SHAPE = (1, 8, 8)
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN.methods))
+def test_every_part_of_the_methods_declares_that_it_may_be_recorded(name: str) -> None:
+    make = KNOWN.methods[name]
+    network = stacked_mlp if make.__module__ == "models.stacked" else KNOWN.networks["mlp"]
+    reason = make(DIM).assemble(SHAPE, DIM, network).why_eager()
+    assert reason == ("a part of the method is fitted between epochs" if name in FITTED_BETWEEN_EPOCHS else None)
+
+
+@dataclass(frozen=True)
+class Silent:
+    """Declares nothing."""
+
+    name = "silent"
+
+    def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
+        return draw.z.square().mean()
+
+
+class Inherits(DiagonalGaussian):
+    """What its base declares says nothing of what it adds."""
+
+
+class Layer(torch.nn.Linear):
+    """A layer of somebody's own."""
+
+
+def own_layer(shape: tuple[int, int, int], dim: int, outputs: int) -> tuple[torch.nn.Module, torch.nn.Module]:
+    encoder, decoder = KNOWN.networks["mlp"](shape, dim, outputs)
+    return torch.nn.Sequential(encoder, Layer(outputs * dim, outputs * dim)), decoder
+
+
+def test_what_declares_nothing_is_eager_and_named() -> None:
+    recipe = vae_bernoulli(DIM)
+    mlp = KNOWN.networks["mlp"]
+    for other, network, name in (
+        (replace(recipe, regularisers=((1.0, Silent()),)), mlp, "Silent"),
+        (replace(recipe, posterior=Inherits()), mlp, "Inherits"),
+        (recipe, own_layer, "Layer"),
+    ):
+        method = other.assemble(SHAPE, DIM, network)
+        assert method.why_eager() == f"{name} does not declare that it may be recorded (capturable = True)"
+        stream = SimpleNamespace(device=torch.device("cuda"))  # no GPU is needed to be told so
+        taken = Training(method, Plan(Budget(steps=1), Optimizer(), 1, 1), stream)
+        assert taken.execution == f"eager: {method.why_eager()}"
+
+
+@pytest.mark.parametrize("near", ["epoch_end", "epochs_ended", "training_begin", "on_training_ended", "player", "expected_logprob"])
+def test_a_misspelt_hook_is_refused(near: str) -> None:
+    part = type("Mine", (Silent,), {near: lambda self, *_: None})()
+    with pytest.raises(ValueError, match=f"Mine has a method '{near}', which nothing calls; did you mean the hook '"):
+        replace(vae_bernoulli(DIM), regularisers=((1.0, part),)).assemble(SHAPE, DIM, KNOWN.networks["mlp"])
+
+
+def test_hooks_themselves_and_other_names_are_taken() -> None:
+    for name in (*HOOKS, "fit", "codes", "logit"):
+        check_hooks(type("Mine", (Silent,), {name: lambda self, *_: []})())
+
+
+COUNTER = """
+step = 0
+def beta():
+    "0 for the first 100 steps, then 1: a schedule that a module of the plugin's own keeps."
+    global step
+    step += 1
+    return float(step > 100)
+"""
+PLUGIN = """
+from dataclasses import dataclass, replace
+import kl_schedule_of_a_plugin as schedule
+from metrics.divergences import gaussian_kl
+from models.vae import vae_bernoulli
+
+@dataclass(frozen=True)
+class WarmKL:
+    name = "kl"
+    def __call__(self, draw, prior):
+        return schedule.beta() * gaussian_kl(draw.mean, draw.log_variance).mean()
+    def __str__(self):
+        return "KL, switched on at step 101"
+
+def warm_vae(dim: int):
+    "A VAE whose KL is switched on by a counter in a module that this plugin imports."
+    return replace(vae_bernoulli(dim), regularisers=((1.0, WarmKL()),))
+
+METHODS = [warm_vae]
+"""
+
+
+def test_a_plugin_that_counts_in_a_module_of_its_own_trains_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that were recorded once would never see the KL switched on."""
+    (tmp_path / "kl_schedule_of_a_plugin.py").write_text(COUNTER)
+    (tmp_path / "warm.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    warm_vae = load_plugin(tmp_path / "warm.py").METHODS[0]
+    data = Batches(pixels(20), LEVELS, 5, 1)
+    method = build(lambda: warm_vae(DIM))
+    outcome = train(training(method, Budget(steps=200), data), data)
+    assert [row["autoencoder.kl"] > 0 for row in outcome.curve] == [False, False, True, True]
+    assert sys.modules["kl_schedule_of_a_plugin"].step == 200
+    assert method.why_eager() == "WarmKL does not declare that it may be recorded (capturable = True)"  # so never a CUDA graph
