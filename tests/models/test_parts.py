@@ -10,8 +10,10 @@ import torch
 from small_methods import DIM, LEVELS, build, pixels, training
 from torch import Tensor
 
+import metrics
+import models
 from bench.datasets.batches import Batches
-from bench.registry import catalogue, load_plugin
+from bench.registry import catalogue, load_plugin, modules
 from bench.suites.schema import Budget, Optimizer
 from bench.training.train import Plan, Training, train
 from models.interfaces import HOOKS, Draw, Prior
@@ -31,6 +33,20 @@ def test_every_part_of_the_methods_declares_that_it_may_be_recorded(name: str) -
     network = stacked_mlp if make.__module__ == "models.stacked" else KNOWN.networks["mlp"]
     reason = make(DIM).assemble(SHAPE, DIM, network).why_eager()
     assert reason == ("a part of the method is fitted between epochs" if name in FITTED_BETWEEN_EPOCHS else None)
+
+
+OWN_MODULES = [
+    kind
+    for package in (models, metrics)
+    for module in modules(package)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and issubclass(kind, torch.nn.Module) and kind.__module__ == module.__name__
+]
+
+
+def test_every_layer_of_the_networks_declares_it_too() -> None:
+    silent = {kind.__name__ for kind in OWN_MODULES if kind.__module__.startswith("models.networks") and not vars(kind).get("capturable")}
+    assert silent == set()
 
 
 @dataclass(frozen=True)
