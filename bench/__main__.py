@@ -196,6 +196,24 @@ def curves(suite: SuiteName, overrides: Set = None, out: Out = HERE) -> None:
     print(boards.publish(out, whole))
 
 
+@app.command(name="tiers-check")
+def tiers_check(
+    columns: Annotated[int, typer.Option(help="Simulated columns of each scenario, number of rows and number of seeds.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 0,
+    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/statistics.md.")] = None,
+) -> None:
+    """Simulate columns whose rows are equally good: how often do the tiers leave one of these out? About a minute a hundred columns."""
+    counts(columns=columns)
+    if seed < 0:
+        raise UserError(f"--seed must be at least 0, not {seed}")
+    from bench.leaderboard import tiers_check as simulation
+
+    cells = simulation.check(columns, seed)
+    print(simulation.report(cells))
+    if page:
+        simulation.publish(page, cells, columns, seed)
+
+
 @app.command()
 def speed(
     device: Device = None,

@@ -56,6 +56,7 @@ def describe(device: torch.device, jobs: int, precision: str = "float32") -> dic
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+        "processor": processor() if device.type == "cuda" else None,  # on the CPU it is the device
         "driver": torch.version.cuda if device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
         "jobs": jobs,

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from metrics.divergences import gaussian_kl
+from metrics.fixed_subset import some
 from metrics.kernels.sliced import squared_sliced_wasserstein, unit_vectors
 from metrics.latent import CHUNK, Codes
 from metrics.metric import Metric, Unavailable
-from metrics.subset import some
 
 DRAWS = 100  # of q(z|x) for each image
 INNER = 100  # importance samples of the prior's own latents for each code

@@ -15,7 +15,7 @@ from torch import Tensor
 from metrics.kernels.backends import backend_of
 from metrics.kernels.distances import SquaredDistances
 from metrics.kernels.mmd import SCALES, TiledMMD, tiled_mmd
-from metrics.kernels.native import MEDIAN, NativeMMD
+from metrics.kernels.native import NativeMMD
 from metrics.kernels.tiles import accumulator
 
 Kernel = Callable[[Tensor, float], Tensor]  # squared distances, C -> similarities of the same shape
@@ -83,10 +83,10 @@ def mmd_rbf_median(p: Tensor, q: Tensor) -> Tensor:
     """MMD²_U with kernel exp(-d² / 2s), s chosen from the batch as the WAE authors' code does (SPEC 1.3): the sum of the
     n(n-1)/2-th largest of the n² cross distances and of the n² distances within the codes. Its gradient is biased.
 
-    (N, D), (N, D) -> ()
+    (N, D), (N, D) -> (), whatever the backend by broadcasting; ValueError for samples of two sizes.
     """
-    if backend_of(p.device, accumulator(p, q)) == "compiled":
-        return NativeMMD.apply(p, q, 0.0, MEDIAN)
+    if len(p) != len(q):
+        raise ValueError(f"as many prior draws as codes are needed, not {len(p)} and {len(q)}")
     pp, qq, pq = (SquaredDistances.apply(a, b) for a, b in ((p, p), (q, q), (p, q)))
     s = upper_median(pq) + upper_median(qq)
     return u_statistic(*(torch.exp(-d2 / (2 * s)) for d2 in (pp, qq, pq)))

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from metrics.divergences import mmd_chunked
+from metrics.fixed_subset import some
 from metrics.metric import Metric, Unavailable
-from metrics.subset import some
 
 CHUNK = 1000  # codes at a time
 

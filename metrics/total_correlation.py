@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from metrics.fixed_subset import some
 from metrics.latent import Codes
 from metrics.metric import Metric, Unavailable
-from metrics.subset import some
 
 POINTS = 500  # codes at which the mixture is evaluated, and those of the minibatch
 BLOCK = 2_000_000  # values in one block of the mixture's terms

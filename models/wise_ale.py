@@ -13,7 +13,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from metrics.pairwise import mixture_kl_bound
+from metrics.mixture_bound import mixture_kl_bound
 from models.interfaces import Draw, Prior
 from models.method import Recipe
 from models.parts.cost import Bernoulli, Gaussian

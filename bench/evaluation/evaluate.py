@@ -12,12 +12,12 @@ from bench.datasets.dataset import Values
 from bench.evaluation import code_views, feature_views
 from metrics import neighbours
 from metrics.features.network import eight_bit
+from metrics.fixed_subset import chosen, some
 from metrics.frechet import pixel_features, value_features
 from metrics.latent import Codes
 from metrics.metric import Metric, Unavailable, Views, measure
 from metrics.reconstruction import PCA_VALUES, Baselines, Errors, errors, errors_on_reals, mean_image_sse, pca_sse
 from metrics.sharpness import sharpness
-from metrics.subset import chosen, some
 from models.interfaces import Method, Prior
 
 BATCH = 1000

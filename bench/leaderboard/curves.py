@@ -4,10 +4,10 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 
 from bench.errors import UserError
 from bench.files import write
+from bench.leaderboard.statistics import mean
 from bench.records.store import Store
 from bench.suites.schema import Suite
 
@@ -32,7 +32,7 @@ def mean_curve(seeds: Sequence[Curve], term: str) -> tuple[list[float], list[flo
     by_step: dict[float, list[float]] = {}
     for row in (row for curve in seeds for row in curve if term in row):
         by_step.setdefault(row["step"], []).append(row[term])
-    return sorted(by_step), [fmean(by_step[step]) for step in sorted(by_step)]
+    return sorted(by_step), [mean(by_step[step]) for step in sorted(by_step)]
 
 
 def draw(out: Path, suite: Suite) -> Path:

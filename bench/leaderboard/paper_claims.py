@@ -1,10 +1,10 @@
 """Ratios and orders that a paper prints, beside those of the records: what survives a change of scale (SPEC 6). No torch here."""
 
+import math
 from collections.abc import Iterable, Mapping
-from statistics import fmean
 from typing import Any
 
-from bench.leaderboard.statistics import figures, mean_and_interval
+from bench.leaderboard.statistics import figures, mean, mean_and_interval
 from bench.markdown import table
 from bench.suites.schema import Claim, Order, Suite
 
@@ -19,22 +19,23 @@ def values(metric: str, suite: Suite, records: Iterable[Record]) -> dict[tuple[s
     found: dict[tuple[str, int], dict[str, float]] = {}
     for record in records:
         value = record["metrics"].get(metric, {}).get("value")
-        if record["row_key"] in keys and record["status"] == "done" and value is not None:
+        if record["row_key"] in keys and record["status"] == "done" and value is not None and math.isfinite(value):
             found.setdefault((record["config"]["device"], record["seed"]), {})[record["label"]] = value
     return found
 
 
 def ratios(claim: Claim, suite: Suite, records: Iterable[Record]) -> list[float]:
-    """The claim's ratio for each seed and device on which both rows are done."""
+    """The claim's ratio for each seed and device on which both rows are done and the ratio is a finite number."""
     found = sorted(values(claim.metric, suite, records).items())
-    return [of[claim.row] / of[claim.over] for _, of in found if {claim.row, claim.over} <= of.keys() and of[claim.over]]
+    both = [of[claim.row] / of[claim.over] for _, of in found if {claim.row, claim.over} <= of.keys() and of[claim.over]]
+    return [ratio for ratio in both if math.isfinite(ratio)]
 
 
 def places(order: Order, suite: Suite, records: Iterable[Record]) -> list[tuple[str, ...]]:
     """A line for each row, the highest printed value first: its mean over seeds and its place by each; equal values share a place."""
     found = values(order.metric, suite, records).values()
     measured = {row: [of[row] for of in found if row in of] for row in order.rows}
-    means = {row: fmean(of) for row, of in measured.items() if of}
+    means = {row: mean(of) for row, of in measured.items() if of}
     printed = dict(zip(order.rows, order.printed, strict=True))
     lines = list[tuple[str, ...]]()
     for row in sorted(order.rows, key=lambda row: -printed[row]):
@@ -53,8 +54,7 @@ def section(suite: Suite, records: Iterable[Record]) -> str:
     kept, lines = list(records), []
     for claim in suite.claims:
         found = ratios(claim, suite, kept)
-        mean, half = mean_and_interval(found) if found else (None, None)
-        measured = "not run" if mean is None else f"{mean:.3g}" + (f" ± {half:.2g}" if half is not None else "")
+        measured = figures(*mean_and_interval(found)) if found else "not run"
         lines.append((claim.metric, f"{claim.row} / {claim.over}", measured, f"{claim.printed:g}", claim.source))
     orders = [line for order in suite.orders for line in places(order, suite, kept)]
     words = "Seed by seed, beside the paper's runs; other data, networks or budgets make other numbers, and may make other orders."

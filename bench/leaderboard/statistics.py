@@ -1,96 +1,91 @@
-"""What a handful of training seeds supports: an interval for a mean, and which rows may be called best.
+"""What a handful of training seeds supports: an interval for a mean, and the digits that an interval leaves.
 
-Interval: Student (1908), mean ± t_{n-1}((1 + level) / 2) s / √n. Comparison: t test of the differences seed by seed.
-Several comparisons at once: Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995) 289, their step-up procedure (1).
+Interval: Student (1908), mean ± t_{n-1}((1 + level) / 2) s / √n. Digits of an interval: Particle Data Group, Review of Particle
+Physics, Introduction 5.3, Rounding: two if its three highest-order digits lie between 100 and 354, else one.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from decimal import Decimal
 
+import numpy as np
 import scipy  # which imports scipy.stats at its first use, for half a second
 
-MIN_SEEDS = 3  # with two, a paired test has one degree of freedom: it calls nearly nothing a difference
-RATE = 0.05  # false discoveries among the differences called real
 ROUNDING = 1e-12  # relative; differences closer than this are one difference, computed in floating point
+Values = Sequence[float] | np.ndarray
+
+
+def binary_scale(values: Values) -> int:
+    """The power of two to divide values by, so that their sums and sums of squares neither overflow nor vanish; 0 for usual ones."""
+    exponent = math.frexp(float(np.max(np.abs(values), initial=0.0)))[1]
+    return exponent - int(np.clip(exponent, -400, 400))
+
+
+def mean(values: Values) -> float:
+    """The mean, also of values whose sum is no double."""
+    scale = binary_scale(values)
+    return float(np.ldexp(np.mean(np.ldexp(values, -scale)), scale))
 
 
 def mean_and_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float | None]:
     """The mean and the half width of its t interval, both in the values' unit.
 
-    One value supports no interval: its half width is None. Raises ValueError for no value or one that is not finite.
+    One value supports no interval: its half width is None. A half width above the largest double is infinity. Raises ValueError
+    for no value or one that is not finite.
     """
     if not values or not all(map(math.isfinite, values)):
         raise ValueError(f"an interval needs at least one value, all finite, not {list(values)}")
-    n, mean = len(values), math.fsum(values) / len(values)
-    if n == 1:
-        return mean, None
+    n, scale = len(values), binary_scale(values)
     if min(values) == max(values):
-        return values[0], 0.0
-    deviation = math.hypot(*(value - mean for value in values)) / math.sqrt(n - 1)
-    return mean, float(scipy.stats.t.ppf((1 + level) / 2, n - 1)) * deviation / math.sqrt(n)
-
-
-def paired_p(a: Sequence[float], b: Sequence[float]) -> float:
-    """Two-sided p value of the paired t test of mean(a) = mean(b); a[i] and b[i] share a seed.
-
-    Where the test has no variance to divide by: 1 if all differences are zero, 0 if all are one other number.
-    1 as well for fewer than two pairs. Raises ValueError if the lengths differ.
-    """
-    differences = [x - y for x, y in zip(a, b, strict=True)]
-    if len(differences) < 2:
-        return 1.0
-    negligible = ROUNDING * max(map(abs, (*a, *b)))
-    if max(differences) - min(differences) <= negligible:
-        return 1.0 if max(map(abs, differences)) <= negligible else 0.0
-    return float(scipy.stats.ttest_rel(a, b).pvalue)
-
-
-def best_tier(rows: Mapping[str, Mapping[int, float]], better: str | None) -> set[str]:
-    """The row with the best mean, and those that the seeds do not show to be worse; {row: {seed: value}} -> rows.
-
-    `better` is lower or higher; for anything else the tier is empty. A row is worse if it is so on the seeds it shares
-    with the best, by the paired t test, at a false discovery rate of 5 % over the comparisons made here. Rows of fewer
-    than 3 seeds take no part. Empty as well if a comparison has fewer than 3 common seeds, or if nobody is worse: a tie.
-
-    The best row is picked by looking at the same values, so equal rows are called different more often than the rate says.
-    """
-    if better not in ("lower", "higher"):
-        return set()
-    sign = 1.0 if better == "lower" else -1.0
-    losses = {row: {s: sign * v for s, v in seeds.items()} for row, seeds in rows.items() if len(seeds) >= MIN_SEEDS}
-    if len(losses) < 2:
-        return set()
-    best = min(losses, key=lambda row: (math.fsum(losses[row].values()) / len(losses[row]), row))
-    others = sorted(set(losses) - {best})
-    common = {row: sorted(losses[row].keys() & losses[best].keys()) for row in others}
-    if min(map(len, common.values())) < MIN_SEEDS:
-        return set()
-    pairs = {row: ([losses[row][s] for s in common[row]], [losses[best][s] for s in common[row]]) for row in others}
-    adjusted = scipy.stats.false_discovery_control([paired_p(*pairs[row]) for row in others], method="bh")
-    behind = [math.fsum(pairs[row][0]) > math.fsum(pairs[row][1]) for row in others]
-    worse = {row for row, p, more in zip(others, adjusted, behind, strict=True) if more and p <= RATE}
-    return set(losses) - worse if worse else set()
+        return values[0], None if n == 1 else 0.0
+    scaled = [math.ldexp(value, -scale) for value in values]
+    mean = math.fsum(scaled) / n
+    deviation = math.hypot(*(value - mean for value in scaled)) / math.sqrt(n - 1)
+    half = float(scipy.stats.t.ppf((1 + level) / 2, n - 1)) * deviation / math.sqrt(n)
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.ldexp(mean, scale)), float(np.ldexp(half, scale))
 
 
 def figures(mean: float, half: float | None = None) -> str:
-    """`12.34 ± 0.05`: about four digits of the mean, at most two of the interval's half width, at least one."""
+    """`12.34 ± 0.05`: about four digits of the mean, and no digit beyond those that the interval's half width supports.
+
+    Sizes below 0.001 and from ten millions on have an exponent: `(1.23 ± 0.12)e-04`. A number without an interval is shown with
+    four digits, a whole one with all of them; an interval that is infinite is said to be over the largest double.
+    """
+    if half is not None and math.isinf(half):
+        return f"{figures(mean)} ± over 1.8e+308"  # the largest double
     half = 0.0 if half is not None and half <= ROUNDING * abs(mean) else half
     size = max(abs(mean), half or 0.0)
     whole = mean == round(mean) and not half and size < 1e15
-    if size and not whole and not 1e-3 <= size < 1e7:
-        power = math.floor(math.log10(size))
-        inner = figures(mean / 10.0**power, None if half is None else half / 10.0**power)
-        return (inner if half is None else f"({inner})") + f"e{power:+03d}"
+    if not size or whole or 1e-3 <= size < 1e7:
+        return plain(mean, half)
+    power = magnitude(size, 17)
+    inner = plain(shifted(mean, power), half and shifted(half, power))
+    if inner.lstrip("-").startswith("10."):  # rounded up: 9.9999 is shown as 10.00
+        power += 1
+        inner = plain(shifted(mean, power), half and shifted(half, power))
+    return (inner if half is None else f"({inner})") + f"e{power:+03d}"
+
+
+def plain(mean: float, half: float | None) -> str:
+    """A mean and its half width without an exponent."""
     if not half:
-        places = 0 if whole else max(0, place(mean, 4))
+        places = 0 if mean == round(mean) else max(0, 3 - magnitude(mean))
         return f"{mean:,.{places}f}" + ("" if half is None else " ± 0")
-    places = min(place(half, 2), max(place(mean or half, 4), place(half, 1)))
+    lead, power = f"{half:.2e}".split("e")
+    first = -int(power)  # the place of the half width's first digit
+    places = min(first + (float(lead) < 3.55), max(3 - magnitude(mean or half), first))
     if places > 8:
         return f"{figures(mean)} ± {half:.0e}"
     rounded = [round(value, places) + 0.0 for value in (mean, half)]  # + 0.0: no -0
     return " ± ".join(f"{value:,.{max(0, places)}f}" for value in rounded)
 
 
-def place(value: float, digits: int) -> int:
-    """Decimal places that show so many significant digits of a number that is not 0; negative: tens, hundreds."""
-    return digits - 1 - math.floor(math.log10(abs(value)))
+def magnitude(value: float, digits: int = 4) -> int:
+    """The power of ten of a number rounded to so many digits: 3 of 1234, -3 of 0.00099999, 0 of 0."""
+    return int(f"{value:.{digits - 1}e}".partition("e")[2])
+
+
+def shifted(value: float, power: int) -> float:
+    """A number over a power of ten, which need not be a double itself."""
+    return float(Decimal(value).scaleb(-power))

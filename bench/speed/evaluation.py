@@ -176,7 +176,7 @@ def of_networks(sizes: Sizes, device: torch.device) -> Comparison:
     return Comparison(
         f"Inception features of {sizes.images} images of 64×64",
         "Layer 2048, float32, enlarged to 299×299 within the network. Weights are random: the operations are the same, and nothing need be "
-        "downloaded. Folded: batch norms in the convolutions, channels last, on a CPU Winograd's convolutions. Compiled: that by "
+        "downloaded. Folded: batch norms in the convolutions, channels last. Compiled: that by "
         "torch.compile, as for sets of 3,000 images and more; the minute or two of compiling is not counted, and where there is no "
         "compiler it is the folded network.",
         networks(images.to(device), sizes.compiled),

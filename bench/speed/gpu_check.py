@@ -30,8 +30,8 @@ from metrics.divergences import imq, imq7, mmd, rbf
 from metrics.kernels.backends import using
 from metrics.kernels.sliced import squared_sliced_wasserstein, unit_vectors
 from metrics.latent import total_variance
-from metrics.mixtures import log_mixture_density
-from metrics.pairwise import mixture_kl_bound
+from metrics.mixture_bound import mixture_kl_bound
+from metrics.mixture_density import log_mixture_density
 from models.networks.network import Network
 from models.networks.wae import wae_celeba, wae_mnist
 from models.vae import vae_gauss

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from metrics.features.network import Network, content_hash
+from metrics.fixed_subset import some
 from metrics.frechet import MAX_SIDE, moments, pixel_features
-from metrics.subset import some
 
 COMPONENTS, IMAGES = 64, 10_000
 

@@ -2,7 +2,7 @@
 
 A library's name is a hash of the source, the flags, the compiler and the processor: another of these is another file. It is written
 under a temporary name first, so processes that build at once do not meet. Calls release the GIL. float32 only; the equations are those of
-`mmd.py` (arXiv:1711.01558, Algorithm 2), `log_mixture.py` (arXiv:1705.07120, Eq. 9) and `overlaps.py` (arXiv:1902.06160, Eq. 20-24).
+`mmd.py` (arXiv:1711.01558, Algorithm 2) and `overlaps.py` (arXiv:1902.06160, Eq. 20-24).
 """
 
 import hashlib
@@ -21,22 +21,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from metrics.kernels.outside import run
-
 SOURCES = Path(__file__).with_name("c")
 FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-shared", "-fPIC")
 EXTRAS = (("-march=native", "-fopenmp"), ("-march=native",), ("-fopenmp",), ())  # the first that this compiler takes
 SECONDS = 120  # for one compilation
 FAMILIES = {"imq": 0, "imq7": 1, "rbf": 2}
-MEDIAN = "rbf_median"  # the batch's own C
 ALONE = 2**18  # numbers of pairs below which a second thread costs more than it takes over
 SIGNATURES = {
     "mmd": [c_void_p] * 2 + [c_long] * 3 + [c_double, c_int, c_int] + [c_void_p] * 3,
-    "mmd_median": [c_void_p] * 2 + [c_long] * 2 + [c_int] + [c_void_p] * 3,
     "bound": [c_void_p] * 2 + [c_long] * 2 + [c_int] + [c_void_p] * 3,
-    "density": [c_void_p] * 4 + [c_long] * 3 + [c_int] + [c_void_p] * 3,
-    "density_gradients": [c_void_p] * 4 + [c_long] * 3 + [c_int] + [c_void_p] * 7,
-    "winograd": [c_void_p] * 3 + [c_long] * 7 + [c_int, c_void_p],
 }
 
 
@@ -114,14 +107,8 @@ def library() -> CDLL | None:
 
 def call(name: str, *arguments: Any) -> None:
     """A function of the library, with the addresses of tensors, null for None. MemoryError where it had none."""
-    function = getattr(library(), name)
-    values = [x.data_ptr() if isinstance(x, Tensor) else x for x in arguments]
-
-    def work() -> None:
-        if function(*values):
-            raise MemoryError(f"{name}: no memory")
-
-    run(work, *(x for x in arguments if isinstance(x, Tensor)))
+    if getattr(library(), name)(*(x.data_ptr() if isinstance(x, Tensor) else x for x in arguments)):
+        raise MemoryError(f"{name}: no memory")
 
 
 def plain(x: Tensor, d: int) -> Tensor:
@@ -141,7 +128,7 @@ class NativeMMD(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, p: Tensor, q: Tensor, C: float, kernel: str) -> Tensor:
-        """C is not read for the kernel MEDIAN.   (N, D), (M, D) -> ()"""
+        """(N, D), (M, D) -> ()"""
         n, d = p.shape
         a, b, m = plain(p, d), plain(q, d), len(q)
         of_p, of_q, _, _ = ctx.needs_input_grad
@@ -149,12 +136,7 @@ class NativeMMD(torch.autograd.Function):
         to_q = torch.empty((m, d), dtype=torch.float32) if of_q else None
         value = torch.empty((), dtype=torch.float32)
         workers = threads((n + m) * (n + m) * d)
-        if kernel == MEDIAN:
-            if n != m:
-                raise ValueError(f"as many prior draws as codes are needed, not {n} and {m}")
-            call("mmd_median", a, b, n, d, workers, value, to_p, to_q)
-        else:
-            call("mmd", a, b, n, m, d, C, FAMILIES[kernel], workers, value, to_p, to_q)
+        call("mmd", a, b, n, m, d, C, FAMILIES[kernel], workers, value, to_p, to_q)
         ctx.save_for_backward(to_p if to_p is None else to_p.to(p.dtype), to_q if to_q is None else to_q.to(q.dtype))
         return value
 
@@ -187,41 +169,3 @@ class NativeBound(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         """-> (M, D), (M, D)"""
         return tuple(gradient * upstream for gradient in ctx.saved_tensors)
-
-
-def plain_mixture(z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> tuple[list[Tensor | None], list[int]]:
-    """What C reads, and N, K, D and how many threads.   (N, D), (K, D), (K, D), (K,)"""
-    (n, d), count = z.shape, len(mean)
-    inputs: list[Tensor | None] = [plain(x, d) for x in (z, mean, log_variance)]
-    if len(log_variance) != count or (log_weights is not None and log_weights.shape != (count,)):
-        raise ValueError(f"{count} means need as many variances and weights")
-    inputs.append(None if log_weights is None else log_weights.detach().to("cpu", torch.float32).contiguous())
-    return inputs, [n, count, d, threads(n * count * d)]
-
-
-class NativeLogMixture(torch.autograd.Function):
-    """The second pass computes the terms anew, so that nothing of size N K is kept; there is no second derivative."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> Tensor:
-        """(N, D), (K, D), (K, D), (K,) -> (N,)"""
-        inputs, sizes = plain_mixture(z, mean, log_variance, log_weights)
-        density, top, total = torch.empty(3, len(z), dtype=torch.float32)
-        call("density", *inputs, *sizes, density, top, total)
-        ctx.save_for_backward(z, mean, log_variance, log_weights, top, total)
-        return density.to(z.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        """-> (N, D), (K, D), (K, D), (K,)"""
-        *given, top, total = ctx.saved_tensors
-        inputs, sizes = plain_mixture(*given)
-        wanted = ctx.needs_input_grad
-        to_z = torch.empty(given[0].shape, dtype=torch.float32) if wanted[0] else None
-        shapes = (given[1].shape, given[1].shape, given[1].shape[:1])
-        others = [torch.empty(shape, dtype=torch.float32) if any(wanted[1:]) else None for shape in shapes]
-        g = upstream.float().contiguous()
-        call("density_gradients", *inputs, *sizes, top, total, g, to_z, *others)
-        gradients = zip((to_z, *others), given, wanted, strict=True)
-        return tuple(gradient.to(x.dtype) if needed and gradient is not None else None for gradient, x, needed in gradients)

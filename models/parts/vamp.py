@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from metrics.mixtures import log_mixture_density
+from metrics.mixture_density import log_mixture_density
 from models.interfaces import Draw, Player, Posterior
 from models.method import AutoEncoder
 from models.parts.elbo import Adam, monte_carlo

@@ -14,8 +14,8 @@ from torch import Tensor
 from metrics.divergences import Kernel, imq, imq7, mmd, mmd_rbf_median, rbf
 from metrics.kernels.sliced import squared_sliced_wasserstein, unit_vectors
 from metrics.latent import total_variance
-from metrics.mixtures import log_mixture_density
-from metrics.pairwise import mixture_kl_bound
+from metrics.mixture_bound import mixture_kl_bound
+from metrics.mixture_density import log_mixture_density
 
 Loss = Callable[..., Tensor]
 DIRECTIONS = 64

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bench.environment import processor
 from metrics.kernels.backends import backend_of
-from metrics.mixtures import log_mixture_broadcast, log_mixture_density
+from metrics.mixture_density import log_mixture_broadcast, log_mixture_density
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 OURS = backend_of(DEVICE)

@@ -25,10 +25,10 @@ from metrics.aggregate_posterior import (
     weighted_log_prior,
 )
 from metrics.divergences import mmd_chunked
+from metrics.fixed_subset import chosen
 from metrics.kernels.sliced import unit_vectors
 from metrics.latent import Codes
 from metrics.metric import Unavailable, Views, measure
-from metrics.subset import chosen
 from models.parts.density import Mixture
 from models.parts.elbo import Adam
 from models.parts.elbo import Normal as Prior

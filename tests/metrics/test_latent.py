@@ -7,9 +7,9 @@ import torch
 from scipy.integrate import quad
 from small_methods import P, Q, mmd_by_loops, normal, rows
 
+from metrics.fixed_subset import chosen
 from metrics.latent import METRICS, Channel, Codes, capacity_bits, channel_capacity, mmd_to_prior, total_variance, variance_target
 from metrics.metric import Unavailable, Views, measure
-from metrics.subset import chosen
 from models.parts.prior import StandardNormal
 
 CROSS = torch.tensor([[1.0, 0], [-1, 0], [0, 2], [0, -2]], dtype=torch.float64)

@@ -12,9 +12,9 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 from metrics import total_correlation as module
 from metrics.aggregate_posterior import mean_log_q
+from metrics.fixed_subset import chosen, some
 from metrics.latent import Codes
 from metrics.metric import Unavailable, Views, measure
-from metrics.subset import chosen, some
 from metrics.total_correlation import (
     METRICS,
     LogQ,

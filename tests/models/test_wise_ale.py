@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from bench.datasets.batches import Batches
 from bench.suites.schema import Budget, Optimizer
 from bench.training.train import Plan, Training
-from metrics.pairwise import mixture_kl_bound
+from metrics.mixture_bound import mixture_kl_bound
 from metrics.reconstruction import bernoulli_nll, squared_error
 from models.interfaces import Draw
 from models.method import AutoEncoder

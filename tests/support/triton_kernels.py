@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from metrics.divergences import imq, imq7, mmd, rbf
-from metrics.mixtures import log_mixture_density
-from metrics.pairwise import mixture_kl_bound
+from metrics.mixture_bound import mixture_kl_bound
 
 Loss = Callable[..., Tensor]
 
@@ -44,10 +43,6 @@ def cases(device: str) -> Iterator[tuple[str, Loss, tuple[Tensor, ...]]]:
             yield f"mmd {name} {n} {m} {d}", lambda p, q, k=kernel, **how: mmd(p, q, 2.0 * q.shape[1], k, **how), (normal(n, d), q)
     for m, d, low in ((2, 1, 0.0), (70, 3, -1.0), (33, 5, -20.0)):
         yield f"bound {m} {d}", mixture_kl_bound, (normal(m, d), normal(m, d) + low)
-    for n, K, d, low in ((2, 3, 1, 0.0), (70, 90, 3, -2.0), (19, 70, 5, -8.0)):
-        mean = normal(K, d)
-        z = mean[torch.arange(n) % K] + normal(n, d) * 2.718 ** (low / 2)
-        yield f"mixture {n} {K} {d}", log_mixture_density, (z, mean, normal(K, d) + low, normal(K).log_softmax(0))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,6 @@ typedef int32_t lanes __attribute__((vector_size(4 * W), may_alias));
 typedef double wide __attribute__((vector_size(8 * W), aligned(8), may_alias));
 
 INLINE vec load(const float *x) { return *(const vec *)x; }
-INLINE vec load_any(const float *x) { vec v; memcpy(&v, x, sizeof v); return v; } /* from an address that is no multiple of a vector's size */
 INLINE void store(float *x, vec v) { *(vec *)x = v; }
 INLINE vec masked(vec v, lanes mask) { return (vec)((lanes)v & mask); }
 

@@ -18,12 +18,12 @@ from metrics import reconstruction
 from metrics.disentanglement import votes
 from metrics.disentanglement.information import mig
 from metrics.disentanglement.representation import represented, split
+from metrics.fixed_subset import chosen
 from metrics.frechet import frechet_of_features
 from metrics.latent import total_variance
 from metrics.likelihood import IMPORTANCE
 from metrics.metric import Unavailable
 from metrics.sharpness import sharpness
-from metrics.subset import chosen
 from models.iaf import vae_iaf
 from models.interfaces import Draw
 from models.ladder import prior_hier

@@ -23,11 +23,11 @@ from metrics.features.classifier import classifier
 from metrics.features.inception import NAME as INCEPTION
 from metrics.features.network import Network, eight_bit
 from metrics.features.scores import Family
+from metrics.fixed_subset import chosen
 from metrics.frechet import fit, frechet_of_features
 from metrics.kernel_distance import kernel_distance
 from metrics.metric import Views, measure
 from metrics.precision_recall import real, scores
-from metrics.subset import chosen
 from models.vae import ae
 from models.wae import cwae
 

@@ -1,4 +1,4 @@
-"""Intervals, paired tests and best tiers against closed forms, other computations, and simulated seeds."""
+"""Intervals against closed forms, other computations and simulated seeds; and how they are written."""
 
 import math
 import random
@@ -6,11 +6,7 @@ import random
 import pytest
 from scipy import stats
 
-from bench.leaderboard.statistics import best_tier, figures, mean_and_interval, paired_p
-
-
-def seeds(*values: float) -> dict[int, float]:
-    return dict(enumerate(values))
+from bench.leaderboard.statistics import figures, mean, mean_and_interval
 
 
 # t quantiles of a printed table (two-sided 95 %): 1, 2, 4 degrees of freedom
@@ -54,120 +50,30 @@ def test_interval_at_its_edges() -> None:
             mean_and_interval(bad)
 
 
-def test_paired_p_by_hand_and_by_scipy() -> None:
-    a, b = [3.0, 4.0, 8.0], [2.0, 2.0, 5.0]  # differences 1, 2, 3: t = 2 √3 with 2 degrees of freedom
-    t = 2 * math.sqrt(3)
-    assert paired_p(a, b) == pytest.approx(1 - t / math.sqrt(2 + t * t))  # the closed form of Student's t with 2 degrees
-    rng = random.Random(1)
-    a, b = ([rng.gauss(0, 1) for _ in range(6)] for _ in range(2))
-    assert paired_p(a, b) == pytest.approx(stats.ttest_1samp([x - y for x, y in zip(a, b, strict=True)], 0).pvalue)
-    assert paired_p(a, b) == pytest.approx(paired_p(b, a))
-
-
-@pytest.mark.filterwarnings("error")
-def test_paired_p_where_the_test_has_no_variance() -> None:
-    a = [1.1, 2.3, 4.7]
-    assert paired_p(a, a) == 1.0
-    assert paired_p(a, [x + 0.1 for x in a]) == 0.0  # the sums round differently: still one difference
-    assert paired_p(a, [x * (1 + 1e-15) for x in a]) == 1.0
-    assert paired_p([0.0, 0.0], [0.0, 0.0]) == 1.0
-    assert paired_p([1.0], [9.0]) == 1.0
-    with pytest.raises(ValueError, match="zip"):
-        paired_p([1.0, 2.0], [1.0])
-
-
-def test_pairing_sees_what_seeds_share() -> None:
-    """Two methods that differ by 0.1 on every seed, while seeds differ by 10: pairing tells them apart, pooling cannot."""
-    a, b = [10.0, 20.01, 30.0, 40.02], [10.1, 20.1, 30.11, 40.1]
-    assert paired_p(a, b) < 0.05
-    assert stats.ttest_ind(a, b).pvalue > 0.9
-
-
-def test_a_better_method_is_alone_in_the_tier() -> None:
-    rows = {"good": seeds(1.0, 1.1, 0.9, 1.05, 0.95), "bad": seeds(2.0, 2.2, 1.9, 2.1, 2.05), "worse": seeds(3.0, 3.1, 2.9, 3.3, 3.0)}
-    assert best_tier(rows, "lower") == {"good"}
-    assert best_tier(rows, "higher") == {"worse"}
-    assert best_tier(rows, "target") == best_tier(rows, None) == set()
-
-
-def test_a_method_the_seeds_do_not_tell_apart_shares_the_tier() -> None:
-    good = [1.0, 1.1, 0.9, 1.05, 0.95]
-    rows = {"good": seeds(*good), "close": seeds(*(v + d for v, d in zip(good, (0.1, -0.1, 0.05, -0.04, 0.02), strict=True)))}
-    assert best_tier(rows, "lower") == set()  # both: nothing to mark
-    assert best_tier({**rows, "bad": seeds(*(v + 2 + 0.01 * v for v in good))}, "lower") == {"good", "close"}
-
-
-def test_noise_is_a_tie() -> None:
-    rng, trials = random.Random(3), 1000
-    two = sum(bool(best_tier({name: seeds(*(rng.gauss(0, 1) for _ in range(5))) for name in "ab"}, "lower")) for _ in range(trials))
-    assert two / trials == pytest.approx(0.05, abs=0.028)  # one comparison: the rate itself, 4 standard errors
-    nine = sum(bool(best_tier({name: seeds(*(rng.gauss(0, 1) for _ in range(5))) for name in "abcdefghi"}, "lower")) for _ in range(trials))
-    assert nine / trials < 0.16  # picking the best first costs something; eight uncorrected tests would give about 0.4
-
-
-def test_a_true_difference_is_found() -> None:
-    rng, trials = random.Random(4), 300
-    found = 0
-    for _ in range(trials):
-        rows = {name: seeds(*(rng.gauss(mean, 1) for _ in range(5))) for name, mean in (("a", 0), ("b", 4), ("c", 4), ("d", 5))}
-        found += best_tier(rows, "lower") == {"a"}
-    assert found / trials > 0.85
-
-
-def test_comparisons_are_corrected_for_their_number() -> None:
-    """p = 0.03 is a difference when it is one of one comparison, not when it is the smallest of five."""
-    best, t = [0.0, 0.0, 0.0, 0.0], stats.t.ppf(1 - 0.03 / 2, 3)
-    spread = [1.0, -1.0, 1.0, -1.0]  # s / √n = 1 / √3
-    shifted = seeds(*(t / math.sqrt(3) + s for s in spread))
-    noise = {f"noise{i}": seeds(*(0.1 + 0.01 * i + s for s in spread)) for i in range(4)}
-    assert paired_p(list(shifted.values()), best) == pytest.approx(0.03)
-    assert best_tier({"best": seeds(*best), "shifted": shifted}, "lower") == {"best"}
-    assert best_tier({"best": seeds(*best), "shifted": shifted, **noise}, "lower") == set()
-
-
-def test_fewer_than_three_common_seeds_support_nothing() -> None:
-    assert best_tier({"a": seeds(1.0, 1.01), "b": seeds(9.0, 9.01)}, "lower") == set()
-    apart = {"a": {0: 1.0, 1: 1.01, 2: 1.02}, "b": {1: 9.0, 2: 9.01, 3: 9.02}}
-    assert best_tier(apart, "lower") == set()
-    assert best_tier({"a": seeds(1.0, 1.01, 1.02), "b": seeds(9.0, 9.03, 9.02), "few": seeds(0.1)}, "lower") == {"a"}
-    assert best_tier({"a": seeds(1.0, 2.0, 3.0)}, "lower") == best_tier({}, "lower") == set()
-
-
-def test_a_row_is_worse_only_on_the_seeds_it_shares() -> None:
-    """`half` lost the seeds on which everyone is good: on the others it is ahead, so it is not shown to be worse."""
-    whole = {0: 0.0, 1: 0.1, 2: 9.0, 3: 9.1, 4: 9.2}
-    half = {2: 8.0, 3: 8.1, 4: 8.21}
-    far = {seed: value + 50 + 0.1 * seed for seed, value in whole.items()}
-    assert best_tier({"whole": whole, "half": half, "far": far}, "lower") == {"whole", "half"}
-
-
-def test_order_does_not_matter() -> None:
-    rng = random.Random(7)
-    rows = {name: seeds(*(rng.gauss(mean, 0.3) for _ in range(5))) for name, mean in (("a", 1), ("b", 1.1), ("c", 2), ("d", 3))}
-    expected = best_tier(rows, "lower")
-    assert "a" in expected
-    assert "d" not in expected
-    for _ in range(20):
-        names = rng.sample(sorted(rows), len(rows))
-        shuffled = {name: dict(rng.sample(sorted(rows[name].items()), 5)) for name in names}
-        assert best_tier(shuffled, "lower") == expected
-    mirrored = {name: {s: -v for s, v in values.items()} for name, values in rows.items()}
-    assert best_tier(mirrored, "higher") == expected
-    scaled = {name: {s: 1e6 * v for s, v in values.items()} for name, values in rows.items()}
-    assert best_tier(scaled, "lower") == expected
+def test_an_interval_of_numbers_whose_sum_or_squares_are_no_doubles() -> None:
+    """The same numbers, scaled by a power of two: the answer is scaled by it, whatever it is."""
+    values = [1.25, 1.5, 1.375]
+    mean_of, half = mean_and_interval(values)
+    for power in (1023, 600, -600, -1000):
+        assert mean_and_interval([math.ldexp(v, power) for v in values]) == (math.ldexp(mean_of, power), math.ldexp(half, power))
+        assert mean([math.ldexp(v, power) for v in values]) == math.ldexp(mean_of, power)
+    assert mean_and_interval([1.5e308, -1.5e308]) == (0.0, math.inf)
+    assert mean_and_interval([5e-324, 5e-324]) == (5e-324, 0.0)
+    assert mean([1.5e308] * 3) == 1.5e308
+    assert math.isnan(mean([1.0, math.nan]))
 
 
 @pytest.mark.parametrize(
     ("mean", "half", "shown"),
     [
         (12.3412, 0.0512, "12.34 ± 0.05"),
-        (12.3412, 5.21, "12.3 ± 5.2"),
+        (12.3412, 5.21, "12 ± 5"),
         (12.3412, 0.0012, "12.341 ± 0.001"),
         (123456.0, 1234.0, "123,500 ± 1,200"),
         (-0.34, 0.012, "-0.340 ± 0.012"),
-        (-0.001, 5.0, "0.0 ± 5.0"),
+        (-0.001, 5.0, "0 ± 5"),
         (0.0, 0.25, "0.00 ± 0.25"),
-        (0.000123, 0.000045, "(1.23 ± 0.45)e-04"),
+        (0.000123, 0.000032, "(1.23 ± 0.32)e-04"),
         (2.5e9, 1.2e8, "(2.50 ± 0.12)e+09"),
         (12.3412, 1e-10, "12.34 ± 1e-10"),
         (12.3412, 0.0, "12.34 ± 0"),
@@ -181,6 +87,19 @@ def test_order_does_not_matter() -> None:
         (-0.00012345, None, "-1.234e-04"),
         (1e300, 1e299, "(1.00 ± 0.10)e+300"),
         (1e300, None, "1e+300"),
+        (0.00099999, None, "1.000e-03"),
+        (-0.00099999, 0.00001, "(-1.000 ± 0.010)e-03"),
+        (0.00099999, 1e-8, "(9.9999 ± 0.0001)e-04"),
+        (9999999.9, None, "10,000,000"),
+        (0.0999999, 0.00096, "0.1000 ± 0.0010"),  # 960: rounds up to 1000, of which two digits are kept
+        (1.23412, 0.0354, "1.234 ± 0.035"),
+        (1.23412, 0.0356, "1.23 ± 0.04"),
+        (1234.5, 99.7, "1,230 ± 100"),
+        (1.5e308, None, "1.500e+308"),
+        (5e-324, None, "4.941e-324"),
+        (5e-324, 5e-324, "(5 ± 5)e-324"),
+        (0.0, math.inf, "0 ± over 1.8e+308"),
+        (1e160, 1e158, "(1.000 ± 0.010)e+160"),
     ],
 )
 def test_figures(mean: float, half: float | None, shown: str) -> None:

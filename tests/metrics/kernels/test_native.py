@@ -12,11 +12,10 @@ import torch
 from small_methods import normal
 from torch import Tensor
 
-from metrics.divergences import imq, mmd, mmd_broadcast, mmd_rbf_median, rbf
+from metrics.divergences import imq, mmd, mmd_broadcast, rbf
 from metrics.kernels import native
 from metrics.kernels.backends import VARIABLE, using
-from metrics.mixtures import log_mixture_broadcast, log_mixture_density
-from metrics.pairwise import kl_bound_broadcast, mixture_kl_bound
+from metrics.mixture_bound import kl_bound_broadcast, mixture_kl_bound
 
 ROOT = Path(__file__).parents[3]
 SOURCES = native.SOURCES
@@ -107,17 +106,13 @@ def test_no_compiler_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_any_number_of_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "ALONE", 0)
     p, q = normal(133, 19, seed=1).float(), (1.2 * normal(150, 19, seed=2)).float().requires_grad_()
-    z, mean, log_variance = normal(700, 19, seed=3).float(), p.clone().requires_grad_(), normal(133, 19, seed=4).float().requires_grad_()
+    mean, log_variance = p.clone().requires_grad_(), normal(133, 19, seed=4).float().requires_grad_()
     found = []
     for count in (1, 2, 3, 2):
         torch.set_num_threads(count)
         with using("compiled"):
-            value = mmd(p, q, 38.0) + mixture_kl_bound(mean, log_variance) + mmd_rbf_median(p, q[:133])
-            density = log_mixture_density(z, mean, log_variance)
-            with torch.no_grad():
-                alone = log_mixture_density(z, mean, log_variance)
-        gradients = torch.autograd.grad(value + density.sum(), (q, mean, log_variance))
-        found.append([value.detach(), density.detach(), alone, *gradients])
+            value = mmd(p, q, 38.0) + mixture_kl_bound(mean, log_variance)
+        found.append([value.detach(), *torch.autograd.grad(value, (q, mean, log_variance))])
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
@@ -138,35 +133,6 @@ def test_sizes_at_and_beside_those_of_blocks_chunks_and_groups(kernel: object, n
         assert abs(value.item() - expected.item()) < 1e-5 * expected.abs().item() + 1e-8
         assert (gradient + 1.7 * slopes[which]).abs().max() < 1e-5 * 1.7 * slopes[which].abs().max()
     assert mmd(p, q, 2.0 * d, kernel, backend="compiled").item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-8)
-
-
-@pytest.mark.usefixtures("command")
-@pytest.mark.parametrize(("n", "d"), [(2, 1), (3, 2), (33, 5), (100, 8), (130, 17)])
-@pytest.mark.parametrize("which", [(), (0,), (1,), (0, 1)])
-def test_the_median_of_the_batch_and_its_gradient(n: int, d: int, which: tuple[int, ...]) -> None:
-    found = []
-    for dtype, form in ((torch.float32, "compiled"), (torch.float64, "broadcast")):
-        inputs = [normal(n, d, seed=1).float(), 1.3 * normal(n, d, seed=2).float() + 0.2]
-        leaves = [x.to(dtype).requires_grad_(k in which) for k, x in enumerate(inputs)]
-        with using(form):
-            value = mmd_rbf_median(*leaves)
-        found.append([value.detach(), *torch.autograd.grad(-1.7 * value, [leaves[k] for k in which])] if which else [value])
-    assert abs(found[0][0] - found[1][0]) < 1e-5 * abs(found[1][0]) + 1e-8
-    for a, b in zip(found[0][1:], found[1][1:], strict=True):
-        assert (a - b).abs().max() < 1e-5 * b.abs().max()
-
-
-@pytest.mark.usefixtures("command")
-def test_the_median_of_distances_that_are_equal_or_no_numbers() -> None:
-    grid = torch.tensor([[0.0], [1.0], [1.0], [2.0], [3.0]])
-    for p, q in ((grid, grid), (grid, grid + 0.5), (grid[:1], grid[1:2]), (grid * 0, grid * 0), (grid, grid * math.nan)):
-        with using("compiled"):
-            found = mmd_rbf_median(p, q)
-        with using("broadcast"):
-            torch.testing.assert_close(found, mmd_rbf_median(p.double(), q.double()).float(), equal_nan=True, atol=1e-6, rtol=1e-6)
-    leaf = grid[:1].clone().requires_grad_()
-    with using("compiled"):
-        assert torch.autograd.grad(mmd_rbf_median(leaf, grid[1:2]), leaf)[0].isnan().all()
 
 
 def bound_in_c(mean: Tensor, log_variance: Tensor) -> list[Tensor]:
@@ -221,86 +187,11 @@ def test_inputs_that_do_not_lie_row_by_row() -> None:
     assert not p.is_contiguous()
     assert mmd(p, q, 4.0, backend="compiled").item() == pytest.approx(mmd_broadcast(p, q, 4.0, imq).item(), rel=1e-4)
     assert torch.equal(mixture_kl_bound(p, -p, backend="compiled"), mixture_kl_bound(p.clone(), (-p).clone(), backend="compiled"))
-    assert torch.equal(
-        log_mixture_density(q, p, p, backend="compiled"), log_mixture_density(q.clone(), p.clone(), p.clone(), backend="compiled")
-    )
-
-
-@pytest.mark.usefixtures("command")
-@pytest.mark.parametrize(("n", "count", "d"), [(1, 1, 1), (65, 257, 17), (3, 600, 4), (130, 31, 16), (517, 40, 5)])
-def test_densities_at_and_beside_the_sizes_of_blocks(n: int, count: int, d: int) -> None:
-    z, mean, log_variance = normal(n, d, seed=1).float(), normal(count, d, seed=2).float(), normal(count, d, seed=3).float()
-    weights = normal(count, seed=4).float().log_softmax(0)
-    weights[count // 2 + 1 :: 3] = -math.inf
-    for some in (None, weights):
-        exact = log_mixture_broadcast(z.double(), mean.double(), log_variance.double(), None if some is None else some.double())
-        found = log_mixture_density(z, mean, log_variance, some, backend="compiled")
-        assert (found - exact).abs().max() < 1e-6 * exact.abs().max() + 1e-6
-
-
-@pytest.mark.usefixtures("command")
-@pytest.mark.parametrize(("n", "count", "d"), [(65, 257, 17), (3, 600, 4), (130, 31, 16), (517, 40, 5)])
-@pytest.mark.parametrize("which", [(0,), (1,), (2,), (3,), (0, 1, 2, 3)])
-def test_gradients_of_densities_at_and_beside_the_sizes_of_blocks(n: int, count: int, d: int, which: tuple[int, ...]) -> None:
-    inputs = [normal(n, d, seed=1), normal(count, d, seed=2), normal(count, d, seed=3), normal(count, seed=4).log_softmax(0)]
-    upstream, found = normal(n, seed=5), []
-    for dtype, form in ((torch.float32, "compiled"), (torch.float64, "broadcast")):
-        given = [x.float().to(dtype).requires_grad_(k in which) for k, x in enumerate(inputs)]
-        found.append(torch.autograd.grad(log_mixture_density(*given, backend=form), [given[k] for k in which], upstream.to(dtype)))
-    for a, b in zip(*found, strict=True):
-        assert (a - b).abs().max() < 1e-5 * b.abs().max()
-
-
-@pytest.mark.usefixtures("command")
-def test_what_is_no_number_is_none_in_a_density() -> None:
-    z, mean = normal(6, 3).float(), normal(5, 3, seed=2).float()
-    z[4, 1] = math.nan
-    assert log_mixture_density(z, mean, mean, backend="compiled").isnan().tolist() == [False] * 4 + [True, False]
-    for which in (0, 1):
-        parts = [mean.clone(), mean.clone()]
-        parts[which][2, 2] = math.nan
-        assert log_mixture_density(z, *parts, backend="compiled").isnan().all()
 
 
 @pytest.mark.usefixtures("command")
 def test_shapes_that_do_not_fit_are_refused_before_c_reads_them() -> None:
     with pytest.raises(ValueError, match=r"points must be \(N, 2\) on a CPU, not \(4, 3\) on cpu"):
         mmd(torch.zeros(4, 2), torch.zeros(4, 3), 1.0, backend="compiled")
-    with using("compiled"), pytest.raises(ValueError, match="as many prior draws as codes are needed, not 4 and 5"):
-        mmd_rbf_median(torch.zeros(4, 3), torch.zeros(5, 3))
     with pytest.raises(ValueError, match="4 means of 3 dimensions need as many variances"):
         mixture_kl_bound(torch.zeros(4, 3), torch.zeros(1, 3), backend="compiled")
-    with pytest.raises(ValueError, match="4 means need as many variances and weights"):
-        log_mixture_density(torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(4, 3), torch.zeros(5), backend="compiled")
-
-
-@pytest.mark.usefixtures("command")
-@pytest.mark.parametrize("d", [11, 12, 13, 24, 40])
-@pytest.mark.parametrize("what", ["near last", "near first", "heavy and far", "wide", "alone in its group", "many that add up"])
-def test_components_that_are_left_after_some_dimensions_are_those_that_do_not_count(d: int, what: str) -> None:
-    """Those far from all four samples of a group; not those that are near one of them, or weigh enough to count from afar."""
-    n, count = 9, 300
-    z, mean = normal(n, d, seed=1).float(), 3 * normal(count, d, seed=2).float()
-    log_variance, log_weights = torch.full((count, d), -2.0), torch.full((count,), -math.log(count))
-    if what == "near last":
-        mean[-1] = z[5]
-    if what == "near first":
-        mean[0], mean[40] = z[5] + 0.01, z[5]
-    if what == "heavy and far":
-        mean[280], log_weights[280] = z[5] + 3, 110.0 * d
-        mean[8] = z[5]
-    if what == "wide":
-        log_variance[150] = 3.0
-    if what == "alone in its group":
-        mean[: n - 1], mean[-1] = z[: n - 1], z[-1]
-    if what == "many that add up":
-        z, mean[0], mean[256:] = 0.01 * z, 0, 1.5 * torch.eye(d)[0]
-    found = []
-    for dtype in (torch.float32, torch.float64):
-        leaves = [x.to(dtype).requires_grad_() for x in (z, mean, log_variance, log_weights)]
-        with using("compiled" if dtype is torch.float32 else "broadcast"):
-            density = log_mixture_density(*leaves)
-        found.append([density.detach(), *torch.autograd.grad(density.sum(), leaves)])
-    assert torch.allclose(found[0][0].double(), found[1][0], rtol=1e-5, atol=1e-4)
-    for a, b in zip(found[0][1:], found[1][1:], strict=True):
-        assert (a - b).abs().max() < 1e-4 * b.abs().max() + 1e-15

@@ -8,9 +8,10 @@ import math
 import torch
 from torch import Tensor
 
-from metrics.kernels.backends import backend_of
+from metrics.kernels.backends import FEW, backend_of
 from metrics.kernels.log_mixture import LOG_2PI, TiledLogMixture
-from metrics.kernels.native import NativeLogMixture
+
+BROADCAST_ON_CUDA = 2**26  # N K D up to which 256 MB a copy are no matter, and a step can be recorded in a CUDA graph
 
 
 def log_mixture_density(
@@ -19,17 +20,15 @@ def log_mixture_density(
     """log Σ_j w_j N(z; μ_j, diag σ_j²), nats; None is w_j = 1/K. Differentiable once, in all four; any number of samples and components.
 
     (N, D), (K, D), (K, D), (K,) -> (N,).   In float32 within 1e-4 nats of float64's, however narrow the components.
-    backend: `metrics.kernels.backends`, None the best one. "broadcast" holds (N, K, D) numbers.
+    backend: `metrics.kernels.backends`, None the best one. "broadcast" holds (N, K, D) numbers; "compiled" and "triton" have no kernel
+    for it, and are "broadcast" where that is little and "tiled" elsewhere. On CUDA tiles wait for the device.
     """
-    form = backend_of(z.device, z.dtype, backend, z.numel() * len(mean))
-    if form == "compiled":
-        return NativeLogMixture.apply(z, mean, log_variance, log_weights)
+    numbers = z.numel() * len(mean)
+    form = backend_of(z.device, z.dtype, backend, numbers)
+    if form in ("compiled", "triton"):
+        form = "broadcast" if numbers <= (BROADCAST_ON_CUDA if z.is_cuda else FEW) else "tiled"
     if form == "tiled":
         return TiledLogMixture.apply(z, mean, log_variance, log_weights)
-    if form == "triton":
-        from metrics.kernels.triton_mixture import TritonLogMixture  # needs what few machines have
-
-        return TritonLogMixture.apply(z, mean, log_variance, log_weights)
     return log_mixture_broadcast(z, mean, log_variance, log_weights)
 
 

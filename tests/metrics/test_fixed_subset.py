@@ -7,8 +7,8 @@ import torch
 from small_methods import normal
 
 from metrics import neighbours, total_correlation
+from metrics.fixed_subset import chosen, some
 from metrics.latent import Codes
-from metrics.subset import chosen, some
 
 
 @pytest.mark.parametrize("n", [7, 100])

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from metrics.divergences import gaussian_kl
-from metrics.pairwise import log_overlaps, mixture_kl_bound
+from metrics.mixture_bound import log_overlaps, mixture_kl_bound
 
 GOLDEN = 5e-7  # six printed decimals
 

@@ -1,0 +1,142 @@
+"""Rows and columns of a leaderboard, from its records. No torch here.
+
+A row is one method of the suite on one kind of device, as the suite file means it today. What ran under an earlier
+meaning is a stale row, below and apart. Values of different protocols are different columns.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.errors import UserError
+from bench.markdown import text
+from bench.suites.schema import Suite
+
+Record = Mapping[str, Any]  # one training run, or one profile, as the store reads them
+Place = tuple[str, str, str]  # label, kind of device, row key
+MACHINE = ("device", "processor", "driver", "threads", "jobs", "torch", "python")  # what times depend on
+ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class Row:
+    """The records of one method on one kind of device under one meaning: one for each seed, by seed."""
+
+    name: str
+    stale: bool
+    records: tuple[Record, ...]  # their costs among their metrics
+    profile: Record | None
+
+    def done(self) -> list[Record]:
+        return [record for record in self.records if record["status"] == "done"]
+
+    def has_losses(self) -> bool:
+        """Whether a run diverged or failed, so that the values are those of the seeds that survived."""
+        return any(record["status"] in ("diverged", "failed") for record in self.records)
+
+    def machines(self) -> list[str]:
+        """What the row's finished runs ran on."""
+        return list(dict.fromkeys(machine(record["environment"]) for record in self.done()))
+
+    def status(self, seeds: int) -> str:
+        """`5/5 done`, `4/5 done, 1 diverged`, `3 of 5 seeds, 1 failed`; stale rows say so first."""
+        count = len(self.records)
+        said = f"{len(self.done())}/{count} done" if count >= seeds else f"{count} of {seeds} seeds"
+        return ("stale: " if self.stale else "") + (said + losses(self.records) if count else "not run")
+
+
+@dataclass(frozen=True, order=True)
+class Column:
+    """Values that may stand under one another."""
+
+    name: str
+    protocol: str
+    unit: str
+    better: str
+    group: str
+
+    @classmethod
+    def of(cls, name: str, entry: Record) -> "Column":
+        return cls(name, *(entry.get(key) or "" for key in ("protocol", "unit", "better", "group")))
+
+    def values(self, row: Row) -> dict[int, float]:
+        """{seed: value} of the finished runs that have one here."""
+        found = [record for record in row.done() if not self.why_absent(record)]
+        return {record["seed"]: float(record["metrics"][self.name]["value"]) for record in found}
+
+    def why_absent(self, record: Record) -> str:
+        """The reason for which a finished run has no number here; empty if it has one."""
+        entry = record["metrics"].get(self.name)
+        if entry is None or Column.of(self.name, entry) != self:
+            return "measured under another protocol" if entry else "not measured"
+        if entry["value"] is None:
+            return text(entry.get("reason") or "no reason given")
+        return "" if is_finite(entry["value"]) else f"not a finite number: {entry['value']!s:.20}"
+
+
+def is_finite(value: float) -> bool:
+    """Whether a number of a record, which may be an integer of any length, is a finite double."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def losses(records: Iterable[Record]) -> str:
+    """`, 1 diverged, 2 failed`, or nothing."""
+    states = [record["status"] for record in records]
+    return "".join(f", {states.count(bad)} {bad}" for bad in ("diverged", "failed") if bad in states)
+
+
+def rows_of(suite: Suite, records: Iterable[Record], profiles: Iterable[Record]) -> list[Row]:
+    """Rows in the suite's order, those without records too; then the stale ones by label."""
+    ran, profiled = placed(suite, records), placed(suite, profiles)
+    places = {*ran, *profiled}
+    kinds = {kind for _, kind, _ in places}
+    labels = [entry.label for entry in suite.methods]
+    now = places & {(run.label, kind, run.row_key()) for kind in kinds for run in suite.runs(kind)}
+    now |= {(label, "", "") for label in labels if label not in {place[0] for place in now}}
+    result = []
+    for place in (*sorted(now, key=lambda place: (labels.index(place[0]), place)), *sorted(places - now)):
+        (label, kind, key), stale = place, place not in now
+        notes = ", ".join(filter(None, [kind if len(kinds) > 1 else "", f"stale {key[:8]}" if stale else ""]))
+        seeds = {record["seed"]: record for record in ran.get(place, [])}  # of a seed's records, the last to finish
+        found = tuple({**r, "metrics": {**r["metrics"], **r["cost"]}} for _, r in sorted(seeds.items()))
+        profile = profiled[place][-1] if place in profiled else None
+        result.append(Row(f"{label} ({notes})" if notes else label, stale, found, profile))
+    return result
+
+
+def placed(suite: Suite, records: Iterable[Record]) -> dict[Place, list[Record]]:
+    """Records or profiles by place, each list in an order of its own; UserError for what is not of this board."""
+    found: dict[Place, list[Record]] = {}
+    for record in sorted(records, key=lambda r: (str(r.get("times", {}).get("finished")), json.dumps(r, sort_keys=True))):
+        where = f"leaderboard {suite.name}: {record['label']}, seed {record.get('seed', ABSENT)}:"
+        if record.get("smoke"):
+            raise UserError(f"{where} a smoke run; a leaderboard takes whole runs only: run again without --smoke")
+        if record["suite"] != suite.name:
+            raise UserError(f"{where} a record of suite {record['suite']!r}; a leaderboard takes its own suite's only")
+        kind = record.get("device") or record["config"]["device"]
+        found.setdefault((record["label"], kind, record["row_key"]), []).append(record)
+    return found
+
+
+def columns_of(suite: Suite, rows: Sequence[Row]) -> dict[Column, str]:
+    """Every column of the finished runs and what it is called, in the suite's order of metrics, then by name."""
+    entries = [item for row in rows for record in row.done() for item in record["metrics"].items()]
+    rank = {name: place for place, name in enumerate(suite.metrics)}
+    columns = sorted({Column.of(*item) for item in entries}, key=lambda c: (rank.get(c.name, len(rank)), c))
+    same = {column: [c for c in columns if c.name == column.name] for column in columns}
+    return {c: c.name + f", protocol {same[c].index(c) + 1}" * (len(same[c]) > 1) for c in columns}
+
+
+def machines(rows: Sequence[Row]) -> list[str]:
+    """Every distinct machine of the finished runs, in the order of rows and seeds."""
+    return list(dict.fromkeys(place for row in rows for place in row.machines()))
+
+
+def machine(environment: Record) -> str:
+    """The part of an environment that times depend on, in words."""
+    return ", ".join(f"{key} {text(environment[key])}" for key in MACHINE if environment.get(key) is not None)
