@@ -141,6 +141,10 @@ class Part:
         """Of a prior: E log p(z) in closed form from first and second moments of z, nats.   (B, D), (B, D) -> (B,)"""
         raise NotImplementedError
 
+    def gaussian_kl(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """Of a prior: KL(q(z|x) || p(z)) of a diagonal Gaussian q in closed form, nats.   (B, D), (B, D) -> (B,)"""
+        raise NotImplementedError
+
     def importance_log_prob(self, z: Tensor, samples: int, noise: torch.Generator) -> Tensor:
         """Of a prior whose log_prob is a bound: log p(z) by importance sampling, nats.   (B, D) -> (B,)"""
         raise NotImplementedError

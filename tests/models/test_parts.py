@@ -1,5 +1,6 @@
 """What parts declare: hooks by their names, and whether a step that uses them may be recorded as a CUDA graph."""
 
+import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from small_methods import DIM, LEVELS, build, pixels, training
+from small_methods import DIM, LEVELS, build, noise, normal, pixels, training
 from torch import Tensor
+from torch.distributions import Independent, Normal, kl_divergence
 
 import metrics
 import models
@@ -16,11 +18,14 @@ from bench.datasets.batches import Batches
 from bench.registry import catalogue, load_plugin, modules
 from bench.suites.schema import Budget, Optimizer
 from bench.training.train import Plan, Training, train
+from metrics.aggregate_posterior import exact_log_prior
+from metrics.latent import Codes, has_closed_form
 from models.interfaces import HOOKS, Draw, Prior
 from models.method import check_hooks
 from models.networks.stacked import stacked_mlp
 from models.parts.posterior import DiagonalGaussian
-from models.vae import vae_bernoulli
+from models.parts.prior import StandardNormal
+from models.vae import KL, vae_bernoulli
 
 KNOWN = catalogue()
 FITTED_BETWEEN_EPOCHS = {"prior_gmm", "prior_hier", "ladder"}
@@ -111,7 +116,8 @@ PLUGIN = """
 from dataclasses import dataclass, replace
 import kl_schedule_of_a_plugin as schedule
 from metrics.divergences import gaussian_kl
-from models.vae import vae_bernoulli
+from models.parts.prior import StandardNormal
+from models.vae import KL, vae_bernoulli
 
 @dataclass(frozen=True)
 class WarmKL:
@@ -141,3 +147,37 @@ def test_a_plugin_that_counts_in_a_module_of_its_own_trains_as_it_says(tmp_path:
     assert [row["autoencoder.kl"] > 0 for row in outcome.curve] == [False, False, True, True]
     assert sys.modules["kl_schedule_of_a_plugin"].step == 200
     assert method.why_eager() == "WarmKL does not declare that it may be recorded (capturable = True)"  # so never a CUDA graph
+
+
+class Wide(StandardNormal):
+    """N(0, 9 I) by its draws and its density alone: it inherits the closed forms of N(0, I)."""
+
+    def sample(self, n: int, noise: torch.Generator) -> Tensor:
+        return 3 * super().sample(n, noise)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return super().log_prob(z / 3) - self.dim * math.log(3)
+
+
+def test_the_kl_is_that_to_the_prior_that_is_there() -> None:
+    """By torch's own KL, for a prior of another variance in closed form and for one without any by many draws."""
+    mean, log_variance = normal(1, DIM, seed=1).expand(40_000, -1), 0.3 * normal(1, DIM, seed=2).expand(40_000, -1)
+    z = mean + (0.5 * log_variance).exp() * normal(40_000, DIM, seed=3)
+    draw = Draw(z, mean, log_variance, noise())
+    q = Independent(Normal(mean[0], (0.5 * log_variance[0]).exp()), 1)
+    for prior, scale in ((StandardNormal(DIM), 1.0), (StandardNormal(DIM, 100.0), 10.0)):
+        p = Independent(Normal(torch.zeros(DIM).double(), scale), 1)
+        assert KL()(draw, prior).item() == pytest.approx(kl_divergence(q, p).item(), rel=1e-9)
+    assert KL()(draw, Wide(DIM)).item() == pytest.approx(
+        kl_divergence(q, Independent(Normal(torch.zeros(DIM).double(), 3.0), 1)).item(), rel=0.02
+    )
+
+
+def test_an_inherited_closed_form_is_not_that_of_an_overridden_density() -> None:
+    """E log p(z) of a wider normal: the inherited form would be that of N(0, I)."""
+    codes = Codes(normal(500, DIM, seed=3), normal(500, DIM, seed=3), torch.full((500, DIM), -2.0).double())
+    expected = Normal(0.0, 3.0).log_prob(codes.mean).sum(1) - 0.5 * DIM * math.exp(-2) / 9
+    found = exact_log_prior(Wide(DIM), codes, noise())
+    assert found.mean().item() == pytest.approx(expected.mean().item(), abs=0.02)
+    assert has_closed_form(StandardNormal(DIM), "mean_log_prob")
+    assert not has_closed_form(Wide(DIM), "mean_log_prob")
