@@ -258,7 +258,7 @@ def test_resumed_training_is_bit_identical() -> None:
             for step in range(stop):
                 first.take_step(batches)
                 if (step + 1) % 3 == 0:
-                    first.tell("epoch_ended", batches)
+                    first.call_hooks("epoch_ended", batches)
             states.append(first.state(0.0))
             method = build(lambda: prior_gmm(DIM, components=2, samples=2), seed=7)
         train(training(method, Budget(steps=9), batches), batches, state=states[0] if stop else None)

@@ -213,14 +213,14 @@ def test_players_wait_for_their_epoch() -> None:
         run.take_step(batches)
     assert not {"encoder", "decoder", "raw_scale"} & moved()
     assert {"parts.0.scale", "encoder.1.weight"} <= moved()
-    run.tell("epoch_ended", batches)
+    run.call_hooks("epoch_ended", batches)
     run.take_step(batches)
     assert {"encoder", "decoder"} <= moved(), "from epoch e_0 on"
     assert prior.warming
     assert not bool(prior.hyper.fast.fitted)
     run.take_step(batches)
     run.take_step(batches)
-    run.tell("epoch_ended", batches)
+    run.call_hooks("epoch_ended", batches)
     assert bool(prior.hyper.fast.fitted)
     assert not prior.warming
 
@@ -270,7 +270,7 @@ def test_resumed_training_is_bit_identical() -> None:
         for step in range(stop):
             first.take_step(batches)
             if (step + 1) % 3 == 0:
-                first.tell("epoch_ended", batches)
+                first.call_hooks("epoch_ended", batches)
         other = make(small_ladder, warmup_epochs=1, seed=7)
         train(training(other, Budget(steps=9), batches), batches, state=first.state(0.0))
         return weights(other)

@@ -106,7 +106,7 @@ def test_it_happens_once_and_a_resumed_run_does_not_repeat_it() -> None:
         method, batches = build(lambda: wae_gan(DIM, pretraining_batch=20, width=8)), Batches(pixels(60), 16, 20, seed=3)
         first, state = training(method, Budget(steps=6), batches, seed=1), None
         if stop:
-            first.tell("training_begins", batches)
+            first.call_hooks("training_begins", batches)
             first.take_steps(batches, stop)
             first.read([torch.zeros(len(first.names))])
             state = first.state(1.0)
