@@ -402,7 +402,16 @@ WRONG = {"label": "ae", "suite": "digits", "seed": "x", "row_key": [], "status":
 def test_records_of_another_suite_that_are_none_are_a_warning_and_stop_nothing(file: Path, out: Path, damage: str) -> None:
     folder = out / "leaderboards" / "runs"
     path, good = folder / "digits.jsonl", (folder / "tiny.jsonl").read_bytes()
-    none = {"environment": None, "hashes": None, "cost": None, "error": 5, "config": None, "metrics": None, "spent": None}
+    none = {
+        "suite": "digits",
+        "environment": None,
+        "hashes": None,
+        "cost": None,
+        "error": 5,
+        "config": None,
+        "metrics": None,
+        "spent": None,
+    }
     content = {
         "half": good[: len(good) // 2],
         "bytes": b"\xff\xfe",
