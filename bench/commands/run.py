@@ -9,7 +9,8 @@ from bench.engines.local import Options, sweep
 from bench.environment import default_device, set_up
 from bench.errors import RunError, UserError
 from bench.leaderboard import publish as boards
-from bench.leaderboard.render import losses
+from bench.leaderboard.rows import is_finite, losses
+from bench.leaderboard.statistics import figures, mean_and_interval
 from bench.processes import default_jobs
 from bench.records.store import PROFILE, WHOLE, Store
 from bench.registry import Catalogue, catalogue
@@ -118,9 +119,9 @@ def summary(records: list[dict[str, Any]], request: Request) -> None:
 
 
 def mean(entries: list[dict[str, Any] | None]) -> str:
-    """The mean of a metric's values as the console has it."""
-    values = [entry["value"] for entry in entries if entry and entry["value"] is not None]
-    return f"{sum(values) / len(values):.4g}" if values else "-"
+    """The mean of a metric's finite values and its interval, as on the leaderboard."""
+    values = [float(entry["value"]) for entry in entries if entry and entry["value"] is not None and is_finite(entry["value"])]
+    return figures(*mean_and_interval(values)) if values else "-"
 
 
 def profile(request: Request) -> None:

@@ -1,6 +1,7 @@
 """What the command line shows and writes, and what it leaves alone."""
 
 import json
+import math
 import os
 import pty
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from harness import cli, files, suite
 
+from bench.commands.run import mean
 from bench.suites.schema import canonical
 
 ROOT = Path(__file__).parents[3]
@@ -294,3 +296,15 @@ def read_terminal(handle: int) -> str:
         parts.append(part)
     os.close(handle)
     return b"".join(parts).decode("utf-8", "replace")
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_console_shows_means_as_the_leaderboard_does() -> None:
+    def shown(*values: float | None) -> str:
+        return mean([{"value": value} for value in values])
+
+    assert shown(1.0, 3.0) == "2 ± 13"
+    assert shown(12.5) == "12.50"
+    assert shown(1.5e308, 1.5e308, None) == "(1.500 ± 0)e+308"
+    assert shown(1.0, math.inf, math.nan, 10**400) == "1"
+    assert shown(None) == mean([None]) == "-"
