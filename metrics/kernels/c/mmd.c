@@ -3,6 +3,9 @@
 
 #include "lanes.h"
 
+/* Numbers in a vector of this build. */
+int vector_width(void) { return W; }
+
 typedef struct {
     long n, d, width;
     float *rows, *blocks; /* (up(n, ROWS), width), (n / BLOCK, d, BLOCK) */
