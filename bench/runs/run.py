@@ -174,7 +174,7 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
         save_every=context.save_every,
         report=part(report, 0) if prepared.second else report,
     )
-    second, last = None, outcome
+    second, last, absent = None, outcome, dict[str, str]()
     if prepared.second and outcome.status == "done":
         store.save_checkpoint(run, dump_state(training.state(outcome.seconds), device))  # whole: a new start goes on with the second stage
         second = last = second_stage(prepared, prepared.second, context, report)
@@ -184,7 +184,8 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
         evaluation = prepared.evaluation(data)
         entries = evaluate(evaluation, prepared.metrics, run.held_out)
         write(store.folder(run) / WEIGHTS, weights_file(prepared.tensors()))
-        for name, picture in pictures(method, evaluation).items():
+        drawn, absent = pictures(evaluation)
+        for name, picture in drawn.items():
             write(store.folder(run) / f"{name}.png", picture)
     store.save_curve(run, joined(outcome, second))
     entries["parameter_count"] = prepared.parameters()
@@ -197,6 +198,7 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
         "hashes": {"code": code_hash(run.plugins), "data": data.sha256, "weights": weights_hash(prepared.tensors())},
         "metrics": entries,
         "cost": costs(outcome, second, spent["images"], time.perf_counter() - before, device),
+        "absent_pictures": absent,  # by name, with the reason
     }
 
 
