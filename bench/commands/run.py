@@ -100,7 +100,7 @@ def run(request: Request) -> int:
         if records and not request.smoke:
             store.merge(records)
     if not request.smoke:
-        path = boards.publish(request.out, request.whole)
+        path = boards.publish(request.out, request.whole, console.warn)
     summary(records, request)
     print("\nsmoke runs: not on any leaderboard" if request.smoke else f"\nleaderboard: {path}")
     return 0 if all(record["status"] == "done" for record in records) and len(records) == len(runs) else 1

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench.errors import RunError, UserError
-from bench.files import write, writing
+from bench.files import clear, write, writing
 from bench.suites.schema import Run, canonical
 
 PROFILE = ".profile"  # the kind of file that holds profiles, beside that of records, whose kind is ""
@@ -127,8 +127,7 @@ def claimed(folder: Path, wait: bool = False) -> Iterator[bool]:
             yield False
             return
     try:
-        for left in folder.glob(".*.*"):  # by `write` in a process that was killed
-            left.unlink(missing_ok=True)
+        clear(folder)
         yield True
     finally:
         lock.release()
@@ -151,7 +150,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 def text_of(path: Path) -> str | None:
     """What a file holds, None where there is none; UserError where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()  # as it was written: reading as text would change the ends of lines
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -171,9 +170,13 @@ def cell(record: dict[str, Any]) -> tuple[str, str, int]:
 
 
 def read_lines(path: Path, keys: set[str]) -> list[dict[str, Any]]:
-    """The records of a file, one a line, each with those keys at least; UserError names a bad line."""
+    """The records of a file, one a line, each with those keys at least; UserError names a bad line.
+
+    A line ends with a line feed and with nothing else: `str.splitlines` breaks at ten other characters, which texts may hold.
+    """
+    lines = (text_of(path) or "").split("\n")
     records = []
-    for number, line in enumerate((text_of(path) or "").splitlines(), 1):
+    for number, line in enumerate(lines if lines[-1] else lines[:-1], 1):
         try:
             records.append(json.loads(line))
             if absent := keys - dict(records[-1]).keys():
