@@ -177,6 +177,7 @@ def leaderboard(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if the file on disk is another.")] = False,
 ) -> None:
     """Write a suite's leaderboard anew from its records."""
+    from bench.commands import console
     from bench.leaderboard import publish as boards
 
     whole: Suite = reader.read(suite, tuple(overrides or ()))
@@ -184,18 +185,19 @@ def leaderboard(
         print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: latentbench leaderboard -s {suite}")
         raise typer.Exit(1)
     if not check:
-        print(boards.publish(out, whole))
+        print(boards.publish(out, whole, console.warn))
 
 
 @app.command()
 def curves(suite: SuiteName, overrides: Set = None, out: Out = HERE) -> None:
     """Draw the training curves of a suite's runs into its leaderboard."""
+    from bench.commands import console
     from bench.leaderboard import publish as boards
     from bench.leaderboard.curves import draw
 
     whole = reader.read(suite, tuple(overrides or ()))
     print(draw(out, whole))
-    print(boards.publish(out, whole))
+    print(boards.publish(out, whole, console.warn))
 
 
 @app.command(name="tiers-check")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from bench.datasets.dataset import Dataset, Source
+from bench.datasets.storage.image_files import Encoded, decoded
 from bench.errors import UserError
 
 FACES, FACES_SIDE, FACES_TEST, FACES_SEED = 100, 25, 20, 0  # persons' patches; the file's other 100 are not faces
@@ -74,8 +74,8 @@ def regions() -> list[tuple[int, np.ndarray]]:
     """The photograph's number and the pixels, (128, 128, 3) uint8, of every region; none overlaps another."""
     found = []
     for number, photograph in enumerate(PHOTOGRAPHS):
-        with Image.open(io.BytesIO(packaged(photograph.file, photograph.sha256))) as image:
-            pixels = np.asarray(image.convert("RGB"))
+        image = decoded(Encoded(packaged(photograph.file, photograph.sha256), photograph.file))
+        pixels = np.asarray(image.convert("RGB"))
         top, left = ((size - REGION * n) // 2 for size, n in zip(pixels.shape, (photograph.rows, photograph.columns), strict=False))
         for y in range(top, top + REGION * photograph.rows, REGION):
             for x in range(left, left + REGION * photograph.columns, REGION):

@@ -32,6 +32,7 @@ weights, resize and counts that were met where it stands on a network; values of
 
 `python -m bench evaluate RUN --metrics NAME` adds a metric to a finished run from its weights, `python -m bench verify RUN` computes
 all of a record again and says which moved and why. *Needs* names what a metric is a function of, each computed once for all metrics.
+SPEC in a source is [the specification](specification.md).
 """
 SETS = {
     "test": "test images",

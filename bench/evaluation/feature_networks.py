@@ -35,19 +35,20 @@ class FeatureNetworks:
         """train: (N, C, H, W) uint8, values 0..levels, on the device where networks run."""
         self.dataset, self.train, self.levels, self.weights, self.cache = dataset, train, levels, weights, cache
         self.device = train.device
-        self.made: dict[str, Network | Unavailable] = {}
+        self.made: dict[str, Network] = {}
+        self.absent: dict[str, str] = {}  # reasons: an exception that is raised again and again holds ever more frames
 
     def network(self, name: str) -> Network:
         """`pca`, `classifier`, `inception-tf`, `timm:<model>`; Unavailable without its weights."""
+        if name in self.absent:
+            raise Unavailable(self.absent[name])
         if name not in self.made:
             try:
                 self.made[name] = self.make(name)
             except Unavailable as reason:
-                self.made[name] = reason
-        found = self.made[name]
-        if isinstance(found, Unavailable):
-            raise found
-        return found
+                self.absent[name] = str(reason)
+                raise
+        return self.made[name]
 
     def make(self, name: str) -> Network:
         """A network by its name; ValueError for a name of none."""

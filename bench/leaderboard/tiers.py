@@ -4,8 +4,8 @@ Pairs of rows are compared by the paired t test, seed by seed. A tier is cut alo
 shown worse than a row above it: its test must hold among the rows down to it, and again with each further row added, every time at
 a false discovery rate of 4 % over all pairs of those rows (Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995) 289, procedure
 (1)). If all rows of such a set are equal, every discovery is false, so that the rate is the chance of any, but for the dependence of
-pairs that share a row: of equal rows one is left out of the best tier in at most 5 % of columns, however many worse rows stand below
-them (docs/statistics.md).
+pairs that share a row: of equal rows one is left out of the best tier in at most 5 % of columns, also if worse rows stand below them
+(docs/statistics.md has the simulation, and the case that exceeds it).
 """
 
 from collections.abc import Collection, Mapping

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.errors import UserError
 from bench.files import write
-from bench.records.store import KINDS, PROFILE, RECORD, Store, as_lines, claimed, read_lines, read_record, save_record
+from bench.records.store import KINDS, PROFILE, RECORD, Store, as_lines, claimed, read_record, read_records, save_record
 
 
 def migrate(path: Path) -> tuple[int, int]:
@@ -22,7 +22,7 @@ def migrate(path: Path) -> tuple[int, int]:
     elif path.suffix == ".jsonl":
         in_place = path.resolve().match("leaderboards/runs/*")  # of a folder of results, where a run may want to put its record now
         with Store(path.resolve().parents[2], "").alone() if in_place else nullcontext():
-            write(path, as_lines(read_lines(path, PROFILE if PROFILE in path.suffixes else "")))
+            write(path, as_lines(read_records(path, PROFILE if PROFILE in path.suffixes else "")))
     else:
         raise UserError(f"{path}: not a file of records; those are {RECORD} of a run and leaderboards/runs/SUITE.jsonl")
     return before, path.stat().st_size

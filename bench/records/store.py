@@ -15,9 +15,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench.errors import RunError, UserError
-from bench.files import write, writing
+from bench.files import clear, write, writing
 from bench.records.check import check
-from bench.records.record import Descriptions, Profile, Record, compact, read, verified
+from bench.records.record import Descriptions, Profile, Record, compact, read, table, verified
 from bench.suites.schema import Run, canonical
 
 PROFILE = ".profile"  # the kind of file that holds profiles, beside that of records, whose kind is ""
@@ -110,7 +110,7 @@ class Store:
 
     def kept(self, kind: str = "") -> list[dict[str, Any]]:
         """The records in the suite's file."""
-        return read_lines(self.boards / "runs" / f"{self.suite}{kind}.jsonl", kind)
+        return read_records(self.boards / "runs" / f"{self.suite}{kind}.jsonl", kind)
 
 
 @contextmanager
@@ -126,8 +126,7 @@ def claimed(folder: Path, wait: bool = False) -> Iterator[bool]:
             yield False
             return
     try:
-        for left in folder.glob(".*.*"):  # by `write` in a process that was killed
-            left.unlink(missing_ok=True)
+        clear(folder)
         yield True
     finally:
         lock.release()
@@ -158,7 +157,7 @@ def whole(line: Any, described: Descriptions, kind: str) -> dict[str, Any]:
 def text_of(path: Path) -> str | None:
     """What a file holds, None where there is none; UserError where it cannot be read."""
     try:
-        return path.read_bytes().decode()  # read_text would take \r for the end of a line
+        return path.read_bytes().decode()  # as it was written: reading as text would change the ends of lines
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -199,23 +198,44 @@ def as_lines(records: Iterable[dict[str, Any]]) -> bytes:
     return "".join(canonical(line) + "\n" for line in lines).encode()
 
 
-def read_lines(path: Path, kind: str) -> list[dict[str, Any]]:
-    """The records of a file, or its profiles, in its order; UserError names a bad line. Lines end with \\n alone, texts may hold others."""
+def read_records(path: Path, kind: str) -> list[dict[str, Any]]:
+    """The records of a file, or its profiles, in its order; UserError names a bad line, and the field in it."""
     lines: list[tuple[int, Any]] = []
     described: Descriptions = {}
-    content = text_of(path) or ""
-    for number, text in enumerate(content.removesuffix("\n").split("\n") if content else (), 1):
-        with naming(path, number):
-            line = json.loads(text)
-            if isinstance(line, dict) and "description" in line:
+    for number, line in json_lines(path):
+        if isinstance(line, dict) and "description" in line:
+            with naming(path, number):
                 described |= verified({line.get("name"): line["description"]})
-            else:
-                lines.append((number, line))
+        else:
+            lines.append((number, line))
     records = []
     for number, line in lines:
         with naming(path, number):
             records.append(whole(line, described, kind))
     return records
+
+
+def read_lines(path: Path, keys: set[str]) -> list[dict[str, Any]]:
+    """The tables of a file of another kind, a curve's say, one a line, each with those keys at least; UserError names a bad line."""
+    tables = []
+    for number, line in json_lines(path):
+        with naming(path, number):
+            if absent := keys - table("it", line).keys():
+                raise ValueError(f"it lacks {', '.join(sorted(absent))}")
+        tables.append(line)
+    return tables
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Each line's number and what it says; UserError for one that is not JSON.
+
+    A line ends with a line feed and with nothing else: `str.splitlines` breaks at ten other characters, which texts may hold.
+    """
+    content = text_of(path) or ""
+    for number, text in enumerate(content.removesuffix("\n").split("\n") if content else (), 1):
+        with naming(path, number):
+            line = json.loads(text)
+        yield number, line
 
 
 @contextmanager

@@ -19,13 +19,12 @@ from bench.figures.pictures import pictures
 from bench.files import write, writing
 from bench.records.store import CHECKPOINT, SECOND, Store
 from bench.registry import Catalogue, hyperparameters
-from bench.runs.context import Context, Images
+from bench.runs.context import Context, Images, kernels_on
 from bench.runs.second_stage import Second, prepare_second, train_second
 from bench.suites.schema import SCHEMA, Budget, Run
 from bench.training.checkpoint import dump_state, resume, weights_file, weights_hash
 from bench.training.precision import check_precision
 from bench.training.train import Outcome, Plan, Training, train
-from metrics.kernels.backends import backend_of
 from metrics.metric import Metric
 from models.method import AutoEncoder, Recipe
 
@@ -153,7 +152,7 @@ def head(prepared: Prepared, context: Context) -> dict[str, Any]:
             "recipe": recipe.words() | ({"density": second.words()} if second else {}),
             "convention": context.catalogue.get("dataset", run.dataset).convention,
         },
-        "environment": describe(context.device, context.jobs, run.precision or "float32") | {"kernels": backend_of(context.device)},
+        "environment": describe(context.device, context.jobs, run.precision or "float32") | {"kernels": kernels_on(context.device)},
         "hashes": {"code": code_hash(run.plugins)},
     }
 
@@ -174,7 +173,7 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
         save_every=context.save_every,
         report=part(report, 0) if prepared.second else report,
     )
-    second, last = None, outcome
+    second, last, absent = None, outcome, dict[str, str]()
     if prepared.second and outcome.status == "done":
         store.save_checkpoint(run, dump_state(training.state(outcome.seconds), device))  # whole: a new start goes on with the second stage
         second = last = second_stage(prepared, prepared.second, context, report)
@@ -184,7 +183,8 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
         evaluation = prepared.evaluation(data)
         entries = evaluate(evaluation, prepared.metrics, run.held_out)
         write(store.folder(run) / WEIGHTS, weights_file(prepared.tensors()))
-        for name, picture in pictures(method, evaluation).items():
+        drawn, absent = pictures(evaluation)
+        for name, picture in drawn.items():
             write(store.folder(run) / f"{name}.png", picture)
     store.save_curve(run, joined(outcome, second))
     entries["parameter_count"] = prepared.parameters()
@@ -197,6 +197,7 @@ def carry_out(prepared: Prepared, context: Context, report: Callable[[float], No
         "hashes": {"code": code_hash(run.plugins), "data": data.sha256, "weights": weights_hash(prepared.tensors())},
         "metrics": entries,
         "cost": costs(outcome, second, spent["images"], time.perf_counter() - before, device),
+        "absent_pictures": absent,  # by name, with the reason
     }
 
 

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from bench.datasets.batches import Batches
 from bench.datasets.storage import celeba_files as faces
 from bench.datasets.storage import pack
-from bench.datasets.storage.celeba_files import Encoded, View
+from bench.datasets.storage.celeba_files import View
+from bench.datasets.storage.image_files import Encoded
 from bench.processes import cores
 
 VIEW, BATCH = View((19, 39, 159, 179), 64), 100  # of celeba64_140

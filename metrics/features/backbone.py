@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metrics.features.network import Network, colour, verified
+from metrics.features.network import Network, colour, shortened, tensors_of
 from metrics.metric import Unavailable
 
 DINOV2 = "vit_small_patch14_dinov2.lvd142m"
@@ -18,9 +18,12 @@ MAX_INPUT = 224  # pixels a side; networks for larger inputs are given this much
 
 
 def backbone(model: str, weights: Path | None, device: torch.device | str = "cpu") -> Network:
-    """timm's `model`, its pooled features, from <model>.safetensors in the folder `weights`; Unavailable without that file."""
+    """timm's `model`, its pooled features, from <model>.safetensors in the folder `weights`.
+
+    Unavailable without that file, and where its weights are not all of the model's and no others, as timm's hub has them.
+    """
     path = (weights or Path()) / f"{model}.safetensors"
-    digest = verified(path, None)
+    tensors, digest = tensors_of(path, None)
     import timm  # imports for seconds
 
     card = timm.get_pretrained_cfg(model) if timm.is_model(model) else None
@@ -28,7 +31,12 @@ def backbone(model: str, weights: Path | None, device: torch.device | str = "cpu
         raise Unavailable(f"timm {timm.__version__} has no model {model}")
     side = min(card.input_size[-1], MAX_INPUT)
     size: dict[str, Any] = {"img_size": side} if card.fixed_input_size and side != card.input_size[-1] else {}
-    net = timm.create_model(model, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, num_classes=0, **size)
+    try:
+        # with all of its classes: told of another number, timm would load whatever fits and leave the rest random
+        net: Any = timm.create_model(model, pretrained=True, pretrained_cfg_overlay={"state_dict": tensors}, **size)
+    except Exception as error:  # timm renames and resamples weights before it loads them, and fails on foreign ones in many ways
+        raise Unavailable(f"{path.name} is not the weights of timm's {model}: {shortened(error)}") from None
+    net.reset_classifier(0)
     net.to(device).eval()
     mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (card.mean, card.std))
 

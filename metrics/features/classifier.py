@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from metrics.features.network import Network, verified
+from metrics.features.network import Network, shortened, tensors_of
 from metrics.metric import Unavailable
 
 FEATURES = 64
@@ -65,8 +65,7 @@ def file_of(dataset: str, weights: Path | None) -> tuple[Path, str | None]:
 def classifier(dataset: str, weights: Path | None, device: torch.device | str = "cpu") -> Network:
     """The classifier of a dataset by its file of weights; Unavailable where there is none."""
     path, expected = file_of(dataset, weights)
-    digest = verified(path, expected)
-    net, facts = load(path)
+    net, facts, digest = load(path, expected)
     net.to(device).eval()
 
     def rows(images: Tensor) -> Tensor:
@@ -77,13 +76,21 @@ def classifier(dataset: str, weights: Path | None, device: torch.device | str = 
     return Network(f"classifier:{dataset}", digest, "not resized", rows)
 
 
-def load(path: Path) -> tuple[Classifier, dict[str, Any]]:
-    """A classifier and the facts that were saved with it."""
-    with safetensors.safe_open(path, "pt") as file:
-        facts = json.loads(file.metadata()[FACTS])
-    net = Classifier(tuple(facts["shape"]), facts["classes"])
-    net.load_state_dict(safetensors.torch.load_file(path))
-    return net, facts
+def load(path: Path, expected: str | None = None) -> tuple[Classifier, dict[str, Any], str]:
+    """A classifier, the facts that were saved with it, and the sha256 of the file.
+
+    Unavailable where the file is none of a classifier, or not the one expected.
+    """
+    tensors, digest = tensors_of(path, expected)
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            facts = json.loads(file.metadata()[FACTS])
+        channels, height, width = facts["shape"]
+        net = Classifier((channels, height, width), facts["classes"])
+        net.load_state_dict(tensors)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise Unavailable(f"{path.name} is no classifier of `features train`: {type(error).__name__}: {shortened(error)}") from None
+    return net, facts, digest
 
 
 def dump(net: Classifier, facts: dict[str, Any]) -> bytes:

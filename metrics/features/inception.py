@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from metrics.features.network import Network, colour, compiled, folded, verified
+from metrics.features.network import Network, colour, compiled, folded, shortened, verified
+from metrics.metric import Unavailable
 
 NAME = "inception-tf"
 FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -23,7 +24,10 @@ def inception(weights: Path | None, device: torch.device | str = "cpu", expected
     digest = verified(path, expected)  # before it is unpickled
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # imports for seconds
 
-    net = FeatureExtractorInceptionV3(NAME, [layer], feature_extractor_weights_path=str(path))
+    try:
+        net = FeatureExtractorInceptionV3(NAME, [layer], feature_extractor_weights_path=str(path))
+    except (RuntimeError, TypeError, AttributeError) as error:  # a torch-fidelity whose network is another
+        raise Unavailable(f"{FILE} is not the weights of torch-fidelity's network: {shortened(error)}") from None
     folded(net).to(device)
 
     def rows(images: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -70,7 +72,9 @@ def eight_bit(x: Tensor) -> Tensor:
 
 
 def colour(images: Tensor) -> Tensor:
-    """Grey images with three equal channels.   (B, 1 or 3, H, W) -> (B, 3, H, W)"""
+    """Grey images with three equal channels; Unavailable for 2 channels, or more than 3.   (B, 1 or 3, H, W) -> (B, 3, H, W)"""
+    if images.shape[1] not in (1, 3):
+        raise Unavailable(f"the network takes grey or colour images, not {images.shape[1]} channels")
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
 
@@ -84,10 +88,42 @@ def content_hash(images: Tensor) -> str:
 
 def verified(path: Path, expected: str | None) -> str:
     """sha256 of a file of weights; Unavailable where it is not there or not the one expected. Reasons name no folder: records keep them."""
+    return content_of(path, expected)[1]
+
+
+def content_of(path: Path, expected: str | None) -> tuple[bytes, str]:
+    """The bytes of a file of weights, read once, and their sha256: what is loaded is what was compared. Raises as `verified` does."""
     if not path.is_file():
         raise Unavailable(f"{path.name} is not in the folder weights of the data root")
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Unavailable(f"{path.name} in the folder weights of the data root cannot be read: {error.strerror or error}") from None
+    found = hashlib.sha256(content).hexdigest()
     if expected not in (None, found):
         raise Unavailable(f"{path.name} in the folder weights of the data root has sha256 {found[:16]}, expected {expected[:16]}")
-    return found
+    return content, found
+
+
+def tensors_of(path: Path, expected: str | None) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a safetensors file by name, and the file's sha256.
+
+    Unavailable for a file that is none (empty, cut short, a pickle, text), and for weights of another type than float32 or
+    that are not finite: features of those would be numbers of no network.
+    """
+    content, digest = content_of(path, expected)
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load(content)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise Unavailable(f"{path.name} ({len(content):,} bytes) is not a whole safetensors file: {shortened(error)}") from None
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (torch.float32, torch.int64):  # batch norms count batches in int64
+            raise Unavailable(f"{path.name}: {name} is {str(tensor.dtype).removeprefix('torch.')}, float32 expected")
+        if not tensor.isfinite().all():
+            raise Unavailable(f"{path.name}: {name} has {int((~tensor.isfinite()).sum()):,} values that are not finite")
+    return tensors, digest
+
+
+def shortened(error: Exception) -> str:
+    """An error's message in a line; that of a state that does not fit names hundreds of keys, of which the first say enough."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -4,7 +4,6 @@ This process reads the files and the workers decode them, so that none of them h
 grows with the number of images (110 MB for all of CelebA); some 40 MB of blocks are under way, and each worker takes about 45 MB.
 """
 
-import io
 import multiprocessing
 import os
 import signal
@@ -22,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from bench.datasets.storage.image_files import Encoded, decoded
 from bench.datasets.storage.progress_bar import bar
 from bench.errors import UserError
 from bench.processes import cores, end_with_parent
@@ -44,13 +44,6 @@ class View(NamedTuple):
         return max(1, BLOCK_BYTES // (3 * self.side**2))
 
 
-class Encoded(NamedTuple):
-    """An image file's content, and what to call it in a message."""
-
-    data: bytes
-    where: str
-
-
 class Album(NamedTuple):
     """Image files: where they are, their names, and a function that reads one."""
 
@@ -62,32 +55,34 @@ class Album(NamedTuple):
         """One file; UserError says which cannot be read."""
         try:
             return Encoded(self.read(name), f"{self.path}: {name}")
-        except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(f"{self.path}: {name} cannot be read: {error}; take it again from {URL}") from None
 
 
 def album(path: Path) -> Album:
-    """The archive at `path`, or its unpacked folder; UserError for an archive that cannot be opened."""
+    """The archive at `path`, with its images in a folder of its own name or at its root, or the unpacked folder.
+
+    Names are those that `read` reads. UserError for an archive that cannot be opened.
+    """
     if path.is_dir():
         return Album(path, frozenset(os.listdir(path)), lambda name: (path / name).read_bytes())
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         raise UserError(f"{path} is damaged ({path.stat().st_size:,} bytes): {error}; take it again from {URL}") from None
-    folder = f"{path.stem}/"
-    return Album(path, frozenset(name.removeprefix(folder) for name in archive.namelist()), lambda name: archive.read(folder + name))
+    folder, members = f"{path.stem}/", archive.namelist()
+    inside = [name.removeprefix(folder) for name in members if name.startswith(folder)]
+    if any(inside):  # more than the folder's own entry
+        return Album(path, frozenset(inside), lambda name: archive.read(folder + name))
+    return Album(path, frozenset(members), archive.read)
 
 
 def face(view: View, image: Encoded) -> np.ndarray:
     """One encoded 178 x 218 image -> (3, side, side) uint8; UserError says which file is damaged."""
-    try:
-        with Image.open(io.BytesIO(image.data)) as opened:
-            if opened.size != ALIGNED:
-                raise UserError(f"{image.where} has (width, height) {opened.size}, the aligned images have {ALIGNED}")
-            size, lanczos = (view.side, view.side), Image.Resampling.LANCZOS
-            small = opened.convert("RGB").crop(view.box).resize(size, lanczos)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{image.where} is damaged ({len(image.data):,} bytes): {error}; take it again from {URL}") from None
+    upright = decoded(image, f"take it again from {URL}")
+    if upright.size != ALIGNED:
+        raise UserError(f"{image.where} has (width, height) {upright.size}, the aligned images have {ALIGNED}")
+    small = upright.convert("RGB").crop(view.box).resize((view.side, view.side), Image.Resampling.LANCZOS)
     return np.asarray(small).transpose(2, 0, 1)
 
 

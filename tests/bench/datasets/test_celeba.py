@@ -2,6 +2,7 @@
 
 import math
 import random
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,8 @@ from bench.datasets import celeba
 from bench.datasets.celeba import CROP_140, CROP_178
 from bench.datasets.storage import celeba_files as faces
 from bench.datasets.storage import pack, raw
-from bench.datasets.storage.celeba_files import Encoded, View
+from bench.datasets.storage.celeba_files import View
+from bench.datasets.storage.image_files import Encoded
 from bench.errors import UserError
 
 VIEWS = {"celeba64_140": View((19, 39, 159, 179), 64), "celeba64_178": View((0, 20, 178, 198), 64), "celeba128": View(None, 128)}
@@ -185,6 +187,64 @@ def test_archive_and_folder_give_the_same(tmp_path: Path) -> None:
     put(tmp_path / "a")
     put(tmp_path / "b", archive=False)
     assert load(tmp_path / "a").sha256() == load(tmp_path / "b").sha256()
+
+
+def repacked(archive: Path, folder: str, *more: str) -> None:
+    """The archive with its images in another folder, or at its root, after entries of `more`."""
+    with zipfile.ZipFile(archive) as before:
+        images = {Path(name).name: before.read(name) for name in before.namelist()}
+    with zipfile.ZipFile(archive, "w") as out:
+        for name in more:
+            out.writestr(name, b"")
+        for name, content in images.items():
+            out.writestr(f"{folder}{name}", content)
+
+
+@pytest.mark.parametrize("more", [(), ("img_align_celeba/",), ("__MACOSX/", "readme.txt")])
+@pytest.mark.parametrize("folder", ["", "img_align_celeba/"])
+def test_an_archive_with_its_images_at_the_root_gives_the_same(tmp_path: Path, folder: str, more: tuple[str, ...]) -> None:
+    put(tmp_path / "a")
+    repacked(put(tmp_path / "b"), folder, *more)
+    assert load(tmp_path / "a").sha256() == load(tmp_path / "b").sha256()
+
+
+@pytest.mark.parametrize("folder", ["celeba/", "a/img_align_celeba/", "/"])
+def test_an_archive_with_its_images_elsewhere_is_one_line(tmp_path: Path, folder: str) -> None:
+    archive = put(tmp_path)
+    repacked(archive, folder)
+    with pytest.raises(UserError, match=rf"^{archive}: 5 listed images are missing, such as 000001\.jpg; take it again from http"):
+        load(tmp_path)
+    assert not (tmp_path / "packed").exists()
+
+
+def test_every_name_that_is_checked_can_be_read(tmp_path: Path) -> None:
+    for folder in ("", "img_align_celeba/"):
+        archive = put(tmp_path / (folder or "root"))
+        repacked(archive, folder)
+        images = faces.album(archive)
+        assert images.names == set(names(6))
+        assert {name: images.read(name) for name in images.names} == {name: encoded(photo(i)) for i, name in enumerate(names(6))}
+
+
+def test_an_archive_with_a_password_is_one_line(tmp_path: Path) -> None:
+    archive = put(tmp_path)
+    content = bytearray(archive.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag of encryption, in each header of a file
+        at = -1
+        while (at := content.find(signature, at + 1)) >= 0:
+            content[at + offset] |= 1
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match=r"000001\.jpg cannot be read: .*encrypted.*; take it again from"):
+        load(tmp_path)
+
+
+def test_grey_of_sixteen_bits_has_its_values(tmp_path: Path) -> None:
+    """Not white, which clipping at 255 makes of them."""
+    wide = np.arange(218 * 178, dtype=np.uint16).reshape(218, 178)
+    found = face("celeba128", Image.fromarray(wide), "PNG")
+    eight = Image.fromarray(np.rint(wide / 257).astype(np.uint8))
+    np.testing.assert_array_equal(found, face("celeba128", eight, "PNG"))
+    assert 60 < found.mean() < 90
 
 
 def test_the_pack_outlives_the_archive(tmp_path: Path) -> None:

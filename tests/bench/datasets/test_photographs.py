@@ -1,6 +1,7 @@
 """Photographs inside scikit-image: nothing made up, nothing in two splits."""
 
 import importlib.util
+import io
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from PIL import Image
 from small_methods import build, training
 
 from bench.datasets import photographs
@@ -70,31 +72,16 @@ def test_no_pixel_is_in_two_splits(monkeypatch: pytest.MonkeyPatch, validation: 
     made = {}
     for number, (photo, (height, width)) in enumerate(zip(photographs.PHOTOGRAPHS, sizes, strict=True)):
         code = np.arange(height * width).reshape(height, width) + (number << 21)  # 24 bits: photograph and place
-        made[photo.file] = np.stack([code >> 16, code >> 8 & 255, code & 255], 2).astype(np.uint8)
-    monkeypatch.setattr(photographs, "packaged", lambda file, sha256: file.encode())
-    monkeypatch.setattr(photographs, "Image", SimpleNamespace(open=lambda data: Opened(made[data.read().decode()])))
+        buffer = io.BytesIO()
+        Image.fromarray(np.stack([code >> 16, code >> 8 & 255, code & 255], 2).astype(np.uint8)).save(buffer, "PNG", compress_level=1)
+        made[photo.file] = buffer.getvalue()
+    monkeypatch.setattr(photographs, "packaged", lambda file, sha256: made[file])
     data = photographs.load_textures(NOWHERE)
     data = data.with_validation() if validation else data
     seen = [np.unique(np.einsum("nchw,c->nhw", split.astype(np.int64), [65536, 256, 1])) for split in (data.train, data.test)]
     assert len(seen[0]) == (72 if validation else 80) * 128**2  # every pixel of a region is in some crop
     assert len(seen[1]) == (8 if validation else 20) * 128**2
     assert not np.intersect1d(*seen).size
-
-
-class Opened:
-    """An image file that is open."""
-
-    def __init__(self, pixels: np.ndarray):
-        self.pixels = pixels
-
-    def __enter__(self) -> "Opened":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def convert(self, mode: str) -> np.ndarray:
-        return self.pixels
 
 
 @pytest.mark.parametrize("load", [photographs.load_faces, photographs.load_textures])

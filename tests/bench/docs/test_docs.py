@@ -15,7 +15,8 @@ from bench.__main__ import app
 from bench.suites import reader
 
 ROOT = Path(__file__).parents[3]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("leaderboards/*.md")])
+FOLDERS = ("bench", "docs", "leaderboards", "metrics", "models", "tests")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 SOURCES = sorted(path for package in ("bench", "models", "metrics") for path in (ROOT / package).rglob("*.py"))
 MODULE_LINES, FUNCTION_LINES = 300, 60
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
@@ -29,7 +30,8 @@ def quoted(page: Path, program: str) -> list[str]:
     return [line for line in lines if line.startswith(program)]
 
 
-COMMANDS = sorted({line for page in PAGES for line in quoted(page, "python -m bench")})
+COMMANDS = sorted({line for page in PAGES for line in quoted(page, "python -m bench ")})
+MODULES = sorted({line.split()[2] for page in PAGES for line in quoted(page, "python -m bench.")})
 
 
 def parse(line: str) -> tuple[str, dict[str, object]]:
@@ -40,12 +42,20 @@ def parse(line: str) -> tuple[str, dict[str, object]]:
         names.append(words[0])
         command = command.commands[words.pop(0)]
     assert not hasattr(command, "commands"), f"{line}: {words[:1]} is not one of {list(command.commands)}"
-    return " ".join(names), command.make_context(names[-1], words).params
+    return " ".join(names), command.make_context(names[-1], words).params if words else {}  # a bare name is a mention of the command
 
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_quoted_command_parses(line: str) -> None:
-    parse(line if line != "python -m bench run" else f"{line} --smoke")
+    parse(line)
+
+
+def test_a_quoted_module_can_be_run() -> None:
+    assert MODULES
+    sources = {name: ROOT / f"{name.replace('.', '/')}.py" for name in MODULES}
+    assert [
+        name for name, path in sources.items() if not path.exists() or '__name__ == "__main__"' not in path.read_text(encoding="utf-8")
+    ] == []
 
 
 def test_a_command_that_does_not_exist_is_noticed() -> None:
@@ -80,6 +90,22 @@ def test_quoted_nox_sessions_exist() -> None:
     assert {"bench", "tests"} <= named <= sessions
 
 
+def test_what_follows_nox_s_bench_parses_as_bench_run() -> None:
+    """Options behind `--` are given to `python -m bench run`; `...` stands for any."""
+    lines = {line for page in PAGES for line in quoted(page, "nox ") if "-s bench --" in line and not line.endswith("...")}
+    for line in lines:
+        parse("python -m bench run " + line.partition(" -- ")[2])
+    assert all(ROOT.joinpath(path).exists() for page in PAGES for line in quoted(page, "python -m pytest ") for path in line.split()[3:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_in_backticks_exist(page: Path) -> None:
+    """`bench/training/train.py` and the like; capitals and <> stand for any name, and runs/ for what a run leaves."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    paths = re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]+)`", text)
+    assert [path for path in paths if not re.search(r"[A-Z]{2,}", path) and not (ROOT / path).exists()] == []
+
+
 def test_ci_runs_the_readmes_test_command() -> None:
     readme, ci = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", ".ci/run"))
     commands = [line.split("  #")[0].strip() for line in readme.splitlines() if line.startswith("python3 -m venv")]
@@ -104,8 +130,14 @@ def resolves(page: Path, target: str) -> bool:
     path = page.parent / name if name else page
     if not path.exists():
         return False
-    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
-    return not anchor or anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+    return not anchor or anchor in anchors(path.read_text(encoding="utf-8"))
+
+
+def anchors(text: str) -> set[str]:
+    """What a page can be linked to at: its headings as GitHub spells them, and the places that it names itself."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE)
+    spelt = {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+    return spelt | set(re.findall(r"<a id=\"([\w.-]+)\">", text))
 
 
 def test_a_broken_link_is_noticed() -> None:
@@ -113,6 +145,9 @@ def test_a_broken_link_is_noticed() -> None:
     assert resolves(readme, "README.md#adding-your-own")
     assert not resolves(readme, "README.md#nowhere")
     assert not resolves(readme, "leaderboards/nothing.md")
+    assert resolves(readme, "docs/specification.md#t42")
+    assert not resolves(readme, "docs/specification.md#t99")
+    assert anchors("# A `b`, c\n```sh\n# not a heading\n```\n") == {"a-b-c"}
 
 
 def test_modules_and_functions_are_small() -> None:

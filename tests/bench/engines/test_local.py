@@ -159,7 +159,7 @@ def test_a_leaderboard_waits_for_who_changes_its_records(tmp_path: Path) -> None
     assert cli("run", "-s", file, "-o", tmp_path, *ALONE).code == 0
     records_file, board_file = (tmp_path / "leaderboards" / name for name in ("runs/tiny.jsonl", "tiny.md"))
     both = records_file.read_text(encoding="utf-8")
-    publishing = threading.Thread(target=boards.publish, args=(tmp_path, reader.read(str(file))))
+    publishing = threading.Thread(target=boards.publish, args=(tmp_path, reader.read(str(file)), print))
     with Store(tmp_path, "tiny").alone():
         records_file.write_text(both.partition("\n")[2], encoding="utf-8")
         board_file.unlink()

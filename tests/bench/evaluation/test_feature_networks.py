@@ -1,6 +1,10 @@
 """Feature networks by name, what each one computes, and the cache of features."""
 
 import hashlib
+import io
+import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +15,12 @@ import torch
 from sklearn.decomposition import PCA
 from small_features import bytes_of, random_backbone
 from timm.data import create_transform, resolve_model_data_config
+from torch import nn
 from torchvision.transforms.functional import to_pil_image
 
 from bench.evaluation.feature_networks import FeatureNetworks
 from metrics.features import classifier as classifiers
+from metrics.features import inception
 from metrics.features.backbone import DINOV2, backbone
 from metrics.features.classifier import SHIPPED, Classifier, classifier, dump, load
 from metrics.features.network import Network, colour, content_hash, eight_bit
@@ -82,7 +88,7 @@ def by_hand(net: Classifier, image: torch.Tensor) -> torch.Tensor:
 
 def test_the_classifier_that_comes_with_the_project_gives_the_layer_before_its_logits() -> None:
     images = bytes_of(3, 4)
-    net, facts = load(classifiers.FOLDER / "digits.safetensors")
+    net, facts, _ = load(classifiers.FOLDER / "digits.safetensors")
     rows = classifier("digits", None).features(images)
     torch.testing.assert_close(rows[1].double(), by_hand(net, images[1]), rtol=1e-4, atol=1e-5)
     assert rows.shape == (3, 64)
@@ -145,9 +151,155 @@ def test_dinov2_is_given_224_pixels(tmp_path: Path) -> None:
 def test_without_its_file_a_backbone_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"^resnet10t.safetensors is not in the folder weights"):
         networks(tmp_path).network("timm:resnet10t")
-    (tmp_path / "resnet10000.safetensors").write_bytes(b"")
+    (tmp_path / "resnet10000.safetensors").write_bytes(safetensors.torch.save({}))
     with pytest.raises(Unavailable, match="has no model resnet10000"):
         networks(tmp_path).network("timm:resnet10000")
+
+
+Tensors = dict[str, torch.Tensor]
+
+
+def deeper(tensors: Tensors) -> Tensors:
+    """The weights of a network with one more layer of the last stage."""
+    last = {name: tensor for name, tensor in tensors.items() if name.startswith(("layer4.0.", "blocks.0."))}
+    return tensors | {name.replace(".0.", ".9.", 1): tensor.clone() for name, tensor in last.items()}
+
+
+def without_a_stage(tensors: Tensors) -> Tensors:
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(("layer3.", "blocks.1."))}
+
+
+def changed(tensors: Tensors, how: Callable[[torch.Tensor], torch.Tensor]) -> Tensors:
+    """One tensor, the largest, made anew."""
+    name = max(tensors, key=lambda name: tensors[name].numel())
+    return tensors | {name: how(tensors[name])}
+
+
+def not_finite(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    def put(tensor: torch.Tensor) -> torch.Tensor:
+        tensor = tensor.clone()
+        tensor.view(-1)[3] = value
+        return tensor
+
+    return put
+
+
+FOREIGN: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
+    "another prefix": (lambda t: {f"encoder.{name}": tensor for name, tensor in t.items()}, "is not the weights of timm's"),
+    "a prefix that timm strips": (
+        lambda t: {f"visual.trunk.{name[1:]}": tensor for name, tensor in t.items()},
+        "is not the weights of timm's",
+    ),
+    "a missing stage": (without_a_stage, "Missing key"),
+    "another depth": (deeper, "Unexpected key"),
+    "an extra tensor": (lambda t: t | {"extra": torch.zeros(3)}, "Unexpected key"),
+    "a missing tensor": (lambda t: dict(sorted(t.items(), key=lambda item: item[1].numel())[:-1]), "is not the weights of timm's"),
+    "nothing": (lambda t: {}, "is not the weights of timm's"),
+    "another shape": (lambda t: changed(t, lambda tensor: tensor[:-1].clone()), "size mismatch"),
+    "float16": (lambda t: {name: tensor.half() for name, tensor in t.items()}, "is float16, float32 expected"),
+    "float64": (lambda t: changed(t, torch.Tensor.double), "is float64, float32 expected"),
+    "eight bits": (lambda t: changed(t, lambda tensor: tensor.to(torch.int8)), "is int8, float32 expected"),
+    "not a number": (lambda t: changed(t, not_finite(math.nan)), "has 1 values that are not finite"),
+    "infinity": (lambda t: changed(t, not_finite(-math.inf)), "has 1 values that are not finite"),
+}
+
+
+@pytest.mark.parametrize("model", ["test_vit", "resnet10t"])
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_backbone_of_weights_that_do_not_fit_is_unavailable(tmp_path: Path, model: str, what: str) -> None:
+    random_backbone(tmp_path, model)
+    path = tmp_path / f"{model}.safetensors"
+    change, says = FOREIGN[what]
+    safetensors.torch.save_file(change(safetensors.torch.load_file(path)), path)
+    with pytest.raises(Unavailable, match=says) as caught:
+        networks(tmp_path).network(f"timm:{model}")
+    assert str(caught.value).startswith(f"{path.name}")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def pickled(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(safetensors.torch.load(content), buffer)
+    return buffer.getvalue()
+
+
+NO_SAFETENSORS: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "cut short": lambda content: content[:-1],
+    "half": lambda content: content[: len(content) // 2],
+    "a pickle": pickled,
+    "text": lambda content: b"<html>not found</html>",
+    "zeros": lambda content: bytes(len(content)),
+}
+
+
+@pytest.mark.parametrize("kind", ["timm:resnet10t", "classifier"])
+@pytest.mark.parametrize("what", [*NO_SAFETENSORS, "a folder", "a link to itself"])
+def test_a_file_that_is_no_safetensors_file_is_unavailable(tmp_path: Path, kind: str, what: str) -> None:
+    if kind == "classifier":
+        path = tmp_path / "classifier-spots.safetensors"
+        path.write_bytes(dump(Classifier((1, 8, 8), 2), {"shape": [1, 8, 8], "classes": 2}))
+    else:
+        random_backbone(tmp_path, "resnet10t")
+        path = tmp_path / "resnet10t.safetensors"
+    content = path.read_bytes()
+    path.unlink()
+    if what == "a folder":
+        path.mkdir()
+    elif what == "a link to itself":
+        path.symlink_to(path)
+    else:
+        path.write_bytes(NO_SAFETENSORS[what](content))
+    with pytest.raises(Unavailable, match=r"is not a whole safetensors file|is not in the folder weights|no classifier of spots") as caught:
+        networks(tmp_path, dataset="spots").network(kind)
+    assert "\n" not in str(caught.value)
+
+
+FACTS = {"shape": [1, 8, 8], "classes": 2}
+FOREIGN_CLASSIFIERS: dict[str, Callable[[Classifier], bytes]] = {
+    "of more classes": lambda net: dump(net, FACTS | {"classes": 3}),
+    "of larger images": lambda net: dump(net, FACTS | {"shape": [1, 28, 28]}),
+    "of colour": lambda net: dump(net, FACTS | {"shape": [3, 8, 8]}),
+    "of no shape": lambda net: dump(net, {"classes": 2}),
+    "of a shape in words": lambda net: dump(net, FACTS | {"shape": "1x8x8"}),
+    "of facts that are a list": lambda net: safetensors.torch.save(net.state_dict(), {"classifier": "[1]"}),
+    "of facts that are no JSON": lambda net: safetensors.torch.save(net.state_dict(), {"classifier": "{"}),
+    "without facts": lambda net: safetensors.torch.save(net.state_dict()),
+    "without a layer": lambda net: safetensors.torch.save(dict(list(net.state_dict().items())[2:]), {"classifier": json.dumps(FACTS)}),
+    "with another layer": lambda net: safetensors.torch.save(
+        net.state_dict() | {"12.weight": torch.zeros(2)}, {"classifier": json.dumps(FACTS)}
+    ),
+    "of half precision": lambda net: dump(net.half(), FACTS),
+    "of integers": lambda net: safetensors.torch.save(
+        {name: tensor.to(torch.int32) for name, tensor in net.state_dict().items()}, {"classifier": json.dumps(FACTS)}
+    ),
+    "that diverged": lambda net: dump(nn.init.constant_(net[0].bias, math.nan) is not None and net, FACTS),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN_CLASSIFIERS)
+def test_a_classifier_of_weights_that_do_not_fit_is_unavailable(tmp_path: Path, what: str) -> None:
+    (tmp_path / "classifier-spots.safetensors").write_bytes(FOREIGN_CLASSIFIERS[what](Classifier((1, 8, 8), 2)))
+    with pytest.raises(Unavailable, match=r"^classifier-spots\.safetensors") as caught:
+        networks(tmp_path, dataset="spots").network("classifier")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_shipped_classifier_that_was_changed_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytearray((classifiers.FOLDER / "digits.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "digits.safetensors").write_bytes(content)
+    monkeypatch.setattr(classifiers, "FOLDER", tmp_path)
+    with pytest.raises(Unavailable, match=f"expected {SHIPPED['digits'][:16]}"):
+        classifier("digits", None)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_networks_of_colour_refuse_other_channels(tmp_path: Path, channels: int) -> None:
+    random_backbone(tmp_path, "resnet10t")
+    with pytest.raises(Unavailable, match=f"takes grey or colour images, not {channels} channels"):
+        networks(tmp_path).network("timm:resnet10t").features(bytes_of(2, 1, (channels, 8, 8)))
 
 
 def test_a_name_of_no_network_is_a_mistake(tmp_path: Path) -> None:
@@ -160,10 +312,11 @@ def test_a_network_is_made_once_and_refused_once(tmp_path: Path) -> None:
     assert found.network("pca") is found.network("pca")
     reasons = []
     for _ in range(2):
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(Unavailable, match="is not in the folder weights") as caught:
             found.network("inception-tf")
+        (tmp_path / inception.FILE).write_bytes(b"too late")
         reasons.append(caught.value)
-    assert reasons[0] is reasons[1]
+    assert reasons[0] is not reasons[1]  # one that is kept and raised again holds every frame that it went through
 
 
 class Counting:

@@ -11,6 +11,8 @@ from bench.__main__ import app
 from bench.errors import UserError
 from bench.leaderboard.tiers_check import SCENARIOS, by_all_pairs, by_range, by_tiers, check, equal_rows, publish, report, simulate
 
+ROOT = Path(__file__).parents[3]
+
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize(("rows", "seeds"), [(2, 3), (10, 5), (30, 3), (30, 10)])
@@ -76,3 +78,13 @@ def test_bad_counts_are_refused(options: list[str]) -> None:
     result = CliRunner().invoke(app, ["tiers-check", *options])
     assert isinstance(result.exception, UserError)
     assert options[0] in str(result.exception)
+
+
+def test_the_page_is_what_the_committed_seed_makes() -> None:
+    """One line of docs/statistics.md, computed again with its own seed and number of columns."""
+    text = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+    begin = text.index("python -m bench tiers-check --columns ")
+    columns, seed = (int(text[begin:].split(f"--{name} ")[1].split(" ")[0]) for name in ("columns", "seed"))
+    cells = [simulate("all rows equal", 2, seeds, columns, seed) for seeds in (3, 5, 10)]
+    line = report(cells).splitlines()[-1].split("|")[1:-1]
+    assert [part.strip() for part in line] in [[part.strip() for part in row.split("|")[1:-1]] for row in text.splitlines()]

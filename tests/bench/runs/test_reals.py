@@ -130,7 +130,7 @@ def test_the_data_are_never_changed() -> None:
         assert {row.numpy().tobytes() for row in x} <= {row.numpy().tobytes() for row in TRAIN}
     evaluation = Evaluation(method, data, data, 4, 0, baselines_of(data, data, 1), None, "real")
     evaluate(evaluation, KNOWN.metrics.values(), "test")
-    pictures(method, evaluation)
+    assert set(pictures(evaluation)[0]) == {"reconstructions"}
     assert torch.equal(data, TRAIN)
 
 
@@ -268,7 +268,8 @@ def test_curves_are_where_the_values_are() -> None:
 
 def test_sheets_of_signals() -> None:
     method = build(reals(lambda: vae_gauss(2)), shape=SHAPE, dim=2)
-    found = pictures(method, Evaluation(method, TRAIN, TEST, 1, 0, baselines_of(TRAIN, TEST, 1), None, "real"))
+    found, absent = pictures(Evaluation(method, TRAIN, TEST, 1, 0, baselines_of(TRAIN, TEST, 1), None, "real"))
+    assert absent == {}
     sizes = {name: Image.open(io.BytesIO(data)).size for name, data in found.items()}
     assert sizes == {"reconstructions": (5 * 13 + 1, 8 * (CURVE_HEIGHT + 1) + 1), "samples": (5 * 13 + 1, 8 * (CURVE_HEIGHT + 1) + 1)}
 

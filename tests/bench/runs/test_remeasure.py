@@ -10,7 +10,7 @@ import safetensors.torch
 from harness import Started, cli, files, suite, until, whole_records
 
 from bench.environment import code_hash
-from bench.records.store import claimed, read_lines, read_record
+from bench.records.store import claimed, read_record, read_records
 from bench.suites.schema import canonical
 
 ROWS = """
@@ -81,7 +81,7 @@ def record_of(path: Path) -> dict[str, Any]:
 def lines(out: Path) -> dict[str, dict[str, Any]]:
     """The suite's records on its leaderboard, by `label/seed`."""
     (path,) = [path for path in (out / "leaderboards" / "runs").glob("*.jsonl") if "profile" not in path.name]
-    return {f"{line['label']}/{line['seed']}": line for line in read_lines(path, "")}
+    return {f"{line['label']}/{line['seed']}": line for line in read_records(path, "")}
 
 
 def content(folder: Path) -> dict[str, bytes]:
