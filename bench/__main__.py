@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from bench.commands.data_groups import DATA, DataRoot, data, features
+from bench.commands.records import records
 from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
@@ -24,6 +25,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler wo
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
+app.add_typer(records, name="records")
 
 SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A suite's name, or the path of a suite file of your own.")]
 Set = Annotated[
@@ -175,6 +177,7 @@ def leaderboard(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if the file on disk is another.")] = False,
 ) -> None:
     """Write a suite's leaderboard anew from its records."""
+    from bench.commands import console
     from bench.leaderboard import publish as boards
 
     whole: Suite = reader.read(suite, tuple(overrides or ()))
@@ -182,18 +185,19 @@ def leaderboard(
         print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: latentbench leaderboard -s {suite}")
         raise typer.Exit(1)
     if not check:
-        print(boards.publish(out, whole))
+        print(boards.publish(out, whole, console.warn))
 
 
 @app.command()
 def curves(suite: SuiteName, overrides: Set = None, out: Out = HERE) -> None:
     """Draw the training curves of a suite's runs into its leaderboard."""
+    from bench.commands import console
     from bench.leaderboard import publish as boards
     from bench.leaderboard.curves import draw
 
     whole = reader.read(suite, tuple(overrides or ()))
     print(draw(out, whole))
-    print(boards.publish(out, whole))
+    print(boards.publish(out, whole, console.warn))
 
 
 @app.command(name="tiers-check")

@@ -14,7 +14,7 @@ from torch import Tensor
 from metrics.kernels.backends import backend_of
 from metrics.kernels.native import NativeBound
 from metrics.kernels.overlaps import TiledBound, units
-from metrics.kernels.tiles import accumulator
+from metrics.kernels.tiles import accumulator, guarded
 
 FARTHEST = 1e15  # deviations: an overlap there is 0, its square still a number
 
@@ -34,22 +34,23 @@ def log_overlaps(mean: Tensor, log_variance: Tensor) -> Tensor:
 def mixture_kl_bound(mean: Tensor, log_variance: Tensor, *, backend: str | None = None) -> Tensor:
     """KL_UB of the batch's mixture to N(0, I), nats (Eq. 21-24; the product over k as a sum of logarithms, SPEC T13).
 
-    An upper bound by Jensen, so it is not 0 at the prior: one N(0, I) has d/2 (1 - log 2).   (M, D), (M, D) -> ()
+    An upper bound by Jensen, so it is not 0 at the prior: one N(0, I) has d/2 (1 - log 2).   (M, D), (M, D) -> (); NaN, and so are its
+    gradients, if a number is not finite.
     backend: `metrics.kernels.backends`, None the best one. Only "broadcast" has a second derivative.
     """
     form = backend_of(mean.device, accumulator(mean, log_variance), backend, mean.numel() * len(mean))
     if form == "triton":
         from metrics.kernels.triton_overlaps import TritonBound  # needs what few machines have
 
-        return TritonBound.apply(mean, log_variance)
+        return guarded(TritonBound.apply(mean, log_variance), mean, log_variance)
     if form == "compiled":
         return NativeBound.apply(mean, log_variance)
-    if form == "broadcast":
-        return kl_bound_broadcast(mean, log_variance)
-    of = units(mean, log_variance)
-    if of is None:
-        return kl_bound_broadcast(mean.double(), log_variance.double()).to(accumulator(mean, log_variance))
-    return TiledBound.apply(mean, log_variance, of)
+    of = units(mean, log_variance) if form == "tiled" else None
+    if of is not None:
+        return guarded(TiledBound.apply(mean, log_variance, of), mean, log_variance)
+    if form == "tiled":
+        return guarded(kl_bound_broadcast(mean.double(), log_variance.double()), mean, log_variance).to(accumulator(mean, log_variance))
+    return guarded(kl_bound_broadcast(mean, log_variance), mean, log_variance)
 
 
 def kl_bound_broadcast(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metrics.kernels.backends import FEW, backend_of
 from metrics.kernels.log_mixture import LOG_2PI, TiledLogMixture
+from metrics.kernels.tiles import guarded
 
 BROADCAST_ON_CUDA = 2**26  # N K D up to which 256 MB a copy are no matter, and a step can be recorded in a CUDA graph
 
@@ -19,7 +20,8 @@ def log_mixture_density(
 ) -> Tensor:
     """log Σ_j w_j N(z; μ_j, diag σ_j²), nats; None is w_j = 1/K. Differentiable once, in all four; any number of samples and components.
 
-    (N, D), (K, D), (K, D), (K,) -> (N,).   In float32 within 1e-4 nats of float64's, however narrow the components.
+    (N, D), (K, D), (K, D), (K,) -> (N,).   In float32 within 1e-4 nats of float64's, however narrow the components. NaN, and so are its
+    gradients, of a sample that is not finite, and everywhere if a component is not; log w_j may be -∞.
     backend: `metrics.kernels.backends`, None the best one. "broadcast" holds (N, K, D) numbers; "compiled" and "triton" have no kernel
     for it, and are "broadcast" where that is little and "tiled" elsewhere. On CUDA tiles wait for the device.
     """
@@ -27,9 +29,9 @@ def log_mixture_density(
     form = backend_of(z.device, z.dtype, backend, numbers)
     if form in ("compiled", "triton"):
         form = "broadcast" if numbers <= (BROADCAST_ON_CUDA if z.is_cuda else FEW) else "tiled"
-    if form == "tiled":
-        return TiledLogMixture.apply(z, mean, log_variance, log_weights)
-    return log_mixture_broadcast(z, mean, log_variance, log_weights)
+    density = (TiledLogMixture.apply if form == "tiled" else log_mixture_broadcast)(z, mean, log_variance, log_weights)
+    weights = () if log_weights is None else (log_weights.detach().clamp(min=torch.finfo(log_weights.dtype).min),)
+    return guarded(density * (1 + (0 * z.detach()).sum(1)), mean, log_variance, *weights)
 
 
 def log_mixture_broadcast(z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> Tensor:

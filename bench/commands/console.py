@@ -36,6 +36,11 @@ def progress(total: int) -> Iterator[Tell]:
         yield tell
 
 
+def warn(text: str) -> None:
+    """A line on standard error of what is wrong and stops nothing."""
+    err.print(f"warning: {text}", markup=False)
+
+
 def table(head: list[str], rows: list[list[str]], title: str | None = None) -> None:
     """A table on standard output."""
     lines = [title, ""] if title else []

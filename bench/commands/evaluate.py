@@ -64,7 +64,7 @@ def evaluate(request: Request) -> None:
         found, refused = carry_out(evaluate_run, target, options)
     finally:
         if Store(target.out, target.suite.name).kept():  # those that were done before what ended it, too
-            boards.publish(target.out, target.suite)
+            boards.publish(target.out, target.suite, console.warn)
     lost = sorted({name for names in found for name in names})
     if found:
         print(f"{len(found)} runs evaluated; leaderboard: {target.out / 'leaderboards' / target.suite.name}.md")

@@ -12,9 +12,9 @@ from bench.leaderboard import publish as boards
 from bench.leaderboard.rows import is_finite, losses
 from bench.leaderboard.statistics import figures, mean_and_interval
 from bench.processes import default_jobs
-from bench.records.store import PROFILE, WHOLE, Store
+from bench.records.store import KINDS, PROFILE, Store
 from bench.registry import Catalogue, catalogue
-from bench.runs.context import Context
+from bench.runs.context import Context, kernels_on
 from bench.runs.profile import profiled
 from bench.runs.run import Prepared, check_writable, prepare
 from bench.suites.schema import Run, Suite
@@ -62,7 +62,7 @@ class Request:
 
 def checked(request: Request) -> tuple[Catalogue, list[Prepared]]:
     """Build every row once: whatever is wrong with the suite is said before anything starts."""
-    set_up(request.device_kind, request.threads)
+    kernels_on(set_up(request.device_kind, request.threads))
     found = catalogue(request.suite.plugins)
     try:
         return found, [prepare(run, found) for run in request.runs() if run.seed == 0]
@@ -90,7 +90,7 @@ def run(request: Request) -> int:
     checked(request)
     runs, options = request.runs(), request.options()
     store = Store(request.out, request.suite.name)
-    for kind in WHOLE:
+    for kind in KINDS:
         store.kept(kind)  # a damaged line of the records is said before anything starts
     try:
         with console.progress(len(runs)) as tell:
@@ -100,7 +100,7 @@ def run(request: Request) -> int:
         if records and not request.smoke:
             store.merge(records)
     if not request.smoke:
-        path = boards.publish(request.out, request.whole)
+        path = boards.publish(request.out, request.whole, console.warn)
     summary(records, request)
     print("\nsmoke runs: not on any leaderboard" if request.smoke else f"\nleaderboard: {path}")
     return 0 if all(record["status"] == "done" for record in records) and len(records) == len(runs) else 1

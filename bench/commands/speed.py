@@ -6,6 +6,7 @@ from bench.commands import console
 from bench.environment import default_device, set_up
 from bench.errors import UserError
 from bench.records.store import Store
+from bench.runs.context import kernels_on
 from bench.runs.run import check_writable
 from bench.speed import gpu_check as check
 from bench.speed import gpu_page
@@ -17,6 +18,7 @@ def speed(device: str | None, data_root: Path, out: Path, threads: int, quick: b
     """Measure training, evaluation and reading beside others'; print and keep the page."""
     chosen = speed_of.Settings(device or default_device(), threads, data_root, *((2, 1, True) if quick else ()))
     check_writable(Store(out, "speed"))
+    kernels_on(set_up(chosen.device, threads))
     page = speed_page.publish(out, speed_of.measure(chosen, lambda text: console.err.print(text, markup=False)))
     print(page.read_text(encoding="utf-8"))
     print(page)
@@ -26,7 +28,7 @@ def gpu_check(device: str, out: Path, quick: bool) -> int:
     """Check what needs a GPU; -> exit code."""
     if device == "cpu" and not quick:
         raise UserError("gpu-check measures CUDA devices; --device cpu is for --quick, which tests the command itself")
-    set_up(device, 1)
+    kernels_on(set_up(device, 1))
     result = check.check(check.Case(device, quick), lambda text: console.err.print(text, markup=False))
     print(gpu_page.publish(check.folder_of(out, result), result))
     for name, part in result["parts"].items():

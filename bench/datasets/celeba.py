@@ -105,7 +105,7 @@ def partition(path: Path) -> dict[str, list[str]]:
     """File names of the train (0), validation (1) and test (2) images, in the official list's order."""
     splits: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
+        lines = path.read_text(encoding="ascii").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
     for number, line in enumerate(lines, 1):

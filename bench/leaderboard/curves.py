@@ -1,14 +1,13 @@
 """Training curves of a suite's rows, drawn from their runs' curve files (SPEC 7, F16). No torch here."""
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import UserError
 from bench.files import write
 from bench.leaderboard.statistics import mean
-from bench.records.store import Store
+from bench.records.store import Store, read_lines
 from bench.suites.schema import Suite
 
 TERMS = ("autoencoder.reconstruction", "autoencoder.loss")
@@ -22,7 +21,7 @@ def curves(store: Store, suite: Suite) -> dict[str, list[Curve]]:
         for run in suite.runs(device):
             path = store.folder(run) / "curve.jsonl"
             if path.exists():
-                rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+                rows = read_lines(path, {"step"})
                 found.setdefault(run.label + (" (cuda)" if device == "cuda" else ""), []).append(rows)
     return found
 

@@ -1,9 +1,10 @@
 """Leaderboards on disk: written from records alone, and indexed. No torch here."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
-from bench.errors import UserError
+from bench.errors import UserError, in_a_line
 from bench.files import write
 from bench.leaderboard.curves import picture
 from bench.leaderboard.paper_claims import section
@@ -15,15 +16,18 @@ from bench.suites.schema import Suite
 SUITE = ".suite.json"  # ends the names of kept suite files
 
 
-def publish(out: Path, suite: Suite) -> Path:
-    """Write leaderboards/<suite>.md and the index; -> the leaderboard's path."""
+Warn = Callable[[str], None]  # a line for the user
+
+
+def publish(out: Path, suite: Suite, warn: Warn) -> Path:
+    """Write leaderboards/<suite>.md and the index; -> the leaderboard's path. What is wrong with other suites' files is a warning."""
     store = Store(out, suite.name)
     if suite.name not in reader.names():
         keep(store, suite)
     path = store.boards / f"{suite.name}.md"
     with store.alone():  # a board made of fewer records must not come after one made of more
         write(path, board(store, suite).encode())
-        write(store.boards / "README.md", index(everything(out)).encode())
+        write(store.boards / "README.md", index(everything(out, warn)).encode())
     return path
 
 
@@ -31,7 +35,7 @@ def current(out: Path, suite: Suite) -> bool:
     """Whether the leaderboard on disk is what its records make."""
     store = Store(out, suite.name)
     path = store.boards / f"{suite.name}.md"
-    return path.exists() and path.read_text(encoding="utf-8") == board(store, suite)
+    return path.exists() and path.read_bytes() == board(store, suite).encode()
 
 
 def board(store: Store, suite: Suite) -> str:
@@ -48,22 +52,33 @@ def keep(store: Store, suite: Suite) -> None:
     write(store.boards / "runs" / f"{suite.name}{SUITE}", (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def everything(out: Path) -> dict[str, tuple[Suite, list[dict]]]:
-    """Every suite that has records, by the name of its board."""
-    folder = out / "leaderboards" / "runs"
-    suites = {name: reader.read(name) for name in reader.names()}
-    for path in folder.glob(f"*{SUITE}"):
-        suite = kept_suite(path)
-        suites[suite.name] = suite
-    return {name: (suite, records) for name, suite in suites.items() if (records := Store(out, name).kept())}
+def everything(out: Path, warn: Warn) -> dict[str, tuple[Suite, list[dict]]]:
+    """Every suite that has records, by the name of its board; one whose files are damaged is a warning and left out."""
+    suites, found = {name: reader.read(name) for name in reader.names()}, {}
+    for path in sorted((out / "leaderboards" / "runs").glob(f"*{SUITE}")):
+        try:
+            suite = kept_suite(path)
+            suites[suite.name] = suite
+        except UserError as error:
+            warn(f"{error}; the index is written without it")
+    for name, suite in suites.items():
+        try:
+            if records := Store(out, name).kept():
+                index({name: (suite, records)})
+                found[name] = (suite, records)
+        except UserError as error:
+            warn(f"{error}; the index is written without {name}")
+        except (LookupError, TypeError, ValueError, AttributeError) as error:  # whole lines, whose values are none of a record
+            warn(f"{out / 'leaderboards' / 'runs' / name}.jsonl: not records ({in_a_line(error)}); the index is written without {name}")
+    return found
 
 
 def kept_suite(path: Path) -> Suite:
     """The suite that `keep` kept there."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
         return reader.from_text(content["toml"], Path(content["file"]), tuple(content["set"]))
-    except (ValueError, KeyError, TypeError, UserError) as error:
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
         raise UserError(f"{path}: not a suite that this version can read ({error}); delete it") from None
 
 

@@ -15,7 +15,16 @@ from bench.evaluation.feature_networks import FeatureNetworks
 from bench.records.store import Store
 from bench.registry import Catalogue
 from bench.suites.schema import Run
+from metrics.kernels.backends import backend_of
 from metrics.reconstruction import Baselines
+
+
+def kernels_on(device: torch.device) -> str:
+    """The backend of the regulariser kernels there; UserError for a LATENTBENCH_KERNELS that is none or cannot run."""
+    try:
+        return backend_of(device)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from bench.processes import Tell
 from bench.records.comparison import Change, Now, changes, updated
 from bench.records.store import Store, cell, claimed, save_record
 from bench.registry import catalogue
-from bench.runs.context import Context
+from bench.runs.context import Context, kernels_on
 from bench.runs.events import Event
 from bench.runs.finished import Trained
 from bench.runs.run import Prepared
@@ -80,6 +80,7 @@ def take(begun: "Synchronized[int]") -> int:
 def context_of(kind: str, options: Options) -> Context:
     """What runs on one kind of device share."""
     device = set_up(kind, options.threads)
+    kernels_on(device)  # what cannot be is said before any work
     store = Store(options.out, options.suite)
     return Context(catalogue(options.plugins), store, device, options.data_root, options.jobs, cache=options.cache)
 

@@ -18,14 +18,13 @@ from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.figures.pictures import pictures
 from bench.files import write, writing
 from bench.records.store import CHECKPOINT, SECOND, Store
-from bench.registry import Catalogue, hyperparameters
-from bench.runs.context import Context, Images
+from bench.registry import Catalogue, arguments, hyperparameters
+from bench.runs.context import Context, Images, kernels_on
 from bench.runs.second_stage import Second, prepare_second, train_second
 from bench.suites.schema import SCHEMA, Budget, Run
 from bench.training.checkpoint import dump_state, resume, weights_file, weights_hash
 from bench.training.precision import check_precision
 from bench.training.train import Outcome, Plan, Training, train
-from metrics.kernels.backends import backend_of
 from metrics.metric import Metric
 from models.method import AutoEncoder, Recipe
 
@@ -93,7 +92,7 @@ def prepare(run: Run, catalogue: Catalogue) -> Prepared:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(run.seed, "weights"))
         try:
-            recipe = fitting(make(run.latent_dim, **values), source, values)
+            recipe = fitting(make(run.latent_dim, **arguments(values)), source, values)
             method = recipe.assemble(source.shape, run.latent_dim, network)
         except ValueError as error:
             raise UserError(f"{where}: {error}") from None
@@ -153,7 +152,7 @@ def head(prepared: Prepared, context: Context) -> dict[str, Any]:
             "recipe": recipe.words() | ({"density": second.words()} if second else {}),
             "convention": context.catalogue.get("dataset", run.dataset).convention,
         },
-        "environment": describe(context.device, context.jobs, run.precision or "float32") | {"kernels": backend_of(context.device)},
+        "environment": describe(context.device, context.jobs, run.precision or "float32") | {"kernels": kernels_on(context.device)},
         "hashes": {"code": code_hash(run.plugins)},
     }
 

@@ -5,6 +5,8 @@ tiled       value and gradient in one pass over tiles, by hand (`torch.autograd.
 compiled    the same in C, built at first use by the machine's compiler (`metrics/kernels/native.py`): float32 on a CPU
 triton      forward and backward fused, CUDA
 
+All answer alike: NaN with NaN gradients where an input is not finite (`metrics/kernels/tiles.py`, guarded).
+
 `LATENTBENCH_KERNELS=broadcast` (or another name) chooses for a whole process, `using("compiled")` for a block.
 """
 
@@ -13,6 +15,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
 
@@ -49,7 +52,9 @@ def backend_of(device: torch.device, dtype: torch.dtype = torch.float32, wanted:
 def checked(name: str, device: torch.device, dtype: torch.dtype) -> str:
     """The name, if it is a backend's that can run; float64 falls back to tiles where Triton or C was asked for."""
     if name not in BACKENDS:
-        raise ValueError(f"{VARIABLE} must be one of {', '.join(BACKENDS)}, not {name!r}")
+        near = get_close_matches(name, BACKENDS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{VARIABLE} must be one of {', '.join(BACKENDS)}, not {name!r}{hint}")
     if name == "compiled":
         return checked_compiled(device, dtype)
     if name != "triton":
@@ -57,7 +62,8 @@ def checked(name: str, device: torch.device, dtype: torch.dtype) -> str:
     if not has_triton():
         raise ValueError(f"{VARIABLE}=triton: triton is not installed; use one of {', '.join(BACKENDS[:-1])}")
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
-        raise ValueError(f"{VARIABLE}=triton needs a CUDA device (or TRITON_INTERPRET=1, a slow interpreter), not {device.type}")
+        need = f"{VARIABLE}=triton needs a CUDA device (or TRITON_INTERPRET=1, a slow interpreter)"
+        raise ValueError(f"{need}, not {device.type}; use {', '.join(BACKENDS[:-1])}")
     return "tiled" if dtype == torch.float64 else name
 
 

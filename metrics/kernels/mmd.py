@@ -70,13 +70,15 @@ class Pairs:
     """A pass over pairs among the points of p and of q, one set after the other, in units of √C around the origin of all."""
 
     def __init__(self, points: Tensor, C: float, shape: Shape, precision: torch.dtype):
-        x = points.double() / math.sqrt(C)
-        self.x = x = x - x.mean(0)
+        self.x = points.double() / math.sqrt(C)  # as they are: beside one far point, centred ones would lose their differences
+        x = self.x - self.x.mean(0)
         self.shape = shape
         squares, one = x.square().sum(1, keepdim=True), x.new_ones(len(x), 1)
         radius2 = float(squares.max())
         self.product = trusted(radius2, shape.smallest, torch.float64, precision)
         narrow = precision == torch.float32 and trusted(radius2, shape.smallest, torch.float32, precision)
+        if self.product:
+            self.x = x
         self.dtype = torch.float32 if narrow else torch.float64
         left = torch.cat([x, one, squares], 1)
         self.left = left.to(self.dtype)
@@ -84,6 +86,7 @@ class Pairs:
         self.weighted = self.left[:, :-1]  # (N, D + 1): -k' times it is Σ_j -k' x_j and Σ_j -k'
         self.of_rows = torch.zeros_like(left[:, :-1])  # those sums, from tiles where the points are the rows
         self.of_columns = torch.zeros_like(left[:, :-1].mT)  # and where they are the columns
+        self.pull = torch.zeros_like(x)  # Σ_j -k' (x_j - x_i), where no product is taken
         self.memory = Memory(self.dtype, x.device)
 
     def mean(self, a: slice, b: slice, weight: float, of_a: bool, of_b: bool) -> Tensor:
@@ -98,9 +101,13 @@ class Pairs:
             if slope is None:
                 continue
             twice = (2 if same else 1) * weight / max(pairs, 1)  # among themselves, points move both arguments of k
+            of_rows = of_a and not (same and I == J)
+            if not self.product:
+                self.pulls(I, J, slope, twice, of_rows, of_b)
+                continue
             if of_b:
                 self.of_columns[:, J].add_(self.weighted[I].mT @ slope, alpha=twice)
-            if of_a and not (same and I == J):
+            if of_rows:
                 self.of_rows[I].add_(slope @ self.weighted[J], alpha=twice)
         return weight * total / pairs
 
@@ -125,10 +132,20 @@ class Pairs:
             k.addcmul_(part, part)
         k.mul_(self.shape.sign).add_(self.shape.offset)
 
+    def pulls(self, I: slice, J: slice, slope: Tensor, twice: float, of_rows: bool, of_columns: bool) -> None:
+        """What a tile adds to both sets' pulls, from the differences."""
+        part = self.memory.tile(I, J)[3]
+        for k, (of_a, of_b) in enumerate(zip(self.x[I].mT, self.x[J].mT, strict=True)):
+            torch.sub(of_a[:, None], of_b, out=part).mul_(slope)
+            if of_columns:
+                self.pull[J, k].add_(part.sum(0), alpha=twice)
+            if of_rows:
+                self.pull[I, k].sub_(part.sum(1), alpha=twice)
+
     def gradient(self, C: float, a: slice) -> Tensor:
         """Σ_j 2 k' (x_i - x_j) / √C.   -> (N, D)"""
         sums = self.of_rows[a] + self.of_columns[:, a].mT
-        return (sums[:, :-1] - self.x[a] * sums[:, -1:]).mul_(2 / math.sqrt(C))
+        return (self.pull[a] + sums[:, :-1] - self.x[a] * sums[:, -1:]).mul_(2 / math.sqrt(C))
 
 
 def tiled_mmd(p: Tensor, q: Tensor, C: float, kernel: str, of_p: bool, of_q: bool) -> tuple[Tensor, Tensor | None, Tensor | None]:

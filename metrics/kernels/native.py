@@ -1,7 +1,8 @@
 """The kernels of `c/`, built at first use by the machine's C compiler and kept in the user's cache.
 
 A library's name is a hash of the source, the flags, the compiler and the processor: another of these is another file. It is written
-under a temporary name first, so processes that build at once do not meet. Calls release the GIL. float32 only; the equations are those of
+under a temporary name first, so processes that build at once do not meet. Flags in $CC win over ours: `CC="cc -mno-avx512f"` is a
+library for narrower vectors, which tests build so. Calls release the GIL. float32 only; the equations are those of
 `mmd.py` (arXiv:1711.01558, Algorithm 2) and `overlaps.py` (arXiv:1902.06160, Eq. 20-24).
 """
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from metrics.kernels.tiles import guarded
+
 
 def unit_vectors(n: int, dim: int, seed: int = 0) -> Tensor:
     """n directions, uniform on the sphere, the same for a seed, on the CPU, float64.   -> (n, dim)"""
@@ -19,10 +21,13 @@ def unit_vectors(n: int, dim: int, seed: int = 0) -> Tensor:
 
 
 def squared_sliced_wasserstein(p: Tensor, q: Tensor, directions: Tensor) -> Tensor:
-    """SW²_2 over these unit vectors, squared units of the points; ValueError for samples of two sizes.   (N, D), (N, D), (L, D) -> ()"""
+    """SW²_2 over these unit vectors, squared units of the points; NaN, and so are its gradients, if a number is not finite.
+
+    (N, D), (N, D), (L, D) -> ().   ValueError for samples of two sizes.
+    """
     if len(p) != len(q):
         raise ValueError(f"p and q must have as many points each, not {len(p)} and {len(q)}")
-    return Sliced.apply(p, q, directions)
+    return guarded(Sliced.apply(p, q, directions), p, q, directions)
 
 
 class Sliced(torch.autograd.Function):

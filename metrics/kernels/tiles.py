@@ -65,6 +65,15 @@ def trusted(radius2: float, smallest: float, dtype: torch.dtype, precision: torc
     return 4 * radius2 * torch.finfo(dtype).eps <= LOST[precision] * smallest
 
 
+def guarded(value: Tensor, *inputs: Tensor) -> Tensor:
+    """The value, to the last bit; NaN, and so are all gradients through it, where an input holds a number that is not finite.
+
+    A point at infinity is at distance ∞ from all others, where kernels are 0 and comparisons swallow NaN: without this, a loss of
+    broken codes would be an ordinary number. Nothing waits for a device.
+    """
+    return value * (1 + sum((0 * x.detach()).sum() for x in inputs))
+
+
 def accumulator(*points: Tensor) -> torch.dtype:
     """float64 for float64 points, else float32."""
     return torch.float64 if any(x.dtype == torch.float64 for x in points) else torch.float32

@@ -1,4 +1,4 @@
-"""The regulariser kernels that are timed: ours, the broadcasting form, and peers that have the same thing or one that costs as much."""
+"""The regulariser kernels that are timed: ours, what a user would write, and peers that have the same or what costs as much."""
 
 import importlib
 import importlib.util
@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metrics.divergences import Kernel, imq, imq7, mmd, mmd_rbf_median, rbf
+from metrics.divergences import Kernel, imq, imq7, mmd, mmd_rbf_median, rbf, u_statistic, upper_median
+from metrics.kernels.log_mixture import LOG_2PI
 from metrics.kernels.sliced import squared_sliced_wasserstein, unit_vectors
 from metrics.latent import total_variance
 from metrics.mixture_bound import mixture_kl_bound
@@ -19,6 +20,7 @@ from metrics.mixture_density import log_mixture_density
 
 Loss = Callable[..., Tensor]
 DIRECTIONS = 64
+SMALL = ("ours", "cdist", "matmul", "geomloss")  # forms that hold no array of n n d
 PEERS = ("pythae", "geomloss", "ot")  # modules of the extra `peers`
 
 
@@ -80,6 +82,39 @@ def geomloss_gaussian(geomloss: Any, d: int) -> Loss:
     return geomloss.SamplesLoss("gaussian", blur=math.sqrt(d), backend="tensorized")
 
 
+def by_cdist(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distances by torch's own function.   (N, D), (M, D) -> (N, M)"""
+    return torch.cdist(a, b).square()
+
+
+def by_product(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distances as |a|² + |b|² - 2 a·b, none below 0.   (N, D), (M, D) -> (N, M)"""
+    return (a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.mT).clamp(min=0)
+
+
+def mmd_by(distances: Callable[[Tensor, Tensor], Tensor], kernel: Kernel) -> Callable[[int], Loss]:
+    """The formula on (N, M) squared distances."""
+    return lambda d: lambda p, q: u_statistic(*(kernel(distances(a, b), 2.0 * d) for a, b in ((p, p), (q, q), (p, q))))
+
+
+def median_by(distances: Callable[[Tensor, Tensor], Tensor]) -> Callable[[int], Loss]:
+    """The same with the Gaussian kernel of the batch's median."""
+
+    def loss(p: Tensor, q: Tensor) -> Tensor:
+        pp, qq, pq = (distances(a, b) for a, b in ((p, p), (q, q), (p, q)))
+        s = upper_median(pq) + upper_median(qq)
+        return u_statistic(*(torch.exp(-d2 / (2 * s)) for d2 in (pp, qq, pq)))
+
+    return lambda d: loss
+
+
+def density_by_product(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """log 1/K Σ_j N(z; μ_j, σ_j²) with the square expanded: [z², z] times [-1/2σ², μ/σ²].   (N, D), (K, D), (K, D) -> (N,)"""
+    precision = (-log_variance).exp()
+    constant = -0.5 * (mean.square() * precision + log_variance + LOG_2PI).sum(1) - math.log(len(mean))
+    return (torch.cat([z.square(), z], 1) @ torch.cat([-0.5 * precision, mean * precision], 1).mT + constant).logsumexp(1)
+
+
 def of_mmd(kernel: Kernel, backend: str) -> Callable[[int], Loss]:
     return lambda d: partial(mmd, C=2.0 * d, kernel=kernel, backend=backend)
 
@@ -99,13 +134,19 @@ def cases(ours: str) -> dict[str, Case]:
         "rbf": {"pythae": peer("pythae.models", pythae_mmd(None, "rbf")), "geomloss": peer("geomloss", geomloss_gaussian)},
     }
     kernels = {"imq": imq, "imq7": imq7, "rbf": rbf}
-    both = {name: {"ours": of_mmd(k, ours), "eager": of_mmd(k, "broadcast")} for name, k in kernels.items()}
+    both = {
+        name: {"ours": of_mmd(k, ours), "eager": of_mmd(k, "broadcast"), "cdist": mmd_by(by_cdist, k), "matmul": mmd_by(by_product, k)}
+        for name, k in kernels.items()
+    }
+    tiled = "tiled" if ours == "compiled" else ours  # there is no C of a density
+    density = forms(log_mixture_density, tiled) | {"matmul": lambda d: density_by_product}
+    medians = {"ours": lambda d: mmd_rbf_median, "cdist": median_by(by_cdist), "matmul": median_by(by_product)}
     eager_sliced = lambda d: lambda t, p, q: ((t @ q.mT).sort(1).values - (t @ p.mT).sort(1).values).square().mean()
     pot = lambda ot, d: lambda t, p, q: ot.sliced_wasserstein_distance(p, q, projections=t.mT) ** 2
     every = [
         *(Case(f"MMD, {name}", samples, 1, both[name] | theirs[name], two, none) for name in kernels),
         Case("WiSE-ALE bound", posteriors, 0, forms(mixture_kl_bound, ours), none, none, copies=10),
-        Case("log q(z), n of n", mixture, 0, forms(log_mixture_density, ours), sixteen, none, ours == "tiled", 6),
+        Case("log q(z), n of n", mixture, 0, density, sixteen, none, tiled == "tiled", 6),
         Case(
             "sliced W, 64 directions",
             sliced,
@@ -124,6 +165,6 @@ def cases(ours: str) -> dict[str, Case]:
             lambda n, d: 1e-9 * 4 * 4 * n * d,
             copies=0,
         ),
-        Case("MMD, rbf of the median", samples, 1, {"ours": lambda d: mmd_rbf_median}, two, none),
+        Case("MMD, rbf of the median", samples, 1, medians, two, none),
     ]
     return {case.name: case for case in every}

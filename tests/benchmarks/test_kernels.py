@@ -1,4 +1,4 @@
-"""Every regulariser kernel, forward and backward, beside its broadcasting form and the peers that have it: `nox -s kernels`.
+"""Every regulariser kernel, forward and backward, beside the forms that a user would write and the peers that have it: `nox -s kernels`.
 
 Forms of one cell are timed in turn, round after round; a ratio is the median of the rounds'. What they take beyond their inputs is
 measured in a child process. A form that would hold more than LIMIT_GB is left out, and the record says so.
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from kernel_cases import Case, cases, mixture
+from kernel_cases import SMALL, Case, cases, mixture
 from measuring import SLOW, machine, milliseconds, peak_mb, ratios, side_by_side
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
@@ -62,7 +62,7 @@ def plan(case: Case, n: int, d: int, inputs: list[Tensor]) -> tuple[dict[str, Ca
         step = step_of(case, form, d, inputs)
         if step is None:
             skipped[form] = "not installed"
-        elif form not in ("ours", "geomloss") and gigabytes > LIMIT_GB:
+        elif form not in SMALL and gigabytes > LIMIT_GB:
             skipped[form] = f"{gigabytes:.0f} GB"
         else:
             steps[form] = step
@@ -126,7 +126,7 @@ def test_density_at_the_size_of_a_data_set(benchmark: BenchmarkFixture) -> None:
     benchmark.extra_info |= {"kernel": f"log q(z), {count} of {components}, forward", "n": count, "d": LATENTS, "rounds": 3}
     benchmark.extra_info |= {"ratio": ratios(times), "ms": {form: statistics.median(ms) for form, ms in times.items()}, "skipped": {}}
     benchmark.extra_info |= {"mb": {"ours": peak_mb(ours, DEVICE), "eager": peak_mb(chunks, DEVICE)}, "error_nats": error}
-    benchmark.extra_info["limit"] = {"gflop": 4e-9 * components * count * LATENTS, "gb": 0, "double": OURS == "tiled"}
+    benchmark.extra_info["limit"] = {"gflop": 4e-9 * components * count * LATENTS, "gb": 0, "double": OURS != "triton"}
 
 
 def test_what_the_machine_can_do(benchmark: BenchmarkFixture) -> None:

@@ -1,10 +1,12 @@
 """Run in a process of its own with TRITON_INTERPRET=1, or on a CUDA device: every Triton kernel against the formula in float64.
 
-Prints one line for each: what, relative error of its value, of its worst gradient. `python tests/support/triton_kernels.py cpu`
+Prints one line for each: what, relative error of its value, of its worst gradient, and whether all is NaN where one number is infinite.
+`python tests/support/triton_kernels.py cpu`
 """
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,6 +20,21 @@ Loss = Callable[..., Tensor]
 def error(fast: Tensor, exact: Tensor) -> float:
     """Largest difference, relative to the largest number."""
     return ((fast.double() - exact).abs().max() / exact.abs().max().clamp(min=1e-30)).item()
+
+
+def gradients_of(loss: Loss, *inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The value, and the gradients of its sum."""
+    leaves = [x.detach().clone().requires_grad_() for x in inputs]
+    value = loss(*leaves)
+    return value.detach(), torch.autograd.grad(value.sum(), leaves)
+
+
+def spoiled(loss: Loss, *inputs: Tensor) -> bool:
+    """Whether value and gradients are NaN when the last input has one infinite number."""
+    last = inputs[-1].clone()
+    last[1, 0] = torch.inf
+    value, gradients = gradients_of(partial(loss, backend="triton"), *inputs[:-1], last)
+    return bool(value.isnan()) and all(bool(gradient.isnan().all()) for gradient in gradients)
 
 
 def errors(loss: Loss, *inputs: Tensor) -> tuple[float, float]:
@@ -47,4 +64,4 @@ def cases(device: str) -> Iterator[tuple[str, Loss, tuple[Tensor, ...]]]:
 
 if __name__ == "__main__":
     for what, loss, inputs in cases(sys.argv[1]):
-        print(what.replace(" ", "_"), *errors(loss, *inputs))
+        print(what.replace(" ", "_"), *errors(loss, *inputs), spoiled(loss, *inputs))

@@ -63,6 +63,6 @@ class Journal:
 def whole_lines(path: Path) -> list[str]:
     """The lines of a file that end; [] if it cannot be read."""
     try:
-        return [line[:-1] for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+        return path.read_bytes().decode().split("\n")[:-1]
     except (OSError, UnicodeDecodeError):
         return []

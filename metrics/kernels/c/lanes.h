@@ -9,6 +9,7 @@
 
 #pragma once
 #define _GNU_SOURCE
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -138,6 +139,18 @@ static void pad(const float *x, long n, long d, float *out) {
     long width = up(d, W);
     memset(out, 0, sizeof(float) * up(n, ROWS) * width);
     for (long i = 0; i < n; i++) memcpy(out + i * width, x + i * d, sizeof(float) * d);
+}
+
+/* Whether none of these numbers is infinite or NaN. */
+static int all_finite(const float *x, long count) {
+    int all = 1;
+    for (long i = 0; i < count; i++) all &= fabsf(x[i]) <= FLT_MAX;
+    return all;
+}
+
+/* NaN everywhere, of an array that may be null. */
+static void spoil(float *x, long count) {
+    for (long i = 0; x && i < count; i++) x[i] = NAN;
 }
 
 #define BELOW 60.0f /* nats below the largest term from which all others together do not change a sum */

@@ -3,6 +3,9 @@
 
 #include "lanes.h"
 
+/* Numbers in a vector of this build. */
+int vector_width(void) { return W; }
+
 typedef struct {
     long n, d, width;
     float *rows, *blocks; /* (up(n, ROWS), width), (n / BLOCK, d, BLOCK) */
@@ -147,10 +150,12 @@ static void release(Points sets[2]) {
     for (int s = 0; s < 2; s++) free(sets[s].rows), free(sets[s].blocks);
 }
 
-/* MMD²_U of (n, d) and (m, d) and its gradients, where they are not null. family: imq, imq7, rbf. 1 where there is no memory. */
+/* MMD²_U of (n, d) and (m, d) and its gradients, where they are not null; of what is not finite all are NaN, or the distance from a point
+   at infinity would be one more that no kernel sees. family: imq, imq7, rbf. 1 where there is no memory. */
 int mmd(const float *p, const float *q, long n, long m, long d, double C, int family, int threads, float *value, float *to_p, float *to_q) {
     Points sets[2];
     float *to[2] = {to_p, to_q};
+    if (!all_finite(p, n * d) || !all_finite(q, m * d)) return *value = NAN, spoil(to_p, n * d), spoil(to_q, m * d), 0;
     int failed = points(&sets[0], p, n, d) | points(&sets[1], q, m, d);
     failed = failed || mmd_of(sets, C, family, threads, value, to);
     release(sets);

@@ -26,7 +26,6 @@ static void choose_units(Posteriors *s) {
         double most = -INFINITY, least = INFINITY, far = 0;
         for (long i = 0; i < s->m; i++) {
             double v = s->log_variance[i * s->d + k], far_out = fabs(s->mean[i * s->d + k]);
-            if (!isfinite(v) || !isfinite(far_out)) return;
             most = fmax(most, v), least = fmin(least, v), far = fmax(far, far_out);
         }
         double power = -ceil((most / M_LN2 + 1) / 2);
@@ -234,9 +233,10 @@ static void wide_gradients(const Posteriors *s, long i, const double *mixtures, 
     }
 }
 
-/* KL_UB of (m, d) posteriors and its gradients, where they are not null. 1 where there is no memory. */
+/* KL_UB of (m, d) posteriors and its gradients, where they are not null; all are NaN of what is not finite. 1 where there is no memory. */
 int bound(const float *mean, const float *log_variance, long m, long d, int threads, float *value, float *to_mean, float *to_log_variance) {
     Posteriors s;
+    if (!all_finite(mean, m * d) || !all_finite(log_variance, m * d)) return *value = NAN, spoil(to_mean, m * d), spoil(to_log_variance, m * d), 0;
     int failed = posteriors(&s, mean, log_variance, m, d);
     long step = s.factors ? GROUP : 1;
     float *narrow = get(sizeof(float) * up(m, CHUNK));

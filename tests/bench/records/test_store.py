@@ -3,6 +3,8 @@
 import json
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +13,8 @@ from typing import Any
 import pytest
 
 from bench.errors import RunError, UserError
-from bench.files import write
-from bench.records.store import PROFILE, RECORD, Store, read_lines, read_record
+from bench.files import ENDING, clear, temporary, write
+from bench.records.store import PROFILE, RECORD, Store, read_lines, read_record, read_records
 from bench.suites.schema import Budget, Entry, Suite
 
 SUITE = Suite(
@@ -31,10 +33,27 @@ SUITE = Suite(
 RUN, OTHER = SUITE.runs("cpu")[:2]
 
 
+CONFIG: dict[str, Any] = {
+    "method": "ae",
+    "dataset": "digits",
+    "network": "mlp",
+    "latent_dim": 2,
+    "batch_size": 100,
+    "held_out": "test",
+    "smoke": False,
+    "hyperparameters": {},
+    "budget": {"steps": 4},
+    "optimizer": {"lr": 0.001, "betas": [0.9, 0.999], "decay": 1.0, "milestones": []},
+    "recipe": {},
+    "convention": "",
+}
+SPENT = {"steps": 4, "epochs": 0.3, "images": 400}
+
+
 def record(label: str = "ae", seed: int = 0, device: str = "cpu", **other: Any) -> dict[str, Any]:
     """All that a record must have."""
-    empty: dict[str, Any] = {"environment": {}, "hashes": {}, "metrics": {}, "cost": {}, "spent": None, "error": None, "status": "done"}
-    return {"suite": "tiny", "label": label, "seed": seed, "row_key": "k", "config": {"device": device}, **empty, **other}
+    empty: dict[str, Any] = {"environment": {}, "hashes": {}, "metrics": {}, "cost": {}, "spent": SPENT, "error": None, "status": "done"}
+    return {"suite": "tiny", "label": label, "seed": seed, "row_key": "k", "config": {**CONFIG, "device": device}, **empty, **other}
 
 
 def profile(label: str, step_ms: float) -> dict[str, Any]:
@@ -54,6 +73,81 @@ def test_a_file_is_replaced_whole_and_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == b"second, longer"
     assert names(path.parent) == ["file"]
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def killed(folder: Path, told: Any) -> None:
+    """Begin to write and be killed."""
+    os.write(temporary(folder)[0], b"half")
+    told.send(None)
+    told.recv()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write_and_not_before(tmp_path: Path) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=killed, args=(tmp_path, theirs))
+    process.start()
+    ours.recv()
+    (tmp_path / ".mine.hidden").write_text("a user's own")
+    (left,) = tmp_path.glob(f".*{ENDING}")
+    write(tmp_path / "a", b"1")
+    assert left.read_bytes() == b"half", "its writer is at work"
+    ours.send("die")
+    process.join()
+    write(tmp_path / "b", b"2")
+    assert names(tmp_path) == [".mine.hidden", "a", "b"]
+
+
+def test_a_temporary_file_is_its_writers_alone(tmp_path: Path) -> None:
+    handle, name = temporary(tmp_path)
+    clear(tmp_path)
+    assert names(tmp_path) == [Path(name).name]
+    os.close(handle)
+    clear(tmp_path)
+    assert names(tmp_path) == []
+
+
+def write_often(folder: Path, number: int) -> None:
+    for count in range(200):
+        write(folder / f"file{number % 2}", bytes([count]) * 1000)
+
+
+def test_writers_in_one_folder_never_take_each_others_files(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=write_often, args=(tmp_path, number)) for number in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert names(tmp_path) == ["file0", "file1"]
+
+
+# all at which str.splitlines breaks, and what else has ended lines somewhere
+BREAKS = ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\0", "\x1a", "\ufeff"]
+
+
+@pytest.mark.parametrize("character", BREAKS, ids=ascii)
+def test_a_record_comes_back_whatever_its_texts_hold(tmp_path: Path, character: str) -> None:
+    text = f"{character}one{character}{character}two{character}"
+    store = Store(tmp_path, "tiny")
+    entry = {"value": None, "protocol": text, "reason": text}
+    whole = record("ae", error=text, config={**CONFIG, "device": "cpu", "convention": text}, metrics={"m": entry})
+    store.merge([whole, record("vae")])
+    assert store.kept() == [whole, record("vae")]
+    store.merge([record("vae", 1)])
+    assert store.kept() == [whole, record("vae"), record("vae", 1)]
+    store.save_record(RUN, whole)
+    assert store.record(RUN) == whole
+    store.merge([profile("ae", 1.0) | {"environment": {"cpu": text}}], PROFILE)
+    assert store.kept(PROFILE)[0]["environment"]["cpu"] == text
+    store.save_curve(RUN, [{"step": 1, text: 2.0}, {"step": 2}])
+    assert read_lines(store.folder(RUN) / "curve.jsonl", {"step"}) == [{"step": 1, text: 2.0}, {"step": 2}]
+
+
+def test_str_splitlines_breaks_at_no_other_character() -> None:
+    found = {chr(code) for code in range(sys.maxunicode + 1) if len(f"a{chr(code)}b".splitlines()) > 1}
+    assert found == {character for character in BREAKS if len(character) == 1} - {"\0", "\x1a", "\ufeff"}
 
 
 def test_a_reader_sees_the_old_content_or_the_new(tmp_path: Path) -> None:
@@ -139,7 +233,7 @@ def test_the_claim_of_a_process_that_dies_is_free(tmp_path: Path) -> None:
 def test_who_claims_a_run_clears_what_a_killed_process_left_of_a_write(tmp_path: Path) -> None:
     store = Store(tmp_path, "tiny")
     store.save_checkpoint(RUN, b"state")
-    (store.folder(RUN) / ".checkpoint.pt.x1y2z3").write_bytes(b"half")
+    (store.folder(RUN) / f".x1y2z3{ENDING}").write_bytes(b"half")
     with store.claim(RUN):
         assert names(store.folder(RUN)) == ["checkpoint.pt", "lock"]
 
@@ -191,7 +285,7 @@ def test_merging_keeps_every_other_cell_and_replaces_its_own(tmp_path: Path) -> 
     assert store.merge(reversed(store.kept())) == store.kept()
     assert path.read_bytes() == before
     assert before.count(b"\n") == 5
-    assert json.loads(before.splitlines()[0]) == record("ae", 0, error="new")
+    assert json.loads(before.splitlines()[0]) == {**record("ae", 0, error="new"), "version": 2}
 
 
 def test_profiles_and_suites_have_files_of_their_own(tmp_path: Path) -> None:
@@ -223,11 +317,11 @@ def test_processes_that_merge_at_once_lose_nothing(tmp_path: Path) -> None:
 def test_a_line_that_is_no_record_is_named_with_its_number(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     good = json.dumps(record())
-    assert read_lines(path, {"seed"}) == []
+    assert read_records(path, "") == []
     for bad in ("{", "[]", "3", '"text"', '{"label": "ae"}', ""):
         path.write_text(f"{good}\n{bad}\n{good}\n")
         with pytest.raises(UserError, match=r"lines:2: not a record \(.*\); mend or delete that line"):
-            read_lines(path, {"seed", "label"})
+            read_records(path, "")
     store = Store(tmp_path, "tiny")
     store.merge([record("ae"), record("vae")])
     lines = (tmp_path / "leaderboards" / "runs" / "tiny.jsonl").read_text().splitlines()
@@ -237,13 +331,13 @@ def test_a_line_that_is_no_record_is_named_with_its_number(tmp_path: Path) -> No
         with pytest.raises(UserError, match=rf"tiny\.jsonl:2: not a record \(it lacks {key}\)"):
             store.kept()
     path.write_text(f"{good}\n{good}\n")
-    assert read_lines(path, {"seed", "label"}) == [record(), record()]
+    assert read_records(path, "") == [record(), record()]
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / RECORD).write_bytes(b"\xff")
     (tmp_path / "folder" / RECORD).mkdir(parents=True)
-    for read in (read_record, lambda folder: read_lines(folder / RECORD, {"seed"})):
+    for read in (read_record, lambda folder: read_records(folder / RECORD, "")):
         with pytest.raises(UserError, match=rf"^{tmp_path}/{RECORD}: not a record \(.*\); mend or delete it$"):
             read(tmp_path)
         with pytest.raises(UserError, match=rf"^{tmp_path}/folder/{RECORD}: cannot be read: Is a directory$"):

@@ -365,12 +365,76 @@ def test_a_line_of_the_records_that_is_none_is_named_before_anything_starts(file
         assert content(out) == before
 
 
-def test_a_kept_suite_that_is_none_is_named(file: Path, out: Path) -> None:
+def index_of(out: Path) -> str:
+    return (out / "leaderboards" / "README.md").read_text(encoding="utf-8")
+
+
+OF_A_NEWER_VERSION = json.dumps({"toml": "question = 'Q'\nnew_key = 1\n", "set": [], "file": "other.toml"})
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", "{}", '{"toml": "", "set": []}', OF_A_NEWER_VERSION, "\ufeff{}", "\0" * 40])
+def test_another_suites_file_that_is_none_is_a_warning_and_stops_nothing(file: Path, out: Path, text: str) -> None:
     path = out / "leaderboards" / "runs" / "other.suite.json"
-    path.write_text('{"toml": "", "set": []}')
+    path.write_text(text, encoding="utf-8")
+    for command in (("leaderboard",), ("run", "--jobs", 1)):
+        result = cli(command[0], "-s", file, "-o", out, *command[1:])
+        assert result.code == 0
+        assert result.err.startswith(f"warning: {path}: not a suite that this version can read (")
+        assert result.err.endswith("; delete it; the index is written without it\n")
+        assert result.err.count("\n") == 1
+    assert "[tiny](tiny.md)" in index_of(out)
+    assert path.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a link to itself"])
+def test_a_path_of_another_suite_that_is_no_file_is_a_warning(file: Path, out: Path, kind: str) -> None:
+    path = out / "leaderboards" / "runs" / "other.suite.json"
+    path.mkdir() if kind == "a folder" else path.symlink_to(path)
     result = cli("leaderboard", "-s", file, "-o", out)
+    assert (result.code, result.err.count("\n")) == (0, 1)
+    assert result.err.startswith(f"warning: {path}: not a suite")
+
+
+WRONG = {"label": "ae", "suite": "digits", "seed": "x", "row_key": [], "status": 3, "config": None, "metrics": [], "spent": 1}
+
+
+@pytest.mark.parametrize("damage", ["{", '{"label": "ae"', "[]", "null", "\n\n", "half", "bytes", json.dumps(WRONG), "of wrong values"])
+def test_records_of_another_suite_that_are_none_are_a_warning_and_stop_nothing(file: Path, out: Path, damage: str) -> None:
+    folder = out / "leaderboards" / "runs"
+    path, good = folder / "digits.jsonl", (folder / "tiny.jsonl").read_bytes()
+    none = {
+        "suite": "digits",
+        "environment": None,
+        "hashes": None,
+        "cost": None,
+        "error": 5,
+        "config": None,
+        "metrics": None,
+        "spent": None,
+    }
+    content = {
+        "half": good[: len(good) // 2],
+        "bytes": b"\xff\xfe",
+        "of wrong values": json.dumps(json.loads(good.split(b"\n")[0]) | none).encode(),
+    }.get(damage, damage.encode())
+    path.write_bytes(content)
+    for command in (("leaderboard",), ("run", "--jobs", 1)):
+        result = cli(command[0], "-s", file, "-o", out, *command[1:])
+        assert result.code == 0
+        assert result.err.startswith(f"warning: {path}")
+        assert result.err.endswith("; the index is written without digits\n")
+        assert result.err.count("\n") == 1
+    assert "[tiny](tiny.md)" in index_of(out)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"steps": 1}', "null", "\xff"])
+def test_a_curve_that_is_none_is_named(file: Path, out: Path, text: str) -> None:
+    path = files(out, "curve.jsonl")["ae/0"]
+    path.write_text(f'{{"step": 1}}\n{text}\n', encoding="latin-1")
+    result = cli("curves", "-s", file, "-o", out)
     assert result.code == 2
-    assert result.line().startswith(f"{path}: not a suite")
+    assert result.line().startswith(f"{path}:2: not a record (" if text != "\xff" else f"{path}: not a record (")
 
 
 @pytest.mark.parametrize("command", [("run", "--jobs", "1"), ("leaderboard",), ("profile", "--method", "ae")])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench.errors import UserError
+from bench.speed import kernel_page
 from bench.speed.kernel_page import publish, report
 
 ROOT = Path(__file__).parents[3]
@@ -94,6 +95,22 @@ def test_both_files_are_written_by_the_command(tmp_path: Path) -> None:
     assert record["machine"] == MACHINE
     assert record["cells"] == [cell()]
     assert (tmp_path / "leaderboards" / "kernels.md").read_text(encoding="utf-8") == report(measured(cell()))[1]
+
+
+def test_a_form_that_no_cell_has_is_no_column() -> None:
+    new = cell(ratio={"ours": 1.0, "eager": 12.3, "cdist": 7.1, "matmul": 4.25}, mb={"ours": 2.5, "cdist": 9.0}, skipped={})
+    head = ["eager, times", "cdist, times", "matmul, times"]
+    _, page = report(measured(new, cell(kernel="another")))
+    assert cells_of(page, "|   n |   d |   ms |   eager, times |   cdist")[3:6] == head
+    assert cells_of(page, "|   n |   d |   ms |   eager, times |   pythae")[3:6] == ["eager, times", "pythae, times", "geomloss, times"]
+    assert [line for line in page.splitlines() if "7.1" in line and "4.25" in line]
+
+
+def test_the_record_that_is_kept_can_be_rendered() -> None:
+    record = json.loads((ROOT / "leaderboards" / "kernels.json").read_text(encoding="utf-8"))
+    text = kernel_page.page(record)
+    assert text.count("\n## ") == len({cell["kernel"] for cell in record["cells"]}) > 5
+    assert text.count("\n| ") == len(record["cells"]) + text.count("\n## ")
 
 
 def test_what_was_not_measured_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The library of `metrics/kernels/c`: its cache, processes that build at once, machines without a compiler, threads."""
 
 import math
+import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import torch
 from small_methods import normal
 from torch import Tensor
 
-from metrics.divergences import imq, mmd, mmd_broadcast, rbf
+from metrics.divergences import imq, imq7, mmd, mmd_broadcast, rbf
 from metrics.kernels import native
 from metrics.kernels.backends import VARIABLE, using
 from metrics.mixture_bound import kl_bound_broadcast, mixture_kl_bound
@@ -25,9 +27,36 @@ CHOSEN = "import torch; from metrics.kernels.backends import backend_of; print(b
 @pytest.fixture
 def command() -> list[str]:
     found = native.compiler()
-    if found is None or native.library() is None:
+    if found is None:
         pytest.skip("no C compiler")
     return found
+
+
+# flags in $CC, and how many numbers a vector then has: those that lanes.h tells apart, and without fused products
+WIDTHS = {"native": None, "-mno-avx512f": 8, "-mno-avx2 -mno-fma": 8, "-mno-sse3": 4}
+
+
+@pytest.fixture(scope="module", params=WIDTHS)
+def width(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The library as this machine would have it, and for processors with narrower vectors; kept in the cache as any other."""
+    command, flags = native.compiler(), request.param
+    if command is None:
+        pytest.skip("no C compiler")
+    if flags == "native":
+        yield
+        return
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip(f"{flags} is a flag of x86")
+    if WIDTHS[flags] == 8 and " avx " not in native.processor():
+        pytest.skip("a processor without AVX")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", shlex.join([*command, *flags.split()]))
+        native.library.cache_clear()
+        library = native.library()
+        assert library is not None
+        assert library.vector_width() == WIDTHS[flags]
+        yield
+    native.library.cache_clear()
 
 
 @pytest.fixture
@@ -117,8 +146,8 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPat
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
-@pytest.mark.usefixtures("command")
-@pytest.mark.parametrize("kernel", [imq, rbf])
+@pytest.mark.usefixtures("width")
+@pytest.mark.parametrize("kernel", [imq, imq7, rbf])
 @pytest.mark.parametrize(("n", "m", "d"), [(33, 300, 16), (16, 31, 48), (261, 64, 33), (2, 257, 1)])
 def test_sizes_at_and_beside_those_of_blocks_chunks_and_groups(kernel: object, n: int, m: int, d: int) -> None:
     p, q = normal(n, d, seed=1).float(), 1.3 * normal(m, d, seed=2).float() + 0.4
@@ -149,7 +178,7 @@ def bound_in_float64(mean: Tensor, log_variance: Tensor) -> list[Tensor]:
     return [value.detach(), *torch.autograd.grad(-1.7 * value, leaves)]
 
 
-@pytest.mark.usefixtures("command")
+@pytest.mark.usefixtures("width")
 @pytest.mark.parametrize(("m", "d"), [(1, 1), (4, 8), (31, 16), (33, 7), (65, 9), (257, 17), (300, 64)])
 @pytest.mark.parametrize("spread", [0.0, 7.0, 15.0, 30.0, 39.9, 41.0, 900.0])
 def test_bounds_at_and_beside_the_sizes_of_blocks_and_of_the_products_that_float32_holds(m: int, d: int, spread: float) -> None:
@@ -163,7 +192,7 @@ def test_bounds_at_and_beside_the_sizes_of_blocks_and_of_the_products_that_float
         assert (a - b).abs().max() <= 1e-5 * b.abs().max()
 
 
-@pytest.mark.usefixtures("command")
+@pytest.mark.usefixtures("width")
 @pytest.mark.parametrize("low", [-600.0, -87.0, 80.0])
 def test_bounds_of_variances_that_no_float32_holds(low: float) -> None:
     mean, log_variance = normal(20, 5, seed=1).float() * math.exp(max(low, -80) / 2), low + normal(20, 5, seed=2).float()
@@ -172,7 +201,7 @@ def test_bounds_of_variances_that_no_float32_holds(low: float) -> None:
         assert (a - b).abs().max() <= 1e-5 * b.abs().max()
 
 
-@pytest.mark.usefixtures("command")
+@pytest.mark.usefixtures("width")
 def test_what_is_no_number_is_none_in_a_bound() -> None:
     for which, bad in ((0, math.nan), (1, math.nan), (0, math.inf)):
         inputs = [normal(40, 3, seed=1).float(), normal(40, 3, seed=2).float()]
