@@ -43,7 +43,8 @@ def test_an_outcome_is_judged_by_its_weights_too() -> None:
 def test_a_last_step_that_breaks_the_weights_is_diverged(tmp_path: Path, lr: str, steps: int) -> None:
     """The loss of the only step is that of sound weights; what it leaves overflows in weights or in what they say of images."""
     file = suite(tmp_path, "[methods.ae]\n[methods.ae.density]\nmodel = 'gaussian'\n[methods.vae_gauss]\n", steps=steps)
-    cli("run", "-s", file, "-o", tmp_path / "out", "--no-profile", "--jobs", 1, "--set", f"optimizer.lr={lr}")
+    result = cli("run", "-s", file, "-o", tmp_path / "out", "--no-profile", "--jobs", 1, "--set", f"optimizer.lr={lr}")
+    assert result.code == 1, result.err
     found = records(tmp_path / "out")
     assert {name: record["status"] for name, record in found.items()} == {"ae/0": "diverged", "vae_gauss/0": "diverged"}
     for record in found.values():
@@ -71,6 +72,6 @@ def test_weights_are_there_before_anything_is_measured(tmp_path: Path, monkeypat
     monkeypatch.setattr("bench.runs.run.evaluate", broken)
     out, plan = tmp_path / "out", reader.read(str(suite(tmp_path, "[methods.ae]\n", steps=5)))
     context = Context(catalogue(), Store(out, plan.name), torch.device("cpu"), tmp_path)
-    record = execute(plan.runs()[0], context)
+    record = execute(plan.runs("cpu")[0], context)
     assert record["error"].startswith("MemoryError: no memory left")
     assert list(files(out, "weights.safetensors")) == ["ae/0"]
