@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import bench.datasets
 import metrics
@@ -22,6 +22,8 @@ from bench.datasets.dataset import Source
 from bench.errors import UserError, in_a_line, unknown
 from bench.suites.reader import convert
 from metrics.metric import Metric
+from models.parts import schedule
+from models.parts.schedule import Schedule
 
 # what the lists hold; None: functions
 LISTS: dict[str, type | None] = {"METHODS": None, "NETWORKS": None, "DENSITIES": None, "DATASETS": Source, "METRICS": Metric}
@@ -104,6 +106,20 @@ def load_plugin(path: Path) -> ModuleType:
     return module
 
 
+def schedule_of(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The table of a weight that is a schedule, as the suite file and the record have it; UserError where it is none."""
+    try:
+        schedule.read(table)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from None
+    return dict(table)
+
+
+def arguments(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Resolved values as a method takes them: a table is a schedule."""
+    return {name: schedule.read(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+
+
 def hyperparameters(method: Callable[..., Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """All keyword arguments of a method with their values; UserError for an unknown name or a wrong type."""
     allowed = {name: p.default for name, p in inspect.signature(method).parameters.items() if p.kind is p.KEYWORD_ONLY}
@@ -112,7 +128,9 @@ def hyperparameters(method: Callable[..., Any], given: Mapping[str, Any], where:
         if name not in allowed:
             raise UserError(unknown("key", f"{where}.{name}", [f"{where}.{key}" for key in allowed]))
         try:
-            values[name] = convert(value, get_type_hints(method)[name], f"{where}.{name}")
+            hint = get_type_hints(method)[name]
+            scheduled = isinstance(value, Mapping) and Schedule in get_args(hint)
+            values[name] = schedule_of(value, f"{where}.{name}") if scheduled else convert(value, hint, f"{where}.{name}")
         except (KeyError, NameError, TypeError):
             raise UserError(f"{where}.{name}: annotate it in {method.__name__} as int, float, str, bool, Literal or tuple") from None
     for name, value in values.items():

@@ -19,7 +19,7 @@ from torch import Tensor
 from metrics.divergences import gaussian_kl
 from metrics.fixed_subset import some
 from metrics.kernels.sliced import squared_sliced_wasserstein, unit_vectors
-from metrics.latent import CHUNK, Codes
+from metrics.latent import CHUNK, Codes, has_closed_form
 from metrics.metric import Metric, Unavailable
 
 DRAWS = 100  # of q(z|x) for each image
@@ -41,7 +41,7 @@ def exact_log_prior(prior: Any, codes: Codes, noise: torch.Generator) -> Tensor:
         raise Unavailable("its prior has draws but no density")
     if codes.log_variance is None:
         return chunked(prior.log_prob, codes.z)
-    if hasattr(prior, "mean_log_prob"):
+    if has_closed_form(prior, "mean_log_prob"):
         closed: Tensor = prior.mean_log_prob(codes.mean.double(), codes.log_variance.double().exp())
         return closed
     std = (0.5 * codes.log_variance).exp()

@@ -7,6 +7,7 @@ Tolstikhin et al., "Wasserstein Auto-Encoders", arXiv:1711.01558, Algorithm 2; S
 The kernels are functions of squared distances and of C = 2 d σ_z², the mean squared distance of two prior draws.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -107,6 +108,11 @@ def mmd_chunked(p: Tensor, q: Tensor, C: float) -> float:
     return float(mmd(p.double(), q.double(), C, backend="tiled"))
 
 
-def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(μ, diag σ²) || N(0, I)) = ½ Σ_k (μ_k² + σ_k² - 1 - log σ_k²), nats per image (SPEC 0.1).   (B, D), (B, D) -> (B,)"""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
+def gaussian_kl(mean: Tensor, log_variance: Tensor, variance: float = 1.0) -> Tensor:
+    """KL(N(μ, diag σ²) || N(0, v I)) = ½ Σ_k ((μ_k² + σ_k²) / v - 1 - log σ_k² + log v), nats per image (SPEC 0.1).
+
+    (B, D), (B, D) -> (B,); v = 1 is the standard normal.
+    """
+    if variance == 1:
+        return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
+    return 0.5 * ((mean.square() + log_variance.exp()) / variance - 1 - log_variance + math.log(variance)).sum(-1)

@@ -105,6 +105,16 @@ def mmd_to_prior(codes: Codes, prior: Tensor) -> float:
     return mmd_chunked(prior, some(codes.z, len(prior)), C=2.0 * codes.z.shape[1])
 
 
+def has_closed_form(prior: object, name: str) -> bool:
+    """Whether a prior has a closed form of that name which is of its own density.
+
+    A class that overrides `log_prob` and inherits the form inherits that of another density, which is none of its own.
+    """
+    lines = type(prior).__mro__
+    form, density = (next((i for i, kind in enumerate(lines) if of in vars(kind)), None) for of in (name, "log_prob"))
+    return form is not None and (density is None or form <= density)
+
+
 METRICS = [
     Metric(
         name="sum_latent_variance",

@@ -32,6 +32,7 @@ class ImplicitPosterior(nn.Module):
     There is no density, and no mean in closed form: e(x, 0) stands where a mean code is asked for.
     """
 
+    capturable = True
     outputs = 2
     variance: float | None = None
 
@@ -56,6 +57,7 @@ class LogRatio(nn.Module):
     `analytic_prior` puts -log p(z) into T as it is known, so that the network learns only log q(z|x) (SPEC 1.2).
     """
 
+    capturable = True
     name = "log_ratio"
 
     def __init__(self, dim: int, *, width: int = 256, analytic_prior: bool = False, lr: float | None = None):
@@ -66,7 +68,7 @@ class LogRatio(nn.Module):
             raise ValueError(f"critic_lr must be positive, not {lr}")
         self.dim, self.width, self.analytic_prior, self.lr = dim, width, analytic_prior, lr
 
-    def meet(self, shape: tuple[int, int, int]) -> None:
+    def build(self, shape: tuple[int, int, int]) -> None:
         """Builds the network, once the shape of the images is known."""
         self.net = nn.Sequential(*layers([math.prod(shape) + self.dim, *[self.width] * 3, 1]))
 
@@ -81,7 +83,7 @@ class LogRatio(nn.Module):
         assert draw.x is not None
         return self.ratio(draw.x, draw.z, prior).mean()
 
-    def players(self, method: AutoEncoder, weight: float) -> list[Player]:
+    def players(self, method: AutoEncoder, weight: float | Tensor) -> list[Player]:
         """T, before the autoencoder."""
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from models.interfaces import Draw, Player, Prior
 from models.method import AutoEncoder, Recipe
 from models.parts.cost import Bernoulli
+from models.parts.schedule import Weight, non_negative
 from models.vae import KL, vae_bernoulli
 from models.vcae import vcae
 from models.wae import KernelName, cwae
@@ -41,6 +42,7 @@ def permute_dimensions(z: Tensor, noise: torch.Generator) -> Tensor:
 class TotalCorrelation(nn.Module):
     """Discriminator of six dense layers with LeakyReLU 0.2 and two logits (SPEC 3.3)."""
 
+    capturable = True
     name = "total_correlation"
 
     def __init__(self, dim: int, *, width: int = 1000, lr: float | None = None, betas: Betas | None = None):
@@ -66,7 +68,7 @@ class TotalCorrelation(nn.Module):
         sides = ((z, 0), (z_perm, 1))
         return 0.5 * torch.stack([F.cross_entropy(self.net(codes), codes.new_full((len(codes),), k).long()) for codes, k in sides]).sum()
 
-    def players(self, method: AutoEncoder, weight: float) -> list[Player]:
+    def players(self, method: AutoEncoder, weight: float | Tensor) -> list[Player]:
         """The discriminator, after the autoencoder, with two batches: codes of one, shuffled codes of the other."""
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
@@ -81,19 +83,17 @@ class TotalCorrelation(nn.Module):
 
 
 def total_correlation(
-    dim: int, gamma: float, width: int, critic_lr: float | None, critic_betas: Betas | None
-) -> tuple[float, TotalCorrelation]:
+    dim: int, gamma: Weight, width: int, critic_lr: float | None, critic_betas: Betas | None
+) -> tuple[Weight, TotalCorrelation]:
     """γ and its discriminator, as a regulariser of a recipe."""
-    if not gamma >= 0:
-        raise ValueError(f"gamma must be 0 or larger, not {gamma}")
     betas = None if critic_betas is None else (critic_betas[0], critic_betas[1])  # a list, from a suite file
-    return gamma, TotalCorrelation(dim, width=width, lr=critic_lr, betas=betas)
+    return non_negative(gamma, "gamma"), TotalCorrelation(dim, width=width, lr=critic_lr, betas=betas)
 
 
 def factorvae(
     dim: int,
     *,
-    gamma: float = 7.0,
+    gamma: Weight = 7.0,
     width: int = 1000,
     critic_lr: float | None = None,
     critic_betas: Betas | None = BETAS,
@@ -106,10 +106,10 @@ def factorvae(
 def tc_vcae(
     dim: int,
     *,
-    weight: float = 1.0,
+    weight: Weight = 1.0,
     target: float | None = None,
     noise_variance: float = 0.1,
-    gamma: float = 7.0,
+    gamma: Weight = 7.0,
     width: int = 1000,
     critic_lr: float | None = None,
     critic_betas: Betas | None = BETAS,
@@ -123,10 +123,10 @@ def tc_vcae(
 def tc_cwae(
     dim: int,
     *,
-    weight: float = 2500.0,
+    weight: Weight = 2500.0,
     noise_variance: float = 0.1,
     kernel: KernelName = "imq",
-    gamma: float = 7.0,
+    gamma: Weight = 7.0,
     width: int = 1000,
     critic_lr: float | None = None,
     critic_betas: Betas | None = BETAS,

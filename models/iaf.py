@@ -11,7 +11,7 @@ the VAE+IAF of VCAE section 6.3; SPEC 1.6. The encoder gives μ, log σ² and a 
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from zuko.nn import MaskedMLP
 
-from models.interfaces import Draw, Prior
+from models.interfaces import Draw
 from models.method import Recipe
 from models.parts.cost import Bernoulli, Gaussian
 from models.parts.posterior import standard_normal_like
@@ -31,6 +31,7 @@ GATE = 1.5  # added to s_t: g_t is about sigmoid(1.5) = 0.82 at the start, betwe
 class IAF(nn.Module):
     """The posterior above. MADEs are ReLU networks; the order of the latents is reversed between steps."""
 
+    capturable = True
     outputs: int = 3
     variance: float | None = None
 
@@ -75,22 +76,6 @@ def made_mask(dim: int, *, reverse: bool) -> Tensor:
     return torch.cat([one, one])
 
 
-@dataclass(frozen=True)
-class MonteCarloKL:
-    """Mean over the batch of log q(z|x) - log p(z) at the draw, nats per image: KL(q(z|x) || p) without bias."""
-
-    name = "kl"
-
-    def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
-        """-> ()"""
-        assert draw.log_q is not None
-        assert prior is not None
-        return (draw.log_q - prior.log_prob(draw.z)).mean()
-
-    def __str__(self) -> str:
-        return "KL, one draw"
-
-
 def vae_iaf(
     dim: int,
     *,
@@ -102,7 +87,7 @@ def vae_iaf(
     """VAE+IAF; T = steps and the MADEs' widths are not stated, these are those of Table 5's MNIST flow (SPEC 1.6)."""
     cost = Bernoulli() if likelihood == "bernoulli" else Gaussian(decoder_variance)
     posterior = IAF(dim, steps=steps, hidden=hidden)
-    return replace(vae_bernoulli(dim), posterior=posterior, cost=cost, regularisers=((1.0, MonteCarloKL()),))
+    return replace(vae_bernoulli(dim), posterior=posterior, cost=cost)
 
 
 METHODS = [vae_iaf]

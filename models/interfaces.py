@@ -96,14 +96,61 @@ class Player:
     start: int = 0  # epochs before its first turn; until then its terms are only recorded
 
 
-class Part(Protocol):
-    """A cost, prior, posterior or regulariser (a module) that brings players of its own.
+class Part:
+    """Every hook that a posterior, cost, prior, regulariser or pretraining may have; each is optional.
 
-    Their parameters are theirs alone: the autoencoder's player moves the rest.
+    A part has those that it needs, as methods of these names, with or without this class as its base. A method whose name is
+    nearly a hook's is refused when the method is put together. What a part changes from step to step belongs in buffers.
+
+    `capturable = True`, written in the class itself, declares that a step which uses the part may be recorded as a CUDA graph:
+    it reads no value on the host, takes randomness from the generators it is given alone, and keeps no state outside tensors.
     """
 
-    def players(self, method: Any, weight: float) -> list[Player]:
-        """weight: λ of a regulariser, 1 of anything else."""
+    capturable: bool = False
+
+    def build(self, shape: tuple[int, int, int]) -> None:
+        """Makes parameters that depend on the images; before anything else.   shape: (C, H, W)"""
+
+    def bind(self, method: Any) -> None:
+        """Takes what it needs of the whole method, such as the encoder; after all parts were built."""
+
+    def players(self, method: Any, weight: float | Tensor) -> list[Player]:
+        """Optimisers of its own, whose parameters are theirs alone.
+
+        weight: λ of a regulariser, () where it follows a schedule; 1 of anything else.
+        """
+        return []
+
+    def training_begins(self, epoch: int, method: Any, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+        """Before the first step. some(n) gives up to n training images, (n, C, H, W)."""
+
+    def epoch_ended(self, epoch: int, method: Any, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+        """After each epoch, of which `epoch` have ended."""
+
+    def training_ended(self, epoch: int, method: Any, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+        """After the last step."""
+
+    def on_reals(self) -> Any:
+        """Of a cost: the same for signals, whose values are any real numbers; ValueError where there is no such cost."""
+
+    def expected_log_prob(self, draw: Draw) -> Tensor:
+        """Of a prior: E_{q(z|x)} log p(z) of a diagonal Gaussian q, nats.   -> (B,)"""
+        raise NotImplementedError
+
+    def mean_log_prob(self, mean: Tensor, variance: Tensor) -> Tensor:
+        """Of a prior: E log p(z) in closed form from first and second moments of z, nats.   (B, D), (B, D) -> (B,)"""
+        raise NotImplementedError
+
+    def gaussian_kl(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """Of a prior: KL(q(z|x) || p(z)) of a diagonal Gaussian q in closed form, nats.   (B, D), (B, D) -> (B,)"""
+        raise NotImplementedError
+
+    def importance_log_prob(self, z: Tensor, samples: int, noise: torch.Generator) -> Tensor:
+        """Of a prior whose log_prob is a bound: log p(z) by importance sampling, nats.   (B, D) -> (B,)"""
+        raise NotImplementedError
+
+
+HOOKS = tuple(name for name, value in vars(Part).items() if callable(value) and not name.startswith("_"))
 
 
 class Trainable(Protocol):
@@ -111,6 +158,12 @@ class Trainable(Protocol):
 
     def players(self) -> Sequence[Player]:
         """In the order in which they take a step."""
+
+    def why_eager(self) -> str | None:
+        """Why its steps may not be recorded as a CUDA graph; None where they may."""
+
+    def step_begins(self, step: int, per_epoch: int) -> None:
+        """Sets what changes from step to step, after `step` others; per_epoch: steps of an epoch."""
 
     def train(self, mode: bool = True) -> Any:
         """Training or evaluation mode."""

@@ -7,9 +7,10 @@ verbs of a method and nothing else: `players`, `draw`, `decode`, `sample`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import cast
 
 import torch
@@ -17,8 +18,12 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from metrics.latent import Channel
-from models.interfaces import Cost, Draw, Likelihood, Part, Player, Posterior, Prior, Regulariser
+from models.interfaces import HOOKS, Cost, Draw, Likelihood, Part, Player, Posterior, Prior, Regulariser
 from models.networks.network import Levels, Network
+from models.parts.schedule import Schedule, Weight
+
+NEARLY = 0.8  # of two names that are taken for the same one misspelt
+LIBRARIES = ("torch", "zuko")  # whose modules keep their state in tensors
 
 
 def truncated_normal_like(x: Tensor, noise: torch.Generator) -> Tensor:
@@ -44,7 +49,7 @@ class Recipe:
 
     posterior: Posterior
     cost: Cost
-    regularisers: tuple[tuple[float, Regulariser], ...]  # (λ, R)
+    regularisers: tuple[tuple[Weight, Regulariser], ...]  # (λ, R)
     prior: Prior | None  # None: it samples only once a density has been fitted to its codes (SPEC T45)
     power: float | None = None  # Σ_k Var(z_k) that the recipe aims at, noise included; None where it aims at none
     clip: float | None = None  # every gradient value of the autoencoder's player is clipped to [-clip, clip]
@@ -61,16 +66,17 @@ class Recipe:
         """The method, with networks for images of that shape; ValueError where they do not fit."""
         parts: tuple[object, ...] = (self.posterior, self.cost, self.prior, *(regulariser for _, regulariser in self.regularisers))
         for part in parts:
-            if hasattr(part, "meet"):
-                part.meet(shape)  # one that looks at images, and gets its parameters only now
+            check_hooks(part)
+            if hasattr(part, "build"):
+                part.build(shape)  # one that looks at images, and gets its parameters only now
         encoder, decoder = network(shape, dim, self.posterior.outputs)
         if isinstance(encoder, Levels):
-            raise ValueError(f"network {network.__name__!r} is a hierarchy of latents; only stacked methods take it")
+            raise ValueError(f"network {network.__name__!r} is hierarchical; only stacked methods take it")
         return AutoEncoder(self, encoder, decoder, dim)
 
     def words(self) -> dict[str, str]:
         """The recipe as a row of SPEC 1.1's table has it."""
-        regularisers = ", ".join(f"{weight:g} × {regulariser}" for weight, regulariser in self.regularisers)
+        regularisers = ", ".join(f"{shown(weight)} × {regulariser}" for weight, regulariser in self.regularisers)
         extras = [f"input noise {self.input_noise:g}"] * (self.input_noise > 0) + [str(self.pretraining)] * (self.pretraining is not None)
         return {
             "posterior": ", ".join([str(self.posterior), *extras]),
@@ -80,8 +86,34 @@ class Recipe:
         }
 
 
+def shown(weight: Weight) -> str:
+    """λ as a row of the table of methods has it."""
+    return str(weight) if isinstance(weight, Schedule) else f"{weight:g}"
+
+
+def check_hooks(part: object) -> None:
+    """ValueError for a method of a part whose name is nearly that of a hook (`Part`)."""
+    own = {name for name in dir(type(part)) if not name.startswith("_") and callable(getattr(type(part), name))}
+    for name in sorted(own - set(HOOKS) - set(dir(nn.Module))):
+        if near := get_close_matches(name, HOOKS, 1, NEARLY):
+            raise ValueError(f"{type(part).__name__} has a method {name!r}, which nothing calls; did you mean the hook {near[0]!r}?")
+
+
+def why_eager(parts: Iterable[object]) -> str | None:
+    """The first of these, or of the modules in them, that does not declare in its own class that it may be recorded; None for none."""
+    for part in parts:
+        for piece in part.modules() if isinstance(part, nn.Module) else (part,):
+            kind = type(piece)
+            if not (vars(kind).get("capturable") or kind.__module__.partition(".")[0] in LIBRARIES):
+                return f"{kind.__name__} does not declare that it may be recorded (capturable = True)"
+    return None
+
+
 class AutoEncoder(nn.Module):
     """x -> q(z|x) -> z -> x̂, with the players that train it."""
+
+    capturable = True
+    scheduled: Tensor  # (regularisers,) λ of this step, where one of them is a schedule
 
     def __init__(self, recipe: Recipe, encoder: nn.Module, decoder: nn.Module, dim: int):
         super().__init__()
@@ -90,8 +122,11 @@ class AutoEncoder(nn.Module):
             raise ValueError(f"terms need names of their own, not {', '.join(names)}")
         self.recipe, self.encoder, self.decoder, self.dim = recipe, encoder, decoder, dim
         alone = (recipe.posterior, recipe.cost, recipe.prior, recipe.pretraining)
-        self.weighted_parts: list[tuple[float, object]] = [(1.0, part) for part in alone]
+        self.weighted_parts: list[tuple[Weight, object]] = [(1.0, part) for part in alone]
         self.weighted_parts += list(recipe.regularisers)
+        if any(isinstance(weight, Schedule) for weight, _ in recipe.regularisers):
+            self.register_buffer("scheduled", torch.zeros(len(recipe.regularisers)))
+            self.step_begins(0, 1)
         self.parts = nn.ModuleList(part for _, part in self.weighted_parts if isinstance(part, nn.Module))
         for _, part in self.weighted_parts:
             if hasattr(part, "bind"):
@@ -135,31 +170,51 @@ class AutoEncoder(nn.Module):
         draw = self.draw(x, noise)
         terms = {"reconstruction": self.recipe.cost(x, widened(self.decoder(draw.z))).mean()}
         with record_function("regulariser"), in_float32(x.device):
-            for weight, regulariser in self.recipe.regularisers:
-                terms[regulariser.name] = weight * regulariser(draw, self.recipe.prior)
-        return {"loss": torch.stack(list(terms.values())).sum(), **terms}
+            for i, (_, regulariser) in enumerate(self.recipe.regularisers):
+                terms[regulariser.name] = self.weight(i) * regulariser(draw, self.recipe.prior)
+        return {"loss": torch.stack(list(terms.values())).sum(), **terms, **self.moving_weights()}
+
+    def weight(self, i: int) -> float | Tensor:
+        """λ of a regulariser: a number, or of a schedule what it is at this step.   -> ()"""
+        weight = self.recipe.regularisers[i][0]
+        return self.scheduled[i] if isinstance(weight, Schedule) else weight
+
+    def moving_weights(self) -> dict[str, Tensor]:
+        """The weights that follow a schedule, for the training curve."""
+        regularisers = enumerate(self.recipe.regularisers)
+        return {f"{part.name}_weight": self.scheduled[i].clone() for i, (weight, part) in regularisers if isinstance(weight, Schedule)}
+
+    def step_begins(self, step: int, per_epoch: int) -> None:
+        """Moves the weights that follow a schedule, in their tensor: an eager step and a recorded one read the same."""
+        for i, (weight, _) in enumerate(self.recipe.regularisers):
+            if isinstance(weight, Schedule):
+                self.scheduled[i].fill_(weight.at(step, per_epoch))
 
     def players(self) -> list[Player]:
         """Those before the autoencoder (the critic of WAE Algorithm 1), the autoencoder, those after it.
 
         Their parameters are disjoint and cover the model.
         """
-        parts = [(weight, cast(Part, part)) for weight, part in self.weighted_parts if hasattr(part, "players")]
-        others = [player for weight, part in parts for player in part.players(self, weight)]
+        alone = len(self.weighted_parts) - len(self.recipe.regularisers)
+        weights = [1.0] * alone + [self.weight(i) for i in range(len(self.recipe.regularisers))]
+        parts = [(weight, cast(Part, part)) for weight, (_, part) in zip(weights, self.weighted_parts, strict=True)]
+        others = [player for weight, part in parts if hasattr(part, "players") for player in part.players(self, weight)]
         theirs = {id(p) for player in others for p in player.parameters}
         own = Player("autoencoder", tuple(p for p in self.parameters() if id(p) not in theirs), self.terms, clip=self.recipe.clip)
         return [*(p for p in others if p.before), own, *(p for p in others if not p.before)]
 
-    @property
-    def refitted(self) -> bool:
-        """Whether parts are fitted at the ends of epochs, or say so: then a step is not the same function throughout."""
-        return any(hasattr(part, "epoch_ended") or getattr(part, "refitted", False) for _, part in self.weighted_parts)
+    def why_eager(self) -> str | None:
+        """Why steps may not be recorded as a CUDA graph; None where every part declares that they may."""
+        parts = [part for _, part in self.weighted_parts if part is not None]
+        if any(hasattr(part, "epoch_ended") for part in parts):
+            return "a part of the method is fitted between epochs"
+        return why_eager([*parts, self])
 
-    def reached(self, moment: str, epoch: int, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
-        """Lets parts with a function of that name be fitted: training_begins, epoch_ended (so many epochs), training_ended.
+    def run_hook(self, event: str, epoch: int, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+        """Calls the hook of that name of every part that has it: training_begins, epoch_ended (so many epochs), training_ended.
 
         some(n) gives up to n training images, (n, C, H, W).
         """
         for _, part in self.weighted_parts:
-            if hasattr(part, moment):
-                getattr(part, moment)(epoch, self, some, noise)
+            if hasattr(part, event):
+                getattr(part, event)(epoch, self, some, noise)

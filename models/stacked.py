@@ -26,6 +26,7 @@ from torch.profiler import record_function
 
 from metrics.latent import Channel
 from models.interfaces import Draw, Player
+from models.method import why_eager
 from models.networks.network import Levels, Network
 from models.parts.cost import SquaredError
 from models.parts.posterior import standard_normal_like
@@ -46,6 +47,7 @@ RULES: dict[RuleName, Callable[[float, int, int], float]] = {  # λ_rec, n, d_n 
 class SoftplusGaussian:
     """N(μ, diag Σ), Σ = softplus of the clipped raw output: a variance (SPEC 3.6)."""
 
+    capturable = True
     outputs = 2
     variance = None
 
@@ -72,6 +74,8 @@ class LearnedPrior:
 
 class StackedWAE(nn.Module):
     """x -> z_1 -> ... -> z_M, matched there to p(z_M); z_N -> ... -> z_1 -> x̂. One weight for each level with an encoder."""
+
+    capturable = True
 
     def __init__(self, recipe: "Stack", encoders: Levels, generators: Levels, weights: tuple[float, ...]):
         super().__init__()
@@ -157,6 +161,13 @@ class StackedWAE(nn.Module):
         logs |= {f"log_variance_p{len(self.dims) + 1 - i}": draw.log_variance for i, draw in enumerate(prior[1:], 1)}
         return {name: values.mean() for name, values in logs.items() if values is not None}
 
+    def why_eager(self) -> str | None:
+        """Why steps may not be recorded as a CUDA graph; None where every part declares that they may."""
+        return why_eager([self.cost, self.recipe.mmd, self])
+
+    def step_begins(self, step: int, per_epoch: int) -> None:
+        """Its weights are the same at every step."""
+
     def players(self) -> list[Player]:
         """One: all levels are trained together."""
         return [Player("autoencoder", tuple(self.parameters()), self.terms)]
@@ -219,7 +230,7 @@ class Stack:
         name = repr(getattr(network, "__name__", "given"))
         if not (isinstance(encoders, Levels) and isinstance(generators, Levels)):
             raise ValueError(
-                f"network {name} is no hierarchy of latents, which stacked methods take; set network to one such as stacked_mlp"
+                f"network {name} is not hierarchical, and stacked methods take such networks only; set network to one such as stacked_mlp"
             )
         weights, levels = self.weights(encoders.dims), len(encoders)
         if len(weights) != (1 if self.implicit else levels):

@@ -16,13 +16,14 @@ from models.interfaces import Draw, Prior
 from models.method import Recipe
 from models.parts.cost import SquaredError
 from models.parts.posterior import AdditiveNoise, Deterministic
-from models.wae import non_negative
+from models.parts.schedule import Weight, non_negative
 
 
 @dataclass(frozen=True)
 class VarianceConstraint:
     """| Σ_k Var(z_k) - v | over the batch (Eq. 7)."""
 
+    capturable = True
     target: float  # v
     name = "variance"
 
@@ -34,7 +35,7 @@ class VarianceConstraint:
         return f"|ΣVar - {self.target:g}|"
 
 
-def vcae(dim: int, *, weight: float = 0.1, target: float | None = None, noise_variance: float = 0.05) -> Recipe:
+def vcae(dim: int, *, weight: Weight = 0.1, target: float | None = None, noise_variance: float = 0.05) -> Recipe:
     """VCAE: λ = weight, v = target (None is the latent size), no prior (Eq. 6-7)."""
     v = float(dim) if target is None else target
     if not v > 0:
@@ -46,7 +47,7 @@ def vcae(dim: int, *, weight: float = 0.1, target: float | None = None, noise_va
     return Recipe(AdditiveNoise(noise_variance), SquaredError(), ((non_negative(weight), VarianceConstraint(v)),), None, power=v)
 
 
-def dvcae(dim: int, *, weight: float = 0.1, target: float | None = None) -> Recipe:
+def dvcae(dim: int, *, weight: Weight = 0.1, target: float | None = None) -> Recipe:
     """dVCAE: VCAE without noise (section 6.2)."""
     return replace(vcae(dim, weight=weight, target=target, noise_variance=0.0), posterior=Deterministic())
 

@@ -20,6 +20,7 @@ from models.parts.critic import PriorMatch
 from models.parts.posterior import AdditiveNoise, Deterministic
 from models.parts.pretraining import MomentPretraining
 from models.parts.prior import StandardNormal
+from models.parts.schedule import Weight, non_negative
 
 KernelName = Literal["imq", "imq7", "rbf", "rbf_median"]
 
@@ -28,6 +29,7 @@ KernelName = Literal["imq", "imq7", "rbf", "rbf_median"]
 class MMD:
     """Unbiased MMD² between fresh prior draws, as many as codes, and the codes (Algorithm 2; SPEC T3, T43, T44)."""
 
+    capturable = True
     kernel: KernelName = "imq"
     prior_variance: float = 1.0
     name = "mmd"
@@ -47,17 +49,10 @@ class MMD:
         return f"MMD, {self.kernel}"
 
 
-def non_negative(weight: float) -> float:
-    """A weight λ as it may be."""
-    if not weight >= 0:
-        raise ValueError(f"weight must be 0 or larger, not {weight}")
-    return weight
-
-
 def wae_mmd(
     dim: int,
     *,
-    weight: float = 10.0,
+    weight: Weight = 10.0,
     kernel: KernelName = "imq",
     prior_variance: float = 1.0,
     input_noise: float = 0.0,
@@ -85,7 +80,7 @@ def wae_mmd(
 def wae_gan(
     dim: int,
     *,
-    weight: float = 10.0,
+    weight: Weight = 10.0,
     prior_variance: float = 1.0,
     width: int = 512,
     pz_trick: bool = False,
@@ -99,7 +94,7 @@ def wae_gan(
     return replace(base, regularisers=((non_negative(weight), critic),))
 
 
-def cwae(dim: int, *, weight: float = 50.0, noise_variance: float = 0.05, kernel: KernelName = "imq") -> Recipe:
+def cwae(dim: int, *, weight: Weight = 50.0, noise_variance: float = 0.05, kernel: KernelName = "imq") -> Recipe:
     """cWAE: WAE-MMD with fixed encoder noise of variance σ_ε² (VCAE Eq. 3, section 2)."""
     return replace(wae_mmd(dim, weight=weight, kernel=kernel), posterior=AdditiveNoise(noise_variance))
 

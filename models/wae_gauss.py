@@ -13,6 +13,7 @@ from torch import Tensor
 from models.interfaces import Draw, Prior
 from models.method import Recipe
 from models.parts.posterior import DiagonalGaussian
+from models.parts.schedule import Weight, non_negative
 from models.wae import KernelName, wae_mmd
 
 
@@ -20,6 +21,7 @@ from models.wae import KernelName, wae_mmd
 class LogVariancePenalty:
     """Mean over the batch of Σ_k |log σ_k²| (Eq. 17): it pulls variances to 1, from either side."""
 
+    capturable = True
     name = "log_variance"
 
     def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
@@ -31,12 +33,12 @@ class LogVariancePenalty:
         return "Σ|log σ²|"
 
 
-def wae_gauss(dim: int, *, weight: float = 10.0, penalty: float = 2.5, kernel: KernelName = "imq") -> Recipe:
+def wae_gauss(dim: int, *, weight: Weight = 10.0, penalty: Weight = 2.5, kernel: KernelName = "imq") -> Recipe:
     """WAE-MMD behind learned Gaussian noise; penalty is λ_Σ, whose value is that of StackedWAE's first level (its B.2)."""
-    if not penalty >= 0:
-        raise ValueError(f"penalty must be 0 or larger, not {penalty}")
     base = wae_mmd(dim, weight=weight, kernel=kernel)
-    return replace(base, posterior=DiagonalGaussian(), regularisers=(*base.regularisers, (penalty, LogVariancePenalty())))
+    return replace(
+        base, posterior=DiagonalGaussian(), regularisers=(*base.regularisers, (non_negative(penalty, "penalty"), LogVariancePenalty()))
+    )
 
 
 METHODS = [wae_gauss]

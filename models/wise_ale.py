@@ -26,6 +26,7 @@ Scale = Literal["batch", "sample"]
 class MixtureKL:
     """KL_UB of the batch's mixture (Eq. 21), once per batch of M images, or M times ("sample")."""
 
+    capturable = True
     scale: Scale = "batch"
     name = "mixture_kl"
 

@@ -1,4 +1,4 @@
-"""Generated signals: sine waves (WiSE-ALE, arXiv:1902.06160, appendix D.1) and four Gaussians in 100 dimensions (VCAE C.1); SPEC 2.
+"""Generated signals: sine waves (WiSE-ALE, arXiv:1902.06160, appendix D.1) and four Gaussians in 100 dimensions (VCAE section 6.1); SPEC 2.
 
 The same values on every machine: draws are numpy's Philox4x64 Generator's, and what follows them uses additions, products and
 roots alone, which IEEE 754 rounds in one way. Libraries' sines, and sums in an order that a processor chooses, do not.
@@ -99,7 +99,7 @@ DATASETS = [
         ),
         kind="generated",
         licence="Apache-2.0, as this program",
-        url='"Variance Constrained Autoencoding", appendix C.1',
+        url='"Variance Constrained Autoencoding", section 6.1',
         load=load_mog,
         values="real",
     ),

@@ -18,7 +18,7 @@ from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.figures.pictures import pictures
 from bench.files import write, writing
 from bench.records.store import CHECKPOINT, SECOND, Store
-from bench.registry import Catalogue, hyperparameters
+from bench.registry import Catalogue, arguments, hyperparameters
 from bench.runs.context import Context, Images, kernels_on
 from bench.runs.second_stage import Second, prepare_second, train_second
 from bench.suites.schema import SCHEMA, Budget, Run
@@ -92,7 +92,7 @@ def prepare(run: Run, catalogue: Catalogue) -> Prepared:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(run.seed, "weights"))
         try:
-            recipe = fitting(make(run.latent_dim, **values), source, values)
+            recipe = fitting(make(run.latent_dim, **arguments(values)), source, values)
             method = recipe.assemble(source.shape, run.latent_dim, network)
         except ValueError as error:
             raise UserError(f"{where}: {error}") from None

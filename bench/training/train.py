@@ -21,7 +21,7 @@ from bench.training.precision import autocast, products_in
 from models.interfaces import Trainable
 
 BLOCK = 50  # steps between two looks at the losses
-Moment = Literal["training_begins", "epoch_ended", "training_ended"]
+Event = Literal["training_begins", "epoch_ended", "training_ended"]
 CLOCK_SECONDS = 0.5  # a budget in seconds is looked at about this often
 SILENT = nullcontext()
 
@@ -87,9 +87,7 @@ class Training:
         """The reason why steps are no CUDA graph; None if they are to be."""
         if self.noise.device.type != "cuda":
             return f"device {self.noise.device.type}"
-        if getattr(self.method, "refitted", hasattr(self.method, "reached")):
-            return "a part of the method is fitted between epochs"
-        return None if capture else "not asked for"
+        return self.method.why_eager() if capture else "not asked for"
 
     @property
     def execution(self) -> str:
@@ -121,6 +119,7 @@ class Training:
         """One step of every player in turn.   -> (terms,) without gradient, on the device"""
         with phase("data"):
             streams = [batches.at(self.step, stream) for stream in range(max(player.batches for player in self.players))]
+        self.method.step_begins(self.step, self.plan.per_epoch)
         epoch = self.step / self.plan.per_epoch
         factor = self.plan.optimizer.factor(epoch)
         for player, optimizer, rate in zip(self.players, self.optimizers, self.rates, strict=True):
@@ -155,14 +154,14 @@ class Training:
             for _ in range(n):
                 rows.append(self.take_step(batches))
                 if self.step % self.plan.per_epoch == 0:
-                    self.tell("epoch_ended", batches)
+                    self.call_hooks("epoch_ended", batches)
         return rows
 
-    def tell(self, moment: Moment, batches: Batches) -> None:
+    def call_hooks(self, event: Event, batches: Batches) -> None:
         """Time for what a method fits without a step of the players; part of training, so on its clock."""
-        if hasattr(self.method, "reached"):
+        if hasattr(self.method, "run_hook"):
             epoch = self.step // self.plan.per_epoch
-            self.method.reached(moment, epoch, partial(batches.some, epoch), self.noise)
+            self.method.run_hook(event, epoch, partial(batches.some, epoch), self.noise)
 
     def read(self, rows: list[Tensor]) -> str | None:
         """Bring a block's terms to the host and add their means to the curve; -> what is not finite, if anything is."""
@@ -196,7 +195,7 @@ def train(
     saved = time.monotonic()
     if state is None:
         clock.start()
-        training.tell("training_begins", batches)
+        training.call_hooks("training_begins", batches)
         clock.stop()
     while plan.done(training.step, clock.spent) < 1:
         length = plan.block(training.step, clock.spent)
@@ -205,7 +204,7 @@ def train(
         seconds = clock.stop()
         if plan.done(training.step, seconds) >= 1:
             clock.start()
-            training.tell("training_ended", batches)
+            training.call_hooks("training_ended", batches)
             seconds = clock.stop()
         if error := training.read(rows):
             return Outcome("diverged", training.step, seconds, training.curve, error)

@@ -86,6 +86,8 @@ def normed(channels: int, *, running: bool) -> list[nn.Module]:
 class StyleDecoder(nn.Module):
     """e of the code, and eight layers more, the style; e becomes an image that the style modulates at four places."""
 
+    capturable = True
+
     def __init__(self, dim: int):
         super().__init__()
         self.embed = nn.Sequential(nn.Linear(dim, FACE), nn.LeakyReLU(SLOPE))
@@ -115,6 +117,8 @@ class StyleDecoder(nn.Module):
 class StyledConv(nn.Module):
     """Convolution, instance norm, then x (1 + scale) + shift per channel with both from the style, leaky ReLU."""
 
+    capturable = True
+
     def __init__(self, channels: int, out: int):
         super().__init__()
         self.conv, self.norm, self.modulation = nn.Conv2d(channels, out, 3, padding=1), nn.InstanceNorm2d(out), nn.Linear(FACE, 2 * out)
@@ -127,6 +131,8 @@ class StyledConv(nn.Module):
 
 class Mirror(nn.Module):
     """Padding by the mirrored border, the outermost row included.   (B, C, size, size) -> (B, C, size + 2 by, size + 2 by)"""
+
+    capturable = True
 
     order: Tensor
 

@@ -21,6 +21,8 @@ class SameTransposedConv(nn.Module):
     (B, channels, size, size) -> (B, out, size·stride, size·stride)
     """
 
+    capturable = True
+
     def __init__(self, channels: int, out: int, *, kernel: int, stride: int):
         super().__init__()
         # an odd surplus goes before and comes back as output padding, which torch allows only at strides above 1

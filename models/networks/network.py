@@ -15,6 +15,8 @@ class Levels(nn.ModuleList):
     the first one to raw images.
     """
 
+    capturable = True
+
     def __init__(self, modules: Iterable[nn.Module], dims: tuple[int, ...]):
         super().__init__(modules)
         self.dims = dims  # d_1 ... d_N

@@ -155,6 +155,8 @@ def generator_of(level: Level, above: Shape, out: int) -> nn.Module:
 class Residual(nn.Module):
     """ "Residual network with 3 hidden convolutions" (Fig. 9): last(ReLU(BN(path(x) + skip(x))))."""
 
+    capturable = True
+
     def __init__(self, path: nn.Module, skip: nn.Module, channels: int, last: nn.Module):
         super().__init__()
         self.path, self.skip, self.last = path, skip, last

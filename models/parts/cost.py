@@ -27,6 +27,7 @@ def linked(link: Link, y: Tensor) -> Tensor:
 class SquaredError:
     """SSE(x, σ(y)), or SSE(x, y) (WAE Eq. 4; VCAE Eq. 7)."""
 
+    capturable = True
     link: Link = "sigmoid"
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
@@ -49,6 +50,7 @@ class SquaredError:
 class Gaussian:
     """SSE(x, σ(y)) / 2σ_G², or that of y: the negative log-likelihood of N(G(z), σ_G² I) without its constant (SPEC 1.2)."""
 
+    capturable = True
     variance: float
     link: Link = "sigmoid"
     likelihood = "gaussian"
@@ -81,6 +83,7 @@ class Gaussian:
 class Bernoulli:
     """BCE(x, σ(y)) from the logits y, real-valued targets as they are (WAE Eq. 6; SPEC 1.2, T24)."""
 
+    capturable = True
     likelihood = "bernoulli"
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:

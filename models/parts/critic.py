@@ -22,6 +22,7 @@ class PriorMatch(nn.Module):
     `pz_trick` adds log p_Z(z) to the logit, so that the network learns only -log q_Z (the authors' code; SPEC 1.4).
     """
 
+    capturable = True
     name = "prior_match"
 
     def __init__(self, dim: int, *, width: int = 512, pz_trick: bool = False, lr: float | None = None):
@@ -41,7 +42,7 @@ class PriorMatch(nn.Module):
         """-E log D(z̃): what the encoder descends.   -> ()"""
         return F.softplus(-self.logit(draw.z, prior)).mean()
 
-    def players(self, method: AutoEncoder, weight: float) -> list[Player]:
+    def players(self, method: AutoEncoder, weight: float | Tensor) -> list[Player]:
         """The discriminator, before the autoencoder: Algorithm 1's order."""
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:

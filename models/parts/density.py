@@ -20,7 +20,7 @@ from zuko.flows import MAF, GeneralCouplingTransform
 from zuko.lazy import LazyComposedTransform, LazyTransform
 
 from models.interfaces import Player
-from models.method import AutoEncoder
+from models.method import AutoEncoder, why_eager
 
 Hidden = tuple[int, ...]
 SMALLEST_STD = 1e-6  # of a code that never changes
@@ -94,6 +94,8 @@ class Flow(Density):
 
     The elementwise scale and shift at the end of Table 5's MAF start at the codes' own, so that f starts on standardised codes.
     """
+
+    capturable = True
 
     def __init__(self, dim: int, transform: LazyTransform, words: str):
         super().__init__()
@@ -186,6 +188,13 @@ class SecondStage:
     def players(self) -> list[Player]:
         """The density alone."""
         return [Player("density", tuple(self.density.parameters()), self.terms)]
+
+    def why_eager(self) -> str | None:
+        """Why its steps may not be recorded as a CUDA graph: the reason of the method, which draws the codes, or of the density."""
+        return self.method.why_eager() or why_eager([self.density])
+
+    def step_begins(self, step: int, per_epoch: int) -> None:
+        """Nothing of a density changes from step to step but its parameters."""
 
     def train(self, mode: bool = True) -> None:
         """The density's mode; batch norm in the encoder stays in evaluation mode."""

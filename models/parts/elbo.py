@@ -52,6 +52,7 @@ class Adam:
 class StdGaussian:
     """N(μ(x), diag σ(x)²), the network gives μ and what becomes σ: ReLU + 0.001, which may freeze there, or softplus + 0.001."""
 
+    capturable = True
     head: Head = "relu"
     outputs = 2
     variance = None
@@ -69,6 +70,7 @@ class StdGaussian:
 class Laplace(nn.Module):
     """-log Π_j Laplace(x_j; x̂_j, b) with a learned b; x̂ is what `output` makes of the decoder's y, clipped only as an image (SPEC T36)."""
 
+    capturable = True
     likelihood = "laplace"
     floor: Tensor  # () of b in log p(x|z); 0 until training has ended
 
@@ -116,7 +118,7 @@ class Laplace(nn.Module):
         other.range = (-math.inf, math.inf)
         return other
 
-    def players(self, method: AutoEncoder, weight: float) -> list[Player]:
+    def players(self, method: AutoEncoder, weight: float | Tensor) -> list[Player]:
         """b', after the autoencoder, down the same loss: the other terms do not depend on it."""
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
@@ -152,6 +154,8 @@ class Expected(Prior, Protocol):
 class Normal(StandardNormal):
     """N(0, I), with its cross-entropy in closed form."""
 
+    capturable = True
+
     def expected_log_prob(self, draw: Draw) -> Tensor:
         """-½ d log 2π - ½ Σ_k (μ_k² + σ_k²).   -> (B,)"""
         assert draw.log_variance is not None
@@ -170,6 +174,7 @@ def monte_carlo(log_prob: Callable[[Tensor], Tensor], draw: Draw, samples: int) 
 class Entropy:
     """Batch mean of H[q(z|x)]: a recipe gives it the weight -1."""
 
+    capturable = True
     name = "entropy"
 
     def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
@@ -184,6 +189,7 @@ class Entropy:
 class CrossEntropy:
     """Batch mean of -E_{q(z|x)} log p(z)."""
 
+    capturable = True
     name = "cross_entropy"
 
     def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:

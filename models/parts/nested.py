@@ -104,7 +104,7 @@ class NestedPrior(nn.Module):
         z: Tensor = self.decoder(self.hyper.sample(n, noise))
         return z
 
-    def players(self, method: AutoEncoder, weight: float) -> list[Player]:
+    def players(self, method: AutoEncoder, weight: float | Tensor) -> list[Player]:
         """g and q(t|z), then s: from the last epoch of the warm-up on."""
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:

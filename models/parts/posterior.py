@@ -16,6 +16,7 @@ def standard_normal_like(x: Tensor, noise: torch.Generator) -> Tensor:
 class Deterministic:
     """z = μ(x); it has no density (WAE, section 4)."""
 
+    capturable = True
     outputs: int = 1
     variance: float | None = 0.0
 
@@ -30,6 +31,7 @@ class Deterministic:
 class AdditiveNoise:
     """z = μ(x) + ε, ε ~ N(0, σ_ε² I), one fixed variance (VCAE section 2; SPEC T6). Zero variance draws no noise at all."""
 
+    capturable = True
     outputs: int = 1
 
     def __init__(self, variance: float):
@@ -52,6 +54,7 @@ class AdditiveNoise:
 class DiagonalGaussian:
     """z = μ(x) + σ(x) ⊙ ε with learned log σ² (Kingma & Welling, arXiv:1312.6114, section 2.4; SPEC 1.2)."""
 
+    capturable = True
     outputs: int = 2
     variance: float | None = None
 

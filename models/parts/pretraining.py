@@ -29,6 +29,7 @@ def moment_mismatch(z: Tensor, target: Tensor) -> Tensor:
 class MomentPretraining:
     """At most `steps` Adam steps of the encoder on batches of `batch` images; the rate is not stated."""
 
+    capturable = True
     batch: int = 1000
     steps: int = 200
     tolerance: float = 0.1

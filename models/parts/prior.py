@@ -5,9 +5,13 @@ import math
 import torch
 from torch import Tensor
 
+from metrics.divergences import gaussian_kl
+
 
 class StandardNormal:
     """P_Z = N(0, σ_z² I), σ_z² = 1 unless said otherwise (SPEC 0.1)."""
+
+    capturable = True
 
     def __init__(self, dim: int, variance: float = 1.0):
         if not 0 < variance < math.inf:
@@ -25,6 +29,10 @@ class StandardNormal:
     def mean_log_prob(self, mean: Tensor, variance: Tensor) -> Tensor:
         """E log p(z) of any z with these moments, in closed form, nats (SPEC 5.7).   (B, D), (B, D) -> (B,)"""
         return -0.5 * ((mean.square() + variance) / self.variance + math.log(2 * math.pi * self.variance)).sum(-1)
+
+    def gaussian_kl(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """KL(N(μ, diag σ²) || p(z)) in closed form, nats.   (B, D), (B, D) -> (B,)"""
+        return gaussian_kl(mean, log_variance, self.variance)
 
     def __str__(self) -> str:
         return "N(0, I)" if self.variance == 1 else f"N(0, {self.variance:g} I)"

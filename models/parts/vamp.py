@@ -21,6 +21,7 @@ from models.parts.posterior import standard_normal_like
 class VampPrior(nn.Module):
     """The mixture above. The encoder's batch norm sees u with the statistics of images: u is never normalised by other u."""
 
+    capturable = True
     bound: tuple[nn.Module, Posterior]  # the method's encoder and posterior; in a tuple, for they are not this module's
 
     def __init__(self, components: int, *, samples: int, adam: Adam | None = None):
@@ -31,7 +32,7 @@ class VampPrior(nn.Module):
             raise ValueError(f"samples must be at least 1, not {samples}")
         self.components, self.samples, self.adam = components, samples, adam or Adam()
 
-    def meet(self, shape: tuple[int, int, int]) -> None:
+    def build(self, shape: tuple[int, int, int]) -> None:
         """Pseudo-inputs u, once the shape of the images is known."""
         self.inputs = nn.Parameter(torch.randn(self.components, *shape))
 
@@ -63,7 +64,7 @@ class VampPrior(nn.Module):
         assert q.log_variance is not None
         return q.mean[k] + (0.5 * q.log_variance[k]).exp() * standard_normal_like(q.mean[k], noise)
 
-    def players(self, method: AutoEncoder, weight: float) -> list[Player]:
+    def players(self, method: AutoEncoder, weight: float | Tensor) -> list[Player]:
         """u, after the autoencoder: only the cross-entropy of the bound depends on it."""
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:

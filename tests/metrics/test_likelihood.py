@@ -175,7 +175,7 @@ def test_the_floor_of_the_scale_is_the_mean_error_on_training_images() -> None:
     method, x = build(lambda: vae_laplace(DIM)), images(30)
     stream = noise(9)
     before = stream.get_state()
-    method.reached("training_ended", 1, lambda n: x[:n], stream)
+    method.run_hook("training_ended", 1, lambda n: x[:n], stream)
     assert torch.equal(stream.get_state(), before), "parts that are fitted later see the noise they would have seen"
     assert method.training
     with torch.no_grad():

@@ -123,4 +123,4 @@ def test_each_gradient_value_is_clipped_by_itself() -> None:
 
 
 def test_parts_without_such_moments_are_left_alone() -> None:
-    build(lambda: ae(DIM)).reached("epoch_ended", 1, images, noise())
+    build(lambda: ae(DIM)).run_hook("epoch_ended", 1, images, noise())

@@ -290,7 +290,7 @@ def test_what_metrics_read() -> None:
 
 
 def test_hierarchies_and_plain_networks_are_told_apart() -> None:
-    with pytest.raises(ValueError, match=r"network 'mlp' is no hierarchy.*stacked_mlp"):
+    with pytest.raises(ValueError, match=r"network 'mlp' is not hierarchical.*stacked_mlp"):
         stacked_wae(2).assemble(SHAPE, 2, mlp)
     with pytest.raises(ValueError, match="network 'stacked_mlp' is a hierarchy"):
         ae(2).assemble(SHAPE, 2, stacked_mlp)
@@ -358,5 +358,5 @@ def test_a_suites_row_names_its_hierarchy(tmp_path: Path) -> None:
     prepared = prepare(stacked, catalogue())
     assert prepared.method.weights == (0.1, 0.2, 3.0)  # type: ignore[attr-defined]
     assert "0.1, 0.2, 3" in prepared.recipe.words()["regularisers"]
-    with pytest.raises(UserError, match=r"methods.wrong: network 'mlp' is no hierarchy"):
+    with pytest.raises(UserError, match=r"methods.wrong: network 'mlp' is not hierarchical"):
         prepare(wrong, catalogue())

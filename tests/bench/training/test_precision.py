@@ -102,5 +102,5 @@ def test_the_record_says_what_was_computed_in(tmp_path: Path) -> None:
     assert cli("run", "-s", file, "-o", tmp_path, "--no-profile", "--jobs", 1, "--device", "cpu", "--set", "precision=bf16").code == 0
     for record in records(tmp_path).values():
         assert record["environment"]["precision"] == record["config"]["precision"] == "bf16"
-        assert record["execution"] == "recorded once and replayed"
+        assert record["execution"] == "eager: device cpu"
     assert len(files(tmp_path, "record.json")) == 2

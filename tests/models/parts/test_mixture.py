@@ -229,8 +229,8 @@ def test_fits_ask_for_as_many_codes_as_the_code_has() -> None:
         asked.append(n)
         return images(min(n, 40))
 
-    method.reached("epoch_ended", 1, some, noise())
-    method.reached("training_ended", 1, some, noise())
+    method.run_hook("epoch_ended", 1, some, noise())
+    method.run_hook("training_ended", 1, some, noise())
     assert asked == [2_000, 10_000, 20_000]  # 10,000 images are for the floor of the likelihood
 
 
@@ -258,7 +258,7 @@ def test_resumed_training_is_bit_identical() -> None:
             for step in range(stop):
                 first.take_step(batches)
                 if (step + 1) % 3 == 0:
-                    first.tell("epoch_ended", batches)
+                    first.call_hooks("epoch_ended", batches)
             states.append(first.state(0.0))
             method = build(lambda: prior_gmm(DIM, components=2, samples=2), seed=7)
         train(training(method, Budget(steps=9), batches), batches, state=states[0] if stop else None)

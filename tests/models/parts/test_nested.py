@@ -188,11 +188,11 @@ def test_during_the_warm_up_the_prior_is_a_standard_normal(recipe: Callable[...,
     assert torch.equal(prior.expected_log_prob(draw), Normal(DIM).expected_log_prob(draw))
     assert torch.equal(prior.sample(3, noise()), Normal(DIM).sample(3, noise()))
     assert [p.start for p in method.players()] == [0, 0, 1, 1]
-    method.reached("epoch_ended", 1, images, noise())
-    method.reached("training_ended", 1, images, noise())
+    method.run_hook("epoch_ended", 1, images, noise())
+    method.run_hook("training_ended", 1, images, noise())
     assert prior.warming
     assert recipe is small_hier or not (prior.hyper.fast.fitted or prior.hyper.final.fitted)
-    method.reached("epoch_ended", 2, images, noise())
+    method.run_hook("epoch_ended", 2, images, noise())
     assert not prior.warming
     assert torch.equal(prior.log_prob(z), prior.bound(z, noise(0)))
 
@@ -213,14 +213,14 @@ def test_players_wait_for_their_epoch() -> None:
         run.take_step(batches)
     assert not {"encoder", "decoder", "raw_scale"} & moved()
     assert {"parts.0.scale", "encoder.1.weight"} <= moved()
-    run.tell("epoch_ended", batches)
+    run.call_hooks("epoch_ended", batches)
     run.take_step(batches)
     assert {"encoder", "decoder"} <= moved(), "from epoch e_0 on"
     assert prior.warming
     assert not bool(prior.hyper.fast.fitted)
     run.take_step(batches)
     run.take_step(batches)
-    run.tell("epoch_ended", batches)
+    run.call_hooks("epoch_ended", batches)
     assert bool(prior.hyper.fast.fitted)
     assert not prior.warming
 
@@ -235,7 +235,7 @@ def test_the_hyper_prior_is_fitted_to_codes_of_codes() -> None:
     found = prior.hyper.sample(4000, noise(4))
     assert found.mean(0).tolist() == pytest.approx(t.mean(0).tolist(), abs=0.1)
     before = prior.hyper.final.means.clone()
-    method.reached("training_ended", 1, lambda n: images(min(n, 300)), noise(9))
+    method.run_hook("training_ended", 1, lambda n: images(min(n, 300)), noise(9))
     assert not torch.equal(prior.hyper.final.means, before)
 
 
@@ -250,9 +250,9 @@ def test_a_few_images_give_codes_enough_and_each_with_noise_of_its_own() -> None
         asked.append(n)
         return x
 
-    method.reached("epoch_ended", 1, some, noise(1))
+    method.run_hook("epoch_ended", 1, some, noise(1))
     fast = weights(prior.hyper.fast)
-    method.reached("training_ended", 1, some, noise(1))
+    method.run_hook("training_ended", 1, some, noise(1))
     assert asked == [2_000, 10_000, 20_000]  # 10,000 images are for the floor of the likelihood
     for mixture in (prior.hyper.fast, prior.hyper.final):
         assert mixture.counts.sum().item() == pytest.approx(30, rel=1e-4), "ten for each of three components"
@@ -270,7 +270,7 @@ def test_resumed_training_is_bit_identical() -> None:
         for step in range(stop):
             first.take_step(batches)
             if (step + 1) % 3 == 0:
-                first.tell("epoch_ended", batches)
+                first.call_hooks("epoch_ended", batches)
         other = make(small_ladder, warmup_epochs=1, seed=7)
         train(training(other, Budget(steps=9), batches), batches, state=first.state(0.0))
         return weights(other)

@@ -42,7 +42,7 @@ def test_the_mismatch_by_loops() -> None:
 def test_codes_get_the_priors_moments_and_the_decoder_stays() -> None:
     method = build(lambda: replace(wae_mmd(DIM), pretraining=MomentPretraining(batch=100, lr=0.02)))
     decoder, before = weights(method.decoder), moment_mismatch(*codes_and_draws(method))
-    method.reached("training_begins", 0, some, noise())
+    method.run_hook("training_begins", 0, some, noise())
     assert moment_mismatch(*codes_and_draws(method)) < min(0.15, before / 3)
     assert weights(method.decoder) == decoder
 
@@ -106,7 +106,7 @@ def test_it_happens_once_and_a_resumed_run_does_not_repeat_it() -> None:
         method, batches = build(lambda: wae_gan(DIM, pretraining_batch=20, width=8)), Batches(pixels(60), 16, 20, seed=3)
         first, state = training(method, Budget(steps=6), batches, seed=1), None
         if stop:
-            first.tell("training_begins", batches)
+            first.call_hooks("training_begins", batches)
             first.take_steps(batches, stop)
             first.read([torch.zeros(len(first.names))])
             state = first.state(1.0)
@@ -166,5 +166,5 @@ def test_a_hidden_layer_of_the_encoder_moves_too() -> None:
     method = build(lambda: wae_mmd(DIM, pretraining_batch=100))
     layer = next(module for module in method.encoder.modules() if isinstance(module, nn.Linear))
     before = layer.weight.clone()
-    method.reached("training_begins", 0, some, noise())
+    method.run_hook("training_begins", 0, some, noise())
     assert not torch.equal(layer.weight, before)
