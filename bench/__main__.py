@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from bench.commands.data_groups import DATA, DataRoot, data, features
+from bench.commands.records import records
 from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
@@ -24,6 +25,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler wo
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
+app.add_typer(records, name="records")
 
 SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A suite's name, or the path of a suite file of your own.")]
 Set = Annotated[

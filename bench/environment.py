@@ -8,6 +8,7 @@ import hashlib
 import os
 import platform
 import subprocess
+import tomllib
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +52,7 @@ def describe(device: torch.device, jobs: int, precision: str = "float32") -> dic
     commit = git("rev-parse", "HEAD")
     changed = git("status", "--porcelain", "--", *PACKAGES, "pyproject.toml")
     return {
+        "latentbench": project_version(),
         "commit": commit,
         "dirty": None if commit is None else bool(changed),
         "python": platform.python_version(),
@@ -63,6 +65,13 @@ def describe(device: torch.device, jobs: int, precision: str = "float32") -> dic
         "precision": precision,
         **{name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")},
     }
+
+
+@cache
+def project_version() -> str:
+    """The version of pyproject.toml: of the checkout that runs, or what an installation has kept of it."""
+    project = ROOT / "pyproject.toml"
+    return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"] if project.exists() else version("latentbench")
 
 
 @cache

@@ -12,7 +12,7 @@ from bench.leaderboard import publish as boards
 from bench.leaderboard.rows import is_finite, losses
 from bench.leaderboard.statistics import figures, mean_and_interval
 from bench.processes import default_jobs
-from bench.records.store import PROFILE, WHOLE, Store
+from bench.records.store import KINDS, PROFILE, Store
 from bench.registry import Catalogue, catalogue
 from bench.runs.context import Context, kernels_on
 from bench.runs.profile import profiled
@@ -90,7 +90,7 @@ def run(request: Request) -> int:
     checked(request)
     runs, options = request.runs(), request.options()
     store = Store(request.out, request.suite.name)
-    for kind in WHOLE:
+    for kind in KINDS:
         store.kept(kind)  # a damaged line of the records is said before anything starts
     try:
         with console.progress(len(runs)) as tell:

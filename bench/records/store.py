@@ -1,7 +1,7 @@
 """Files of runs: who works on one, its checkpoint, its record; all written to a temporary name, then renamed.
 
 <out>/runs/<suite>/<label>/<seed>-<key>/    checkpoint.pt (while it trains), weights.safetensors, curve.jsonl, *.png, record.json
-<out>/leaderboards/runs/<suite>.jsonl       the suite's records, one line each, sorted
+<out>/leaderboards/runs/<suite>.jsonl       the suite's records, one line each, sorted, then the descriptions that they name
 <out>/leaderboards/runs/<suite>.profile.jsonl
 """
 
@@ -16,13 +16,12 @@ from filelock import FileLock, Timeout
 
 from bench.errors import RunError, UserError
 from bench.files import clear, write, writing
+from bench.records.check import check
+from bench.records.record import Descriptions, Profile, Record, compact, read, table, verified
 from bench.suites.schema import Run, canonical
 
 PROFILE = ".profile"  # the kind of file that holds profiles, beside that of records, whose kind is ""
-WHOLE = {  # what a line of each kind has at least
-    "": {"suite", "label", "seed", "row_key", "status", "error", "config", "spent", "hashes", "environment", "metrics", "cost"},
-    PROFILE: {"suite", "label", "row_key", "device", "step_ms", "phases", "kernels", "environment"},
-}
+KINDS = {"": Record, PROFILE: Profile}  # of files, and what their lines are
 RECORD = "record.json"
 CHECKPOINT, SECOND = "checkpoint.pt", "density.pt"  # of the two stages of a run
 FINAL = ("done", "diverged")  # statuses that another start does not try again
@@ -93,7 +92,7 @@ class Store:
             cells.update({cell(record): record for record in records})
             ordered = [cells[name] for name in sorted(cells)]
             if ordered:
-                write(path, "".join(canonical(record) + "\n" for record in ordered).encode())
+                write(path, as_lines(ordered))
         return ordered
 
     @contextmanager
@@ -111,7 +110,7 @@ class Store:
 
     def kept(self, kind: str = "") -> list[dict[str, Any]]:
         """The records in the suite's file."""
-        return read_lines(self.boards / "runs" / f"{self.suite}{kind}.jsonl", WHOLE[kind])
+        return read_records(self.boards / "runs" / f"{self.suite}{kind}.jsonl", kind)
 
 
 @contextmanager
@@ -139,11 +138,19 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if (text := text_of(path)) is None:
         return None
     try:
-        record = dict(json.loads(text))
-    except (ValueError, TypeError) as error:
+        line = json.loads(text)
+        described = line.pop("descriptions", {}) if isinstance(line, dict) else {}
+        return whole(line, verified(described), "")
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a record ({error}); delete it to train this run again") from None
-    if absent := WHOLE[""] - record.keys():
-        raise UserError(f"{path}: not a record (it lacks {', '.join(sorted(absent))}); delete it to train this run again")
+
+
+def whole(line: Any, described: Descriptions, kind: str) -> dict[str, Any]:
+    """The form in memory of a record or profile; ValueError names the first field that is not as it must be."""
+    record = read(line, described)
+    check(record, KINDS[kind])
+    if record.get("status") == "done" and record["spent"] is None:
+        raise ValueError("spent must be a table where status is 'done', not None")
     return record
 
 
@@ -160,8 +167,17 @@ def text_of(path: Path) -> str | None:
 
 
 def save_record(folder: Path, record: dict[str, Any]) -> None:
-    """Replace the record in a run's folder whole."""
-    write(folder / RECORD, (json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    """Replace the record in a run's folder whole: a line a field, in the first two levels."""
+    line, used = compact(record)
+    fields = (f" {canonical(name)}: {spread(value)}" for name, value in sorted({**line, "descriptions": used}.items()))
+    write(folder / RECORD, ("{\n" + ",\n".join(fields) + "\n}\n").encode())
+
+
+def spread(value: Any) -> str:
+    """JSON with a line for each field of a table."""
+    if not isinstance(value, dict) or not value:
+        return canonical(value)
+    return "{\n" + ",\n".join(f"  {canonical(name)}: {canonical(field)}" for name, field in sorted(value.items())) + "\n }"
 
 
 def cell(record: dict[str, Any]) -> tuple[str, str, int]:
@@ -169,18 +185,63 @@ def cell(record: dict[str, Any]) -> tuple[str, str, int]:
     return record["label"], record.get("device") or record["config"]["device"], record.get("seed", 0)
 
 
+def as_lines(records: Iterable[dict[str, Any]]) -> bytes:
+    """A file of records: a line each, then a line for each description that they name. Files may be put together line by line."""
+    used: Descriptions = {}
+    lines = []
+    for record in records:
+        line, named = compact(record)
+        lines.append(line)
+        if any(used.setdefault(name, about) != about for name, about in named.items()):
+            raise ValueError("two descriptions have one digest")
+    lines += ({"name": name, "description": about} for name, about in sorted(used.items()))
+    return "".join(canonical(line) + "\n" for line in lines).encode()
+
+
+def read_records(path: Path, kind: str) -> list[dict[str, Any]]:
+    """The records of a file, or its profiles, in its order; UserError names a bad line, and the field in it."""
+    lines: list[tuple[int, Any]] = []
+    described: Descriptions = {}
+    for number, line in json_lines(path):
+        if isinstance(line, dict) and "description" in line:
+            with naming(path, number):
+                described |= verified({line.get("name"): line["description"]})
+        else:
+            lines.append((number, line))
+    records = []
+    for number, line in lines:
+        with naming(path, number):
+            records.append(whole(line, described, kind))
+    return records
+
+
 def read_lines(path: Path, keys: set[str]) -> list[dict[str, Any]]:
-    """The records of a file, one a line, each with those keys at least; UserError names a bad line.
+    """The tables of a file of another kind, a curve's say, one a line, each with those keys at least; UserError names a bad line."""
+    tables = []
+    for number, line in json_lines(path):
+        with naming(path, number):
+            if absent := keys - table("it", line).keys():
+                raise ValueError(f"it lacks {', '.join(sorted(absent))}")
+        tables.append(line)
+    return tables
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Each line's number and what it says; UserError for one that is not JSON.
 
     A line ends with a line feed and with nothing else: `str.splitlines` breaks at ten other characters, which texts may hold.
     """
-    lines = (text_of(path) or "").split("\n")
-    records = []
-    for number, line in enumerate(lines if lines[-1] else lines[:-1], 1):
-        try:
-            records.append(json.loads(line))
-            if absent := keys - dict(records[-1]).keys():
-                raise ValueError(f"it lacks {', '.join(sorted(absent))}")
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{path}:{number}: not a record ({error}); mend or delete that line") from None
-    return records
+    content = text_of(path) or ""
+    for number, text in enumerate(content.removesuffix("\n").split("\n") if content else (), 1):
+        with naming(path, number):
+            line = json.loads(text)
+        yield number, line
+
+
+@contextmanager
+def naming(path: Path, number: int) -> Iterator[None]:
+    """Turns what is wrong with a line into a UserError."""
+    try:
+        yield
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}:{number}: not a record ({error}); mend or delete that line") from None

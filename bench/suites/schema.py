@@ -10,7 +10,7 @@ from typing import Any, Literal
 from bench.errors import UserError
 
 Precision = Literal["float32", "tf32", "bf16"]  # arithmetic of training; evaluation is in float32
-SCHEMA = 1  # of records and of run keys; a change makes every earlier run another run
+SCHEMA = 1  # of run keys; a change makes every earlier run another run
 
 
 def canonical(value: Any) -> str:

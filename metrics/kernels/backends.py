@@ -5,6 +5,8 @@ tiled       value and gradient in one pass over tiles, by hand (`torch.autograd.
 compiled    the same in C, built at first use by the machine's compiler (`metrics/kernels/native.py`): float32 on a CPU
 triton      forward and backward fused, CUDA
 
+All answer alike: NaN with NaN gradients where an input is not finite (`metrics/kernels/tiles.py`, guarded).
+
 `LATENTBENCH_KERNELS=broadcast` (or another name) chooses for a whole process, `using("compiled")` for a block.
 """
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import multiprocessing
 import os
 import signal
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from bench.__main__ import main
+from bench.records.store import read_record
 
 HEAD = """
 question = "Does it hold?"
@@ -163,9 +163,15 @@ def files(out: Path, name: str) -> dict[str, Path]:
     return {f"{path.parts[-3]}/{path.parts[-2].split('-')[0]}": path for path in sorted(out.glob(f"runs/*/*/*/{name}"))}
 
 
+def whole_records(out: Path) -> dict[str, dict[str, Any]]:
+    """What the record of every run says, by `label/seed`."""
+    found = {name: read_record(path.parent) for name, path in files(out, "record.json").items()}
+    return {name: record for name, record in found.items() if record}
+
+
 def records(out: Path) -> dict[str, dict[str, Any]]:
     """Every record without what differs between two equal runs."""
-    found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files(out, "record.json").items()}
+    found = whole_records(out)
     for record in found.values():
         record["environment"].pop("jobs")
         assert record.pop("cost") or record["status"] == "failed"

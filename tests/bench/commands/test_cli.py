@@ -17,7 +17,7 @@ import pytest
 from harness import cli, files, suite
 
 from bench.commands.run import mean
-from bench.suites.schema import canonical
+from bench.records.store import Store
 
 ROOT = Path(__file__).parents[3]
 
@@ -118,7 +118,7 @@ def test_a_variant_has_a_board_of_its_own(file: Path, out: Path) -> None:
     after = boards(out)
     assert {name for name in before if after[name] != before[name]} == {"README.md"}
     assert set(after) - set(before) == {f"{path}tiny+methods.wae_gan.weight=0.5{end}" for path, end in NEW}
-    (record,) = map(json.loads, after["runs/tiny+methods.wae_gan.weight=0.5.jsonl"].splitlines())
+    (record,) = Store(out, "tiny+methods.wae_gan.weight=0.5").kept()
     assert record["config"]["hyperparameters"]["weight"] == 0.5
     assert record["suite"] == "tiny+methods.wae_gan.weight=0.5"
     assert b"[tiny+methods.wae_gan.weight=0.5]" in after["README.md"]
@@ -163,10 +163,10 @@ def test_check_says_whether_a_leaderboard_is_what_its_records_say(file: Path, ou
         assert result.out.startswith(f"{path} is not what its records say")
     assert cli("leaderboard", "-s", file, "-o", out).code == 0
     assert content(out).keys() == before.keys()
-    (line, *rest) = (out / "leaderboards" / "runs" / "tiny.jsonl").read_text().splitlines()
-    record = json.loads(line)
+    store = Store(out, "tiny")
+    (record, *_) = store.kept()
     record["metrics"]["rec_sse_test"]["value"] += 1
-    (out / "leaderboards" / "runs" / "tiny.jsonl").write_text("\n".join([canonical(record), *rest]) + "\n")
+    store.merge([record])
     assert cli("leaderboard", "-s", file, "-o", out, "--check").code == 1
 
 

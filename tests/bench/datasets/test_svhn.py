@@ -1,6 +1,5 @@
 """SVHN: small .mat files as the official ones are, written by scipy; loaded, packed, continued, verified, trained on."""
 
-import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +19,7 @@ from bench.datasets.dataset import Source
 from bench.datasets.storage import pack, raw
 from bench.datasets.svhn import House
 from bench.errors import UserError
+from bench.records.store import Store
 
 COUNTS = {"train_32x32.mat": 9, "extra_32x32.mat": 14, "test_32x32.mat": 6}
 
@@ -242,6 +242,6 @@ def test_it_trains_a_few_steps_through_the_harness(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(SUITE)
     result = cli("run", "-s", tmp_path / "tiny.toml", "-o", tmp_path, "--data-root", tmp_path / "data", "--no-profile")
     assert (result.code, result.err) == (0, "")
-    record = json.loads((tmp_path / "leaderboards" / "runs" / "tiny.jsonl").read_text())
+    (record,) = Store(tmp_path, "tiny").kept()
     assert record["config"]["convention"] == svhn.CONVENTION
     assert record["metrics"]["rec_sse_test"]["value"] > 0

@@ -161,7 +161,7 @@ def test_a_leaderboard_waits_for_who_changes_its_records(tmp_path: Path) -> None
     both = records_file.read_text(encoding="utf-8")
     publishing = threading.Thread(target=boards.publish, args=(tmp_path, reader.read(str(file)), print))
     with Store(tmp_path, "tiny").alone():
-        records_file.write_text(both.splitlines()[0] + "\n", encoding="utf-8")
+        records_file.write_text(both.partition("\n")[2], encoding="utf-8")
         board_file.unlink()
         publishing.start()
         publishing.join(0.3)
@@ -182,7 +182,7 @@ def test_workers_survive_each_other_and_repeat_nothing(tmp_path: Path) -> None:
     assert result.err == "boom seed 0: failed: RuntimeError: this row cannot be trained (plugin.py, line 33)\n"
     assert re.search(r"^boom +0/1 done, 1 failed", result.out, re.MULTILINE)
     assert len(begun(file)) == len(set(begun(file))) == 2, "the failing row ran once, though two workers saw it"
-    kept = [json.loads(line) for line in (two / "leaderboards" / "runs" / "tiny.jsonl").read_text().splitlines()]
+    kept = Store(two, "tiny").kept()
     assert {record["label"]: record["status"] for record in kept} == {"ae": "done", "boom": "failed", "dying": "done", "wae_gan": "done"}
     assert {record["environment"]["jobs"] for record in kept} == {2}
     cli("run", "-s", file, "-o", one, *ALONE)
@@ -322,5 +322,5 @@ def test_workers_import_what_the_command_imports_wherever_it_runs(tmp_path: Path
         [sys.executable, "-c", FOREIGN, *map(str, arguments)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert (result.returncode, result.stderr) == (0, "")
-    kept = [json.loads(line) for line in (tmp_path / "leaderboards" / "runs" / "tiny.jsonl").read_text().splitlines()]
+    kept = Store(tmp_path, "tiny").kept()
     assert [(record["label"], record["environment"]["kernels"]) for record in kept] == [("ae", "tiled"), ("wae_gan", "tiled")]

@@ -14,7 +14,7 @@ import pytest
 
 from bench.errors import RunError, UserError
 from bench.files import ENDING, clear, temporary, write
-from bench.records.store import PROFILE, RECORD, Store, read_lines, read_record
+from bench.records.store import PROFILE, RECORD, Store, read_lines, read_record, read_records
 from bench.suites.schema import Budget, Entry, Suite
 
 SUITE = Suite(
@@ -33,10 +33,27 @@ SUITE = Suite(
 RUN, OTHER = SUITE.runs("cpu")[:2]
 
 
+CONFIG: dict[str, Any] = {
+    "method": "ae",
+    "dataset": "digits",
+    "network": "mlp",
+    "latent_dim": 2,
+    "batch_size": 100,
+    "held_out": "test",
+    "smoke": False,
+    "hyperparameters": {},
+    "budget": {"steps": 4},
+    "optimizer": {"lr": 0.001, "betas": [0.9, 0.999], "decay": 1.0, "milestones": []},
+    "recipe": {},
+    "convention": "",
+}
+SPENT = {"steps": 4, "epochs": 0.3, "images": 400}
+
+
 def record(label: str = "ae", seed: int = 0, device: str = "cpu", **other: Any) -> dict[str, Any]:
     """All that a record must have."""
-    empty: dict[str, Any] = {"environment": {}, "hashes": {}, "metrics": {}, "cost": {}, "spent": None, "error": None, "status": "done"}
-    return {"suite": "tiny", "label": label, "seed": seed, "row_key": "k", "config": {"device": device}, **empty, **other}
+    empty: dict[str, Any] = {"environment": {}, "hashes": {}, "metrics": {}, "cost": {}, "spent": SPENT, "error": None, "status": "done"}
+    return {"suite": "tiny", "label": label, "seed": seed, "row_key": "k", "config": {**CONFIG, "device": device}, **empty, **other}
 
 
 def profile(label: str, step_ms: float) -> dict[str, Any]:
@@ -114,7 +131,8 @@ BREAKS = ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\
 def test_a_record_comes_back_whatever_its_texts_hold(tmp_path: Path, character: str) -> None:
     text = f"{character}one{character}{character}two{character}"
     store = Store(tmp_path, "tiny")
-    whole = record("ae", error=text, config={"device": "cpu", "convention": text}, metrics={"m": {"protocol": text, "reason": text}})
+    entry = {"value": None, "protocol": text, "reason": text}
+    whole = record("ae", error=text, config={**CONFIG, "device": "cpu", "convention": text}, metrics={"m": entry})
     store.merge([whole, record("vae")])
     assert store.kept() == [whole, record("vae")]
     store.merge([record("vae", 1)])
@@ -267,7 +285,7 @@ def test_merging_keeps_every_other_cell_and_replaces_its_own(tmp_path: Path) -> 
     assert store.merge(reversed(store.kept())) == store.kept()
     assert path.read_bytes() == before
     assert before.count(b"\n") == 5
-    assert json.loads(before.splitlines()[0]) == record("ae", 0, error="new")
+    assert json.loads(before.splitlines()[0]) == {**record("ae", 0, error="new"), "version": 2}
 
 
 def test_profiles_and_suites_have_files_of_their_own(tmp_path: Path) -> None:
@@ -299,11 +317,11 @@ def test_processes_that_merge_at_once_lose_nothing(tmp_path: Path) -> None:
 def test_a_line_that_is_no_record_is_named_with_its_number(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     good = json.dumps(record())
-    assert read_lines(path, {"seed"}) == []
+    assert read_records(path, "") == []
     for bad in ("{", "[]", "3", '"text"', '{"label": "ae"}', ""):
         path.write_text(f"{good}\n{bad}\n{good}\n")
         with pytest.raises(UserError, match=r"lines:2: not a record \(.*\); mend or delete that line"):
-            read_lines(path, {"seed", "label"})
+            read_records(path, "")
     store = Store(tmp_path, "tiny")
     store.merge([record("ae"), record("vae")])
     lines = (tmp_path / "leaderboards" / "runs" / "tiny.jsonl").read_text().splitlines()
@@ -313,13 +331,13 @@ def test_a_line_that_is_no_record_is_named_with_its_number(tmp_path: Path) -> No
         with pytest.raises(UserError, match=rf"tiny\.jsonl:2: not a record \(it lacks {key}\)"):
             store.kept()
     path.write_text(f"{good}\n{good}\n")
-    assert read_lines(path, {"seed", "label"}) == [record(), record()]
+    assert read_records(path, "") == [record(), record()]
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / RECORD).write_bytes(b"\xff")
     (tmp_path / "folder" / RECORD).mkdir(parents=True)
-    for read in (read_record, lambda folder: read_lines(folder / RECORD, {"seed"})):
+    for read in (read_record, lambda folder: read_records(folder / RECORD, "")):
         with pytest.raises(UserError, match=rf"^{tmp_path}/{RECORD}: not a record \(.*\); mend or delete it$"):
             read(tmp_path)
         with pytest.raises(UserError, match=rf"^{tmp_path}/folder/{RECORD}: cannot be read: Is a directory$"):

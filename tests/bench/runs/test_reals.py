@@ -1,7 +1,6 @@
 """Signals, whose values are any real numbers, through the trainer, the costs and the metrics that images go through."""
 
 import io
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +23,7 @@ from bench.errors import UserError
 from bench.evaluation.evaluate import SIGNALS, Evaluation, baselines_of, evaluate, said
 from bench.evaluation.feature_views import networks_of
 from bench.figures.pictures import CURVE_HEIGHT, CURVE_WIDTH, curves, pictures
+from bench.records.store import Store, read_record
 from bench.registry import catalogue
 from bench.runs.run import prepare
 from bench.suites import reader
@@ -197,7 +197,7 @@ def test_no_two_metrics_get_one_name_in_the_words_of_signals() -> None:
 @pytest.mark.parametrize("board", ["digits", "mnist-cpu"])
 def test_protocols_of_images_are_those_of_the_committed_records(board: str) -> None:
     """Records of one protocol share a column: its words must not change but where values have; of a network they go on with its facts."""
-    record = json.loads((ROOT / "leaderboards" / "runs" / f"{board}.jsonl").read_text().splitlines()[0])
+    record = Store(ROOT, board).kept()[0]
     entries = {name: entry for name, entry in record["metrics"].items() if name != "parameter_count"}
     assert len(entries) > 100
     for name, entry in entries.items():
@@ -298,7 +298,7 @@ def test_a_users_signals_go_the_whole_way(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"digits"', '"wiggles"').replace("batch_size = 100", "batch_size = 40"))
     for override in ((), ("--set", "held_out='validation'")):
         assert cli("run", "-s", path, "-o", tmp_path, "--no-profile", "--jobs", 1, *override).code == 0
-    records = [json.loads(file.read_text()) for file in tmp_path.glob("runs/*/*/*/record.json")]
+    records = [read_record(file.parent) or {} for file in tmp_path.glob("runs/*/*/*/record.json")]
     assert len(records) == 6
     assert {record["status"] for record in records} == {"done"}
     for record in records:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import safetensors.torch
-from harness import Started, cli, files, suite, until
+from harness import Started, cli, files, suite, until, whole_records
 
 from bench.environment import code_hash
-from bench.records.store import claimed
+from bench.records.store import claimed, read_record, read_records
 from bench.suites.schema import canonical
 
 ROWS = """
@@ -73,14 +73,15 @@ def out(finished: Path, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def read(out: Path) -> dict[str, dict[str, Any]]:
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files(out, "record.json").items()}
+def record_of(path: Path) -> dict[str, Any]:
+    """What a record.json says."""
+    return read_record(path.parent) or {}
 
 
 def lines(out: Path) -> dict[str, dict[str, Any]]:
     """The suite's records on its leaderboard, by `label/seed`."""
     (path,) = [path for path in (out / "leaderboards" / "runs").glob("*.jsonl") if "profile" not in path.name]
-    return {f"{line['label']}/{line['seed']}": line for line in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+    return {f"{line['label']}/{line['seed']}": line for line in read_records(path, "")}
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -105,10 +106,10 @@ def test_evaluated_metrics_are_bit_for_bit_those_of_a_run_that_had_them(
     whole, part = (digits(tmp_path / name, metrics, rows, **kinds) for name, metrics in (("a", f"{few},{more}"), ("b", few)))
     for name, path in (("whole", whole), ("part", part)):
         assert cli("run", "-s", path, "-o", tmp_path / name, *ALONE, *override).code == 0
-    before, expected = read(tmp_path / "part"), read(tmp_path / "whole")
+    before, expected = whole_records(tmp_path / "part"), whole_records(tmp_path / "whole")
     result = cli("evaluate", part, "-o", tmp_path / "part", "--metrics", more, "--jobs", 1, *override)
     assert (result.code, result.err) == (0, "")
-    after = read(tmp_path / "part")
+    after = whole_records(tmp_path / "part")
     assert lines(tmp_path / "part") == after
     for name, record in after.items():
         assert record["metrics"] == expected[name]["metrics"]
@@ -133,7 +134,7 @@ def test_a_suite_s_runs_get_what_the_suite_names_and_a_run_is_one(file: Path, ou
     """By its folder, whose suite is kept beside the results."""
     whole = digits(out.parent / "later", f"{LEAST},mean_log_variance")
     assert cli("evaluate", whole, "-o", out, "--jobs", 1).code == 0
-    assert all({"mean_log_variance", "rec_sse_test"} < set(record["metrics"]) for record in read(out).values())
+    assert all({"mean_log_variance", "rec_sse_test"} < set(record["metrics"]) for record in whole_records(out).values())
     folder = files(out, "record.json")["vcae/0"].parent
     result = cli("evaluate", folder, "--metrics", "sum_latent_variance")
     assert (result.code, result.err) == (0, "")
@@ -157,14 +158,14 @@ def test_workers_share_the_runs_out_among_them(file: Path, out: Path, tmp_path: 
 
 def test_a_value_stays_where_its_network_is_not_here_and_goes_where_it_never_was(file: Path, out: Path, tmp_path: Path) -> None:
     path = files(out, "record.json")["vcae/0"]
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = record_of(path)
     had = {"value": 12.5, "unit": "", "better": "lower", "group": "samples", "protocol": "of another machine; v1"}
     record["metrics"] |= {"fid_qz": had, "mmd_prior": had}  # no prior: it has none, whatever is on the machine
     path.write_text(json.dumps(record), encoding="utf-8")
     result = cli("evaluate", path.parent, "--metrics", "fid_qz,fid_pz,mmd_prior", "--data-root", tmp_path)
     assert result.code == 0
     assert "kept as they were, for the weights of their networks are not here: fid_qz\n" in result.out
-    found = read(out)["vcae/0"]
+    found = whole_records(out)["vcae/0"]
     assert found["metrics"]["fid_qz"] == had
     assert found["metrics"]["fid_pz"]["value"] is None
     assert found["metrics"]["mmd_prior"]["reason"] == "no prior"
@@ -178,7 +179,7 @@ def test_a_stale_run_is_measured_and_leaves_its_row_s_place_to_the_later_one(fil
     before = lines(out)
     assert before["vae_bernoulli/0"]["config"]["latent_dim"] == 3
     assert cli("evaluate", old, "--metrics", "overfit_gap").code == 0
-    assert "overfit_gap" in json.loads((old / "record.json").read_text(encoding="utf-8"))["metrics"]
+    assert "overfit_gap" in record_of(old / "record.json")["metrics"]
     assert lines(out) == before
     assert cli("verify", old).out == "1 runs verified: nothing moved (tolerance 1e-06, relative)\n"
 
@@ -225,7 +226,7 @@ def test_an_evaluation_waits_for_who_has_the_run(file: Path, out: Path, tmp_path
         assert started.process.exitcode is None
         assert path.read_bytes() == before
     assert started.wait().code == 0
-    assert "overfit_gap" in read(out)["vcae/0"]["metrics"]
+    assert "overfit_gap" in whole_records(out)["vcae/0"]["metrics"]
 
 
 def test_verifying_writes_nothing_not_even_features_that_it_had_to_make(file: Path, out: Path) -> None:
@@ -265,7 +266,7 @@ def tamper(out: Path, change: Any, where: str = "record") -> Path:
     """Change vcae's record in its folder, on the leaderboard, or both; -> its folder."""
     path = files(out, "record.json")["vcae/0"]
     if where != "line":
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = record_of(path)
         change(record)
         path.write_text(json.dumps(record), encoding="utf-8")
     if where != "record":

@@ -5,17 +5,17 @@ import itertools
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from harness import Started, cli, files, outcome, records, suite
+from harness import Started, cli, files, outcome, records, suite, whole_records
 from safetensors.torch import load_file
 
 from bench import environment
 from bench.datasets import digits
 from bench.environment import code_hash, peak_memory_mib, reset_peak_memory
 from bench.errors import UserError
+from bench.records.store import Store
 from bench.registry import catalogue
 from bench.runs.run import prepare
 from bench.suites import reader
@@ -48,10 +48,6 @@ def out(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def read(out: Path) -> dict[str, dict[str, Any]]:
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files(out, "record.json").items()}
-
-
 def test_the_same_seed_gives_the_same_bits_in_any_order_and_process(file: Path, out: Path, tmp_path: Path) -> None:
     """Records are equal but for costs, times and how many jobs ran side by side."""
     rest = Started(tmp_path, "run", "-s", file, "-o", tmp_path, *OPTIONS, "--methods", "cwae,vae_gauss").wait()
@@ -62,16 +58,16 @@ def test_the_same_seed_gives_the_same_bits_in_any_order_and_process(file: Path, 
 
 
 def test_seeds_and_rows_differ(out: Path) -> None:
-    hashes = [record["hashes"]["weights"] for record in read(out).values()]
+    hashes = [record["hashes"]["weights"] for record in whole_records(out).values()]
     assert len(set(hashes)) == 8
-    errors = [record["metrics"]["rec_sse_test"]["value"] for record in read(out).values()]
+    errors = [record["metrics"]["rec_sse_test"]["value"] for record in whole_records(out).values()]
     assert len(set(errors)) == 8
     assert all(0 < error < 20 for error in errors)
 
 
 def test_a_record_says_what_was_spent(out: Path) -> None:
     """digits has 1437 training images: 14 batches of 100 an epoch, 28 of 50."""
-    spent = {name: record["spent"] for name, record in read(out).items() if name.endswith("/0")}
+    spent = {name: record["spent"] for name, record in whole_records(out).items() if name.endswith("/0")}
     assert spent == {
         "ae/0": {"steps": 60, "epochs": 60 / 14, "images": 6000},
         "wae_gan/0": {"steps": 60, "epochs": 60 / 14, "images": 6000},
@@ -84,14 +80,14 @@ def test_a_record_counts_parameters_as_the_layers_have_them(out: Path) -> None:
     def mlp(*sizes: int) -> int:
         return sum((a + 1) * b for a, b in itertools.pairwise(sizes))
 
-    counts = {name: record["metrics"]["parameter_count"]["value"] for name, record in read(out).items()}
+    counts = {name: record["metrics"]["parameter_count"]["value"] for name, record in whole_records(out).items()}
     assert counts["ae/1"] == mlp(64, 256, 128, 2) + mlp(2, 128, 256, 64)
     assert counts["vae_gauss/0"] == mlp(64, 256, 128, 6) + mlp(3, 128, 256, 64)
     assert counts["wae_gan/0"] == counts["ae/0"] + mlp(2, 32, 32, 32, 32, 1)
 
 
 def test_a_record_names_code_data_and_weights_by_their_hashes(out: Path) -> None:
-    for name, record in read(out).items():
+    for name, record in whole_records(out).items():
         tensors = load_file(files(out, "weights.safetensors")[name])
         digest = hashlib.sha256()
         for key in sorted(tensors):
@@ -104,7 +100,7 @@ def test_a_record_names_code_data_and_weights_by_their_hashes(out: Path) -> None
 
 
 def test_a_record_has_costs_that_fit_together(out: Path) -> None:
-    for record in read(out).values():
+    for record in whole_records(out).values():
         cost = {name: entry["value"] for name, entry in record["cost"].items()}
         assert cost["images_per_second"] * cost["train_seconds"] == pytest.approx(record["spent"]["images"])
         assert 0 < cost["train_seconds"] < 60
@@ -129,13 +125,13 @@ def test_smoke_runs_are_marked_and_never_on_a_leaderboard(file: Path, out: Path,
     assert (result.code, result.err) == (0, "")
     assert "smoke runs: not on any leaderboard" in result.out
     assert not (tmp_path / "leaderboards").exists()
-    found = read(tmp_path)
+    found = whole_records(tmp_path)
     assert len(found) == 8
     assert {record["smoke"] for record in found.values()} == {True}
     assert {record["spent"]["steps"] for record in found.values()} == {5}
-    assert not {record["key"] for record in found.values()} & {record["key"] for record in read(out).values()}
+    assert not {record["key"] for record in found.values()} & {record["key"] for record in whole_records(out).values()}
     assert cli("run", "-s", file, "-o", tmp_path, *OPTIONS, "--methods", "cwae").code == 0
-    whole = [json.loads(line) for line in (tmp_path / "leaderboards" / "runs" / "tiny.jsonl").read_text().splitlines()]
+    whole = Store(tmp_path, "tiny").kept()
     assert [(record["label"], record["seed"], record["smoke"]) for record in whole] == [("cwae", 0, False), ("cwae", 1, False)]
 
 
@@ -155,7 +151,7 @@ def test_preparing_a_run_reads_no_data_and_leaves_the_random_stream_alone(file: 
 def test_runs_on_validation_images_never_see_test_images(file: Path, out: Path, tmp_path: Path) -> None:
     override = ("--set", "held_out='validation'")
     assert cli("run", "-s", file, "-o", tmp_path, *OPTIONS, "--methods", "cwae", "--seeds", 1, *override).code == 0
-    (record,) = read(tmp_path).values()
+    (record,) = whole_records(tmp_path).values()
     assert "rec_sse_validation" in record["metrics"]
     assert not [name for name in record["metrics"] if "test" in name]
     assert record["hashes"]["data"] == digits.load(out).with_validation().sha256()
@@ -189,7 +185,7 @@ def test_a_dataset_with_factors_gets_disentanglement_scores(tmp_path: Path, held
     text = file.read_text(encoding="utf-8").replace('"digits"', '"places"')
     file.write_text(text.replace("seeds = 1", "seeds = 1\nmetrics = ['mig', 'sap', 'modularity']"), encoding="utf-8")
     assert cli("run", "-s", file, "-o", tmp_path / "out", *OPTIONS, "--set", f"held_out='{held_out}'").code == 0
-    (record,) = read(tmp_path / "out").values()
+    (record,) = whole_records(tmp_path / "out").values()
     assert all(0 <= record["metrics"][name]["value"] <= 1 for name in ("mig", "sap", "modularity"))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from harness import ROWS, Started, cli, files, leftovers, outcome, records, suite, until
+from harness import ROWS, Started, cli, files, leftovers, outcome, records, suite, until, whole_records
 
 from bench.training.checkpoint import load_state
 
@@ -152,7 +152,7 @@ def test_a_checkpoint_is_used_and_not_only_kept(file: Path, whole: dict[str, Any
     payload = (tmp_path / "state").read_bytes()
     path.write_bytes(hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
     assert cli("run", "-s", file, "-o", tmp_path, "--methods", "paced", *OPTIONS).code == 0
-    (record,) = (json.loads(path.read_text()) for path in files(tmp_path, "record.json").values())
+    (record,) = whole_records(tmp_path).values()
     of_whole = whole["records"]["paced/0"]
     assert record["spent"] == of_whole["spent"] == {"steps": 300, "epochs": 300 / 14, "images": 30_000}
     assert record["hashes"]["weights"] == of_whole["hashes"]["weights"]

@@ -27,7 +27,7 @@ CHOSEN = "import torch; from metrics.kernels.backends import backend_of; print(b
 @pytest.fixture
 def command() -> list[str]:
     found = native.compiler()
-    if found is None or native.library() is None:
+    if found is None:
         pytest.skip("no C compiler")
     return found
 
@@ -40,7 +40,7 @@ WIDTHS = {"native": None, "-mno-avx512f": 8, "-mno-avx2 -mno-fma": 8, "-mno-sse3
 def width(request: pytest.FixtureRequest) -> Iterator[None]:
     """The library as this machine would have it, and for processors with narrower vectors; kept in the cache as any other."""
     command, flags = native.compiler(), request.param
-    if command is None or native.library() is None:
+    if command is None:
         pytest.skip("no C compiler")
     if flags == "native":
         yield

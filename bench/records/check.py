@@ -1,0 +1,116 @@
+"""Whether what a file holds is a record: the types in record.py are the rules, and the first field that breaks one is named."""
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from bench.suites.schema import canonical
+
+WORDS = {int: "an integer", float: "a finite number", str: "a text", bool: "true or false", NoneType: "null"}
+
+
+def check(record: Any, kind: Any) -> None:
+    """ValueError that names the first field of `record` that is not as the TypedDict `kind` has it, or that no file can hold."""
+    if fault := fault_of("", record, kind):
+        raise ValueError(fault)
+    try:
+        canonical(record).encode()
+    except ValueError:
+        raise ValueError(unwritable("", record)) from None
+
+
+def fault_of(where: str, value: Any, hint: Any) -> str | None:
+    """`seed must be an integer, not 'x'`: how a value breaks a type, None where it does not."""
+    if hint is Any:
+        return None
+    origin, arguments = parts(hint)
+    if origin in (Required, NotRequired):
+        return fault_of(where, value, arguments[0])
+    if origin in (Union, UnionType):
+        if type(value) in arguments and fits(value, type(value)):
+            return None
+        faults = [fault_of(where, value, choice) for choice in arguments]
+        deep = [fault for fault in faults if fault and not fault.startswith(f"{where} must be")]
+        return None if None in faults else (deep or [must(where, value, hint)])[0]
+    if is_typeddict(hint):
+        return must(where, value, hint) if not isinstance(value, dict) else fault_of_table(where, value, hint)
+    if origin is dict and isinstance(value, dict):
+        return first(fault_of(joined(where, key), field, arguments[1]) for key, field in value.items())
+    if origin is list and isinstance(value, list):
+        return first(fault_of(f"{where}[{place}]", item, arguments[0]) for place, item in enumerate(value))
+    return None if fits(value, hint) else must(where, value, hint)
+
+
+def fault_of_table(where: str, value: Mapping[str, Any], hint: Any) -> str | None:
+    """The first field of a table that is absent or wrong; fields that its TypedDict does not have may be anything."""
+    if absent := sorted(hint.__required_keys__ - value.keys()):
+        return f"{where or 'it'} lacks {', '.join(absent)}"
+    return first(fault_of(joined(where, key), value[key], field) for key, field in fields(hint).items() if key in value)
+
+
+@cache
+def parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """`dict` and `(str, int)` of `dict[str, int]`."""
+    return get_origin(hint), get_args(hint)
+
+
+@cache
+def fields(hint: Any) -> dict[str, Any]:
+    """The fields of a TypedDict and their types."""
+    return get_type_hints(hint)
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value without parts is of a type; an integer that is no double is no number."""
+    origin, arguments = parts(hint)
+    if origin is Literal:
+        return value in arguments
+    if hint is float:
+        return type(value) in (int, float) and finite(value)
+    return type(value) is hint
+
+
+def finite(value: float) -> bool:
+    """Whether a number, which may be an integer of any length, is a finite double."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def must(where: str, value: Any, hint: Any) -> str:
+    """What a field must be and what it is."""
+    return f"{where or 'it'} must be {words(hint)}, not {value!r:.40}"
+
+
+def words(hint: Any) -> str:
+    """A type as a reader calls it."""
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(words(choice) for choice in get_args(hint))
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    return "a list" if get_origin(hint) is list else WORDS.get(hint, "a table")
+
+
+def first(faults: Any) -> str | None:
+    """The first fault, None where there is none."""
+    return next((fault for fault in faults if fault), None)
+
+
+def joined(where: str, key: str) -> str:
+    """The name of a field of a table."""
+    return f"{where}.{key}" if where else key
+
+
+def unwritable(where: str, value: Any) -> str | None:
+    """Which value anywhere inside could not be written again: a number that is not finite, a text that UTF-8 does not have."""
+    if isinstance(value, dict):
+        return first(unwritable(where, key) or unwritable(joined(where, key), field) for key, field in value.items())
+    if isinstance(value, list):
+        return first(unwritable(f"{where}[{place}]", item) for place, item in enumerate(value))
+    if isinstance(value, float) and not finite(value):
+        return must(where, value, float)
+    surrogates = isinstance(value, str) and not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value)
+    return f"{where or 'it'} has a text with half a character, {value!r:.40}" if surrogates else None

@@ -1,0 +1,240 @@
+"""What a record and a profile say, field by field, and their two forms: in memory, and version 2 on disk.
+
+In memory an entry of a metric says all about itself: {value, unit, better, group, protocol}, or a reason in place of a number.
+On disk all but the value, its description, stands once in a file, under a digest of its content, so that it has the same name
+in every file; a record has {metric: [value, name of the description]}, and {reason: {metric: name of the description}} for
+metrics that do not exist for its method. Version 1 was the form in memory, one record a line.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, Required, TypedDict
+
+from bench.suites.schema import digest
+
+VERSION = 2  # of the form on disk; a line that names none is of version 1
+Line = dict[str, Any]  # a line of a file as JSON has it
+Descriptions = dict[str, dict[str, Any]]  # {digest of the content: all of an entry but its value}
+
+Environment = TypedDict(
+    "Environment",
+    {
+        "latentbench": str,  # version of this project
+        "commit": str | None,  # of its checkout, None outside one
+        "dirty": bool | None,  # whether source files had been changed since that commit
+        "python": str,
+        "torch": str,
+        "numpy": str,
+        "scipy": str,
+        "scikit-learn": str,
+        "system": str,  # operating system and instruction set
+        "device": str,  # name of the processor or GPU that trained
+        "processor": str | None,  # beside a GPU
+        "driver": str | None,  # CUDA version
+        "kernels": str,  # which implementation of the own kernels ran
+        "threads": int,  # CPU threads of the run
+        "jobs": int,  # runs at a time on the machine: times depend on it
+        "precision": str,  # of the matrix products
+    },
+    total=False,
+)
+
+
+class Entry(TypedDict, total=False):
+    """A metric or a cost."""
+
+    value: Required[float | None]  # None: it does not exist for this method, or was not computed
+    reason: str  # why the value is None
+    unit: str  # nats, s, 1/s, ...; empty for pure numbers
+    better: Literal["lower", "higher", "target"] | None  # None: neither way
+    group: str  # the leaderboard's table
+    protocol: str  # how the value is taken, with the metric's version; values of different protocols are never compared
+
+
+class Optimizer(TypedDict):
+    """Adam and its learning rate over time."""
+
+    lr: float
+    betas: list[float]
+    decay: float  # factor of the learning rate after each epoch
+    milestones: list[list[float]]  # [epoch, factor]
+
+
+class Density(TypedDict, total=False):
+    """The density that a second stage fitted to the codes."""
+
+    model: Required[str]  # its name in the catalogue
+    options: dict[str, Any]
+    budget: dict[str, float | None] | None
+    optimizer: Optimizer | None
+
+
+class Config(TypedDict):
+    """The run with every value resolved: what its suite said, and defaults."""
+
+    device: str  # cpu or cuda
+    method: str
+    dataset: str
+    network: str
+    latent_dim: int
+    batch_size: int
+    held_out: str  # the split that metrics are of: test or validation
+    precision: NotRequired[str]  # of matrix products; float32 if not said
+    smoke: bool
+    hyperparameters: dict[str, Any]  # the method's keyword arguments
+    budget: dict[str, float | None]  # one of steps, epochs, images, seconds
+    optimizer: Optimizer
+    density: NotRequired[Density]
+    recipe: dict[str, str]  # posterior, cost, regularisers, prior, density in words
+    convention: str  # what the dataset's values mean and how it is split
+
+
+class Spent(TypedDict):
+    """What training took."""
+
+    steps: int
+    epochs: float
+    images: int
+    density: NotRequired[dict[str, float]]  # the same three of the second stage
+
+
+class Evaluated(TypedDict):
+    """A later evaluation, which took over the metrics that it computed."""
+
+    code: str  # hash of the source files
+    environment: Environment
+    finished: str  # ISO 8601
+    metrics: list[str]
+
+
+class Hashes(TypedDict, total=False):
+    """What the run stands on: SHA-256, hexadecimal."""
+
+    code: str  # the first 16 digits
+    data: str
+    weights: str
+
+
+class Times(TypedDict, total=False):
+    """ISO 8601, UTC."""
+
+    started: str
+    finished: str
+
+
+class Record(TypedDict):
+    """One training run and what was measured of it."""
+
+    suite: str
+    label: str  # the row: a method with its values
+    seed: int
+    row_key: str  # digest of the row's configuration without the seed: another key is another row
+    key: NotRequired[str]  # digest of the configuration with the seed, a part of the folder's name
+    schema: NotRequired[int]  # of the two keys
+    smoke: NotRequired[bool]  # a few steps to see that it runs; no leaderboard takes it
+    status: Literal["done", "diverged", "failed"]
+    error: str | None  # of a run that is not done
+    execution: NotRequired[str]  # how steps ran: eagerly, or as a graph
+    config: Config
+    spent: Spent | None  # None: the run failed
+    times: NotRequired[Times]
+    hashes: Hashes
+    environment: Environment
+    metrics: dict[str, Entry]
+    cost: dict[str, Entry]  # times and memory, which differ between two equal runs
+    evaluated: NotRequired[list[Evaluated]]
+
+
+class Kernel(TypedDict):
+    """A kernel of a training step."""
+
+    name: str
+    calls: float  # per step
+    self_us: float  # microseconds of its own per step
+    share: float  # of all kernels' time
+    flops: float  # per step
+
+
+class Profile(TypedDict):
+    """Where a row's training step spends its time, on one kind of device."""
+
+    suite: str
+    label: str
+    row_key: str
+    device: str  # cpu or cuda
+    environment: Environment
+    steps: NotRequired[int]  # that the profiler saw
+    step_ms: float  # median of a step without the profiler
+    phases: dict[str, float]  # shares of data, forward, regulariser, backward, optimiser
+    kernels: list[Kernel]  # those with most time first
+
+
+def compact(record: Mapping[str, Any]) -> tuple[Line, Descriptions]:
+    """A record or a profile as it is on disk, and the descriptions that it names."""
+    line: Line = {**record, "version": VERSION}
+    used: Descriptions = {}
+    for part in {"metrics", "cost"} & record.keys():
+        line[part] = {}
+        for metric, entry in record[part].items():
+            absent = part == "metrics" and entry["value"] is None and "reason" in entry
+            about = {key: field for key, field in entry.items() if key != "value" and not (absent and key == "reason")}
+            name = named(about)
+            if used.setdefault(name, about) != about:
+                raise ValueError(f"two descriptions have the digest {name}")
+            if absent:
+                line.setdefault("absent", {}).setdefault(entry["reason"], {})[metric] = name
+            else:
+                line[part][metric] = [entry["value"], name]
+    return line, used
+
+
+def named(description: Mapping[str, Any]) -> str:
+    """The name of a description: 8 hexadecimal digits that follow from its content."""
+    return digest(description)[:8]
+
+
+def verified(descriptions: Any) -> Descriptions:
+    """Descriptions by their names; ValueError where a name is not that of the content."""
+    for name, about in table("descriptions", descriptions).items():
+        if named(table(f"description {name}", about)) != name:
+            raise ValueError(
+                f"description {name!r:.40} has been changed: its name must follow from its content, which has {named(about)!r}"
+            )
+    return dict(descriptions)
+
+
+def read(line: Any, described: Descriptions) -> Line:
+    """A line of version 1 or 2 as the form in memory, unchecked; ValueError for one that cannot have it."""
+    if not isinstance(line, dict):
+        raise ValueError("it is no table of fields")
+    record = dict(line)
+    version = record.pop("version", 1)
+    if version == 1:
+        return record
+    if version != VERSION:
+        raise ValueError(f"version must be 1 or {VERSION}, not {version!r:.40}; a later latentbench may read it")
+    absent = table("absent", record.pop("absent", {}))
+    for part in {"metrics", "cost"} & record.keys():
+        entries = {metric: entry(f"{part}.{metric}", cell, described) for metric, cell in table(part, record[part]).items()}
+        if part == "metrics":
+            for reason, names in absent.items():
+                found = {metric: entry(f"absent.{metric}", [None, name], described) for metric, name in table("absent", names).items()}
+                entries |= {metric: {**of, "reason": reason} for metric, of in found.items()}
+        record[part] = dict(sorted(entries.items()))
+    return record
+
+
+def table(where: str, value: Any) -> dict[str, Any]:
+    """The value if it is a table of fields, else ValueError."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} must be a table, not {value!r:.40}")
+    return value
+
+
+def entry(where: str, cell: Any, described: Descriptions) -> dict[str, Any]:
+    """An entry from its value and the name of its description; ValueError unless these are what `cell` holds."""
+    if not isinstance(cell, list) or len(cell) != 2:
+        raise ValueError(f"{where} must be [value, name of a description], not {cell!r:.40}")
+    value, name = cell
+    if not isinstance(name, str) or name not in described:
+        raise ValueError(f"{where}: no description is named {name!r:.40} in the file")
+    return {**described[name], "value": value}
