@@ -1,6 +1,7 @@
 """`python -m bench list`, `data` and `features`: tables of what there is, and what is done to it."""
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,17 @@ def list_all(what: str) -> None:
         console.table(list(methods_table.HEADERS), methods_table.rows(found), f"With their default values, at {methods_table.DIM} latents:")
         print()
     if what in ONE:
-        rows = [[name, first_line(fn), str(inspect.signature(fn)).split(" ->")[0]] for name, fn in sorted(found.items())]
+        rows = [[name, first_line(fn), arguments(fn)] for name, fn in sorted(found.items())]
         console.table([ONE[what], "what it is", "values"], rows)
     elif what == "datasets":
         console.table([*data.HEADERS[: -data.LOCAL]], [list(row[: -data.LOCAL]) for row in data.rows(found.values(), Path("data"))])
     else:
         console.table(list(metrics_page.HEADERS), [list(metrics_page.row(metric)) for metric in found.values()])
+
+
+def arguments(fn: Any) -> str:
+    """The arguments of a function, types without the modules that they are from."""
+    return re.sub(r"(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])", "", str(inspect.signature(fn)).split(" ->")[0])
 
 
 def first_line(fn: Any) -> str:

@@ -138,7 +138,9 @@ def streams(convention: Convention, root: Path) -> dict[str, pack.Stream]:
     lists, images, view = chosen(convention, listing), album(path), convention.view
     absent = [name for names in lists.values() for name in names if name not in images.names]
     if absent:
-        raise UserError(f"{path}: {len(absent):,} listed images are missing, such as {absent[0]}; take it again from {URL}")
+        raise UserError(
+            f"{path}: {len(absent):,} listed images are missing, such as {absent[0]} of {listing.name}; take it again from {URL}"
+        )
     return {
         split: pack.Stream.continuable(
             (len(names), 3, view.side, view.side),

@@ -5,7 +5,6 @@ draws the same images in the same order. Its measures were fitted to the picture
 of which it repeats all but 128 pixels. It is another dataset, with a name of its own.
 """
 
-import hashlib
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -167,12 +166,9 @@ def load_official(root: Path, sizes: tuple[int, ...] = SIZES) -> Dataset:
 def verify(root: Path, blob: str = BLOB) -> None:
     """The archive against the hash by which the official repository knows it."""
     (path,) = raw.require("dsprites", root, FILES, URL)
-    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size)
-    with path.open("rb") as file:
-        while part := file.read(2**20):
-            digest.update(part)
-    if digest.hexdigest() != blob:
-        found = f"{path.stat().st_size:,} bytes with the git blob hash {digest.hexdigest()}, expected {blob}"
+    digest = raw.digest(path, "sha1", b"blob %d\0" % path.stat().st_size)
+    if digest != blob:
+        found = f"{path.stat().st_size:,} bytes with the git blob hash {digest}, expected {blob}"
         raise UserError(f"{path} is damaged: {found}; delete it and take it again from {URL}")
 
 

@@ -1,6 +1,5 @@
 """3D Shapes (Burgess and Kim 2018): 480,000 pictures 64 x 64 of all combinations of six factors, from the official file (SPEC 2)."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,8 +118,7 @@ def load(root: Path) -> Dataset:
 def verify(root: Path) -> None:
     """The file's sha256; UserError when it differs."""
     (path,) = raw.require(NAME, root, FILES, URL)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = raw.digest(path, "sha256")
     if digest != SHA256:
         raise damaged(path, f"sha256 {digest}, expected {SHA256}")
 

@@ -43,12 +43,21 @@ def md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
+def digest(path: Path, algorithm: str, before: bytes = b"") -> str:
+    """The hash of a whole file behind the bytes `before`, in hexadecimal; UserError where it cannot be read."""
+    found = hashlib.new(algorithm, before)
+    try:
+        with path.open("rb") as file:
+            while part := file.read(2**20):
+                found.update(part)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    return found.hexdigest()
+
+
 def check_md5(path: Path, expected: str, what_to_do: str) -> None:
     """UserError for a file that is another than the official one."""
-    try:
-        found = md5(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    found = digest(path, "md5")
     if found != expected:
         raise UserError(f"{path} is damaged: {path.stat().st_size:,} bytes with md5 {found}, expected {expected}; {what_to_do}")
 

@@ -53,7 +53,7 @@ def boards(out: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("what", "some"),
     [
-        ("methods", ["vae_bernoulli", "wae_mmd", "(dim: int, *, weight: float = 0.1"]),
+        ("methods", ["vae_bernoulli", "wae_mmd", "(dim: int, *, weight: float | Schedule = 0.1"]),
         ("networks", ["mlp", "small_conv"]),
         ("datasets", ["digits", "1,437", "mnist", "60,000", "CC BY-SA 3.0"]),
         ("metrics", ["rec_sse_test", "↓", "frechet_pixels_pz"]),

@@ -212,7 +212,10 @@ def test_an_archive_with_its_images_at_the_root_gives_the_same(tmp_path: Path, f
 def test_an_archive_with_its_images_elsewhere_is_one_line(tmp_path: Path, folder: str) -> None:
     archive = put(tmp_path)
     repacked(archive, folder)
-    with pytest.raises(UserError, match=rf"^{archive}: 5 listed images are missing, such as 000001\.jpg; take it again from http"):
+    with pytest.raises(
+        UserError,
+        match=rf"^{archive}: 5 listed images are missing, such as 000001\.jpg of list_eval_partition\.txt; take it again from http",
+    ):
         load(tmp_path)
     assert not (tmp_path / "packed").exists()
 

@@ -18,6 +18,7 @@ from bench.suites import reader
 from metrics.divergences import gaussian_kl
 from models.interfaces import Draw
 from models.method import AutoEncoder
+from models.parts import schedule
 
 ROOT = Path(__file__).parents[3]
 BLOCK = re.compile(r"^```\w+ (\S+\.\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -65,12 +66,26 @@ def test_the_suite_runs(folder: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     records = [read_record(path.parent) or {} for path in folder.rglob("record.json")]
     labels = [record["label"] for record in records]
-    assert sorted(labels) == sorted(2 * ["free_bits_vae", "ls_wae", "many_free_bits", "vae_bernoulli"])  # two seeds
+    assert sorted(labels) == sorted(2 * ["free_bits_vae", "ls_wae", "many_free_bits", "vae_bernoulli", "vae_warmup"])  # two seeds
     for record in records:
         assert record["status"] == "done"
         assert record["config"]["dataset"] == "spots"
         assert record["config"]["network"] == "tiny_conv"
         assert 1 <= record["metrics"]["participation_ratio"]["value"] <= 4
+
+
+def test_weights_that_are_schedules_follow_them(folder: Path) -> None:
+    rows = {entry.label: entry.hyperparameters for entry in reader.read(str(folder / "my_suite.toml")).methods}
+    warmup, cosine = schedule.read(rows["vae_warmup"]["beta"]), schedule.read(rows["ls_wae"]["weight"])
+    per_epoch = 10  # 500 images, 50 a batch
+    assert [warmup.at(epoch * per_epoch, per_epoch) for epoch in (0, 15, 30, 40)] == [0, 0.5, 1, 1]
+    assert [cosine.at(step, per_epoch) for step in (0, 100, 200, 300)] == pytest.approx([0, 2.5, 5, 5])
+
+
+def test_every_part_of_the_page_may_be_recorded(folder: Path) -> None:
+    tiny_conv = plugin(folder, "my_network.py").tiny_conv
+    recipes = [plugin(folder, "my_method.py").free_bits_vae(3), plugin(folder, "my_critic.py").ls_wae(3)]
+    assert [recipe.assemble((1, 8, 8), 3, tiny_conv).why_eager() for recipe in recipes] == [None, None]
 
 
 @pytest.mark.parametrize("minimum", [0.0, 0.1, 2.0])
