@@ -21,6 +21,8 @@ BCE_FLOOR = 1e-6  # x̂ is clamped to [floor, 1 - floor] in reported cross-entro
 PCA_VALUES = 4096  # of an image; larger ones have no PCA baseline: its covariance would take longer than the run
 PART = 1000  # images at a time
 
+NO_CROSS_ENTROPY = "the values are not in [0, 1], so they have no cross-entropy"
+
 
 class Errors(NamedTuple):
     """Per-image errors of one pass over a split, float64."""
@@ -33,7 +35,7 @@ class Errors(NamedTuple):
         """Over the images; Unavailable where the error does not exist.   -> ()"""
         values = getattr(self, kind)
         if values is None:
-            raise Unavailable("the values are not in [0, 1], so they have no cross-entropy")
+            raise Unavailable(NO_CROSS_ENTROPY)
         return values.mean()
 
 
@@ -64,10 +66,13 @@ def errors_on_reals(x: Tensor, x_hat: Tensor) -> Errors:
 def target_entropy(batches: Iterable[Tensor]) -> Tensor:
     """Mean over images of -Σ_j [x_j log x_j + (1 - x_j) log(1 - x_j)], nats: what no x̂ can have less cross-entropy than (SPEC 5.3).
 
-    batches of (B, ...) in [0, 1] -> ()
+    batches of (B, ...) in [0, 1] -> (); Unavailable for other values.
     """
     parts = [(torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)).flatten(1).sum(1) for x in (batch.double() for batch in batches)]
-    return -torch.cat(parts).mean()
+    entropy = -torch.cat(parts).mean()
+    if entropy.isnan():  # a logarithm of a value below 0 or above 1
+        raise Unavailable(NO_CROSS_ENTROPY)
+    return entropy
 
 
 class Baselines(NamedTuple):

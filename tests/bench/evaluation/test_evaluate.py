@@ -224,7 +224,7 @@ MIXTURE = {f"{name}{suffix}" for name in ("total_correlation", "marginal_kl") fo
 FACTORS = {metric.name for metric in METRICS if metric.group == "disentanglement"}  # of a dataset that has them
 NESTED = across("agg_posterior_cross_entropy rate", "bound iw")  # of a prior with latents of its own
 # what these do not have: factors, a density fitted to codes, a nested prior
-FITTED = across(SAMPLES, "qz") | {"density_nll_test"} | FACTORS | NESTED
+FITTED = across(SAMPLES, "qz") | {"density_nll_test", "density_nll_bound_test"} | FACTORS | NESTED
 NO_LIKELIHOOD = across("elbo iw_bound distortion", "bernoulli gaussian laplace")
 NO_PRIOR = across(SAMPLES, "pz") | {"mmd_prior", "sliced_wasserstein_prior", "agg_posterior_cross_entropy", "rate"}
 NO_PRIOR |= {name for name in MIXTURE if "kl" in name}
