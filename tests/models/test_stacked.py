@@ -293,7 +293,7 @@ def test_what_metrics_read() -> None:
 def test_hierarchies_and_plain_networks_are_told_apart() -> None:
     with pytest.raises(ValueError, match=r"network 'mlp' is not hierarchical.*stacked_mlp"):
         stacked_wae(2).assemble(SHAPE, 2, mlp)
-    with pytest.raises(ValueError, match="network 'stacked_mlp' is a hierarchy"):
+    with pytest.raises(ValueError, match="network 'stacked_mlp' is hierarchical"):
         ae(2).assemble(SHAPE, 2, stacked_mlp)
 
 

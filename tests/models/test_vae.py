@@ -84,8 +84,8 @@ def test_kl_is_a_mean_over_images_and_nothing_at_the_prior() -> None:
     features = torch.cat([torch.zeros(3, 4), torch.ones(3, 4)])
     draw = DiagonalGaussian()(features, noise())
     of_ones = 0.5 * 2 * (1 + math.e - 1 - 1)  # two latents with μ = 1, log σ² = 1
-    assert KL()(draw, None).item() == pytest.approx(of_ones / 2)
-    assert KL()(DiagonalGaussian()(features[:3], noise()), None).item() == 0
+    assert KL()(draw, StandardNormal(2)).item() == pytest.approx(of_ones / 2)
+    assert KL()(DiagonalGaussian()(features[:3], noise()), StandardNormal(2)).item() == 0
 
 
 def test_the_family_samples_from_a_standard_normal() -> None:

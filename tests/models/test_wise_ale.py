@@ -15,6 +15,7 @@ from models.method import AutoEncoder
 from models.networks.network import Network
 from models.networks.vcae import vcae_shapes3d
 from models.networks.wise_ale import wise_ale_celeba, wise_ale_mnist, wise_ale_sine
+from models.parts.prior import StandardNormal
 from models.vae import vae_bernoulli
 from models.wise_ale import MixtureKL, wise_ale
 
@@ -56,7 +57,7 @@ def test_posteriors_that_differ_cost_less_together_than_each_alone() -> None:
     """What the method is for: spread means with small variances may fill the prior together."""
     mean, log_variance = normal(500, 1, seed=1), torch.full((500, 1), -3.0, dtype=torch.float64)
     together = MixtureKL("sample")(Draw(mean, mean, log_variance, noise()), None).item()
-    alone = vae_bernoulli(1).regularisers[0][1](Draw(mean, mean, log_variance, noise()), None).item()
+    alone = vae_bernoulli(1).regularisers[0][1](Draw(mean, mean, log_variance, noise()), StandardNormal(1)).item()
     assert together < 0.25 < 1 < alone
 
 
