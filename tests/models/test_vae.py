@@ -10,6 +10,7 @@ from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 from models.interfaces import Draw
 from models.method import AutoEncoder, Recipe
 from models.parts.posterior import Deterministic, DiagonalGaussian
+from models.parts.prior import StandardNormal
 from models.vae import KL, ae, beta_vae, vae_bernoulli, vae_gauss
 
 X, VALUES = images(6), math.prod(SHAPE)
