@@ -9,9 +9,10 @@ from bench.engines.local import Options, sweep
 from bench.environment import default_device, set_up
 from bench.errors import RunError, UserError
 from bench.leaderboard import publish as boards
-from bench.leaderboard.rows import is_finite, losses
+from bench.leaderboard.rows import losses
 from bench.leaderboard.statistics import figures, mean_and_interval
 from bench.processes import default_jobs
+from bench.records.check import finite
 from bench.records.store import KINDS, PROFILE, Store
 from bench.registry import Catalogue, catalogue
 from bench.runs.context import Context, kernels_on
@@ -120,7 +121,7 @@ def summary(records: list[dict[str, Any]], request: Request) -> None:
 
 def mean(entries: list[dict[str, Any] | None]) -> str:
     """The mean of a metric's finite values and its interval, as on the leaderboard."""
-    values = [float(entry["value"]) for entry in entries if entry and entry["value"] is not None and is_finite(entry["value"])]
+    values = [float(entry["value"]) for entry in entries if entry and entry["value"] is not None and finite(entry["value"])]
     return figures(*mean_and_interval(values)) if values else "-"
 
 

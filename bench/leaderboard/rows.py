@@ -5,13 +5,13 @@ meaning is a stale row, below and apart. Values of different protocols are diffe
 """
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import UserError
 from bench.markdown import text
+from bench.records.check import finite
 from bench.suites.schema import Suite
 
 Record = Mapping[str, Any]  # one training run, or one profile, as the store reads them
@@ -73,15 +73,7 @@ class Column:
             return "measured under another protocol" if entry else "not measured"
         if entry["value"] is None:
             return text(entry.get("reason") or "no reason given")
-        return "" if is_finite(entry["value"]) else f"not a finite number: {entry['value']!s:.20}"
-
-
-def is_finite(value: float) -> bool:
-    """Whether a number of a record, which may be an integer of any length, is a finite double."""
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+        return "" if finite(entry["value"]) else f"not a finite number: {entry['value']!s:.20}"
 
 
 def losses(records: Iterable[Record]) -> str:
