@@ -1,7 +1,6 @@
 """Pictures show the images that they were given, where they should."""
 
 import io
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from harness import cli, suite
+from harness import cli, suite, whole_records
 from PIL import Image
 from torch import Tensor
 
@@ -255,9 +254,10 @@ def test_images_of_any_number_of_channels_go_the_whole_way(tmp_path: Path, chann
     path.write_text(path.read_text().replace('"digits"', f'"c{channels}"').replace("batch_size = 100", "batch_size = 40"))
     result = cli("run", "-s", path, "-o", tmp_path, "--no-profile", "--jobs", 1)
     assert result.code == 0, result.err
-    for file in tmp_path.glob("runs/*/*/*/record.json"):
-        record = json.loads(file.read_text())
+    found = whole_records(tmp_path)
+    assert len(found) == 2
+    for record in found.values():
         assert (record["status"], record["absent_pictures"]) == ("done", {})
         assert record["metrics"]["rec_sse_test"]["value"] > 0
-        assert {picture.name for picture in file.parent.glob("*.png")} == {"samples.png", "reconstructions.png"}
-    assert len(list(tmp_path.glob("runs/*/*/*/record.json"))) == 2
+    for name in ("samples.png", "reconstructions.png"):
+        assert len(list(tmp_path.glob(f"runs/*/*/*/{name}"))) == 2
