@@ -1,10 +1,14 @@
 """Where a method's time goes: a training step split into its phases, and the kernels that take most of it."""
 
 import statistics
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch.autograd import DeviceType
 from torch.autograd.profiler import profile  # torch.profiler is the same with a compiler, which takes seconds to import
+from torch.autograd.profiler_util import FunctionEvent
 
 from bench.datasets.batches import Batches, generator
 from bench.environment import describe
@@ -31,25 +35,24 @@ def profiled(prepared: Prepared, context: Context) -> dict[str, Any]:
 
 
 def profile_run(prepared: Prepared, context: Context) -> dict[str, Any]:
-    """Step time (median, unprofiled), its split and its top kernels, on the run's data and device.
+    """Step time (median, unprofiled), its split and its top kernels, on the run's data and device, of steps taken one by one.
 
-    Shares are of time inside the step's ranges as torch.profiler sees them; the regulariser's backward counts as backward.
+    A step of a CUDA graph has no phases to be seen, so none is timed here. The regulariser's backward counts as backward.
     """
     run, device = prepared.run, context.device
     data = context.data(run)
     method, noise = prepared.method.to(device), generator(device, run.seed, "profile")
-    training = Training(method, prepared.plan, noise)
+    training = Training(method, prepared.plan, noise, capture=False, named=True)
     batches = Batches(data.train, data.levels, run.batch_size, run.seed)
     training.method.train()
     with products_in(prepared.plan.precision):
         step_ms = timed(training, batches)
-    training = Training(method, prepared.plan, noise, capture=False)  # a recorded step has no phases to be seen
     where = "cuda" if device.type == "cuda" else None  # besides the CPU
     with products_in(prepared.plan.precision), profile(use_device=where, with_flops=True, use_kineto=True) as profiler:
         for _ in range(PROFILED):
             training.take_step(batches)
         Clock(device).wait()
-    events = profiler.key_averages()
+    events = profiler.function_events or []
     return {
         **{name: getattr(run, name) for name in ("suite", "label")},
         "row_key": run.row_key(),
@@ -58,7 +61,7 @@ def profile_run(prepared: Prepared, context: Context) -> dict[str, Any]:
         "steps": PROFILED,
         "step_ms": step_ms,
         "phases": phases(events, device),
-        "kernels": kernels(events, device),
+        "kernels": kernels(events, device, PROFILED),
     }
 
 
@@ -72,30 +75,54 @@ def timed(training: Training, batches: Batches) -> float:
     return statistics.median(times[WARM_UP:])
 
 
-def phases(events: Any, device: torch.device) -> dict[str, float]:
-    """Shares of a step by phase; `forward` is without the regulariser inside it. They sum to 1."""
+def phases(events: Iterable[FunctionEvent], device: torch.device) -> dict[str, float]:
+    """Shares of a step by phase; `forward` is without the regulariser inside it. They sum to 1.
+
+    On CUDA a kernel belongs to the phase in which it was launched, by whichever thread (autograd has one of its own) and however
+    late the device came to it; on the CPU a phase is what its range lasts.
+    """
+    events = list(events)
+    ranges = [event for event in events if event.device_type == DeviceType.CPU and event.name in PHASES]
     total = dict.fromkeys(PHASES, 0.0)
-    for event in events:
-        if event.key in total:
-            total[event.key] = event.device_time_total if device.type == "cuda" else event.cpu_time_total
-    total["forward"] -= total["regulariser"]
+    if device.type == "cuda":
+        for event in events:
+            around = [of for of in ranges if of.time_range.start <= event.time_range.start < of.time_range.end]
+            if around and event.device_type == DeviceType.CPU:
+                total[min(around, key=elapsed).name] += sum(kernel.duration for kernel in event.kernels)
+    else:
+        for event in ranges:
+            total[event.name] += elapsed(event)
+        total["forward"] -= total["regulariser"]
     whole = sum(total.values())
     return {name: value / whole for name, value in total.items()}
 
 
-def kernels(events: Any, device: torch.device) -> list[dict[str, Any]]:
-    """The kernels with most time of their own: name, calls per step, microseconds per step, share, FLOPs per step."""
-    cuda = device.type == "cuda"
-    own = {event.key: event.self_device_time_total if cuda else event.self_cpu_time_total for event in events if event.key not in PHASES}
-    by_name = {event.key: event for event in events}
+def elapsed(event: FunctionEvent) -> float:
+    """Microseconds from an event's start to its end."""
+    return float(event.time_range.elapsed_us())
+
+
+def kernels(events: Iterable[FunctionEvent], device: torch.device, steps: int) -> list[dict[str, Any]]:
+    """What took most time of its own in so many steps: name, calls per step, microseconds per step, share, FLOPs per step.
+
+    On CUDA the kernels themselves and not the operations that launched them, whose time is the same once more; torch knows the
+    FLOPs of operations only.
+    """
+    kind = DeviceType.CUDA if device.type == "cuda" else DeviceType.CPU
+    own, calls, flops = Counter[str](), Counter[str](), Counter[str]()
+    for event in events:
+        if event.device_type == kind and event.name not in PHASES:
+            own[event.name] += elapsed(event) if kind == DeviceType.CUDA else event.self_cpu_time_total
+            calls[event.name] += 1
+            flops[event.name] += event.flops or 0
     whole = sum(own.values())
     return [
         {
             "name": name,
-            "calls": by_name[name].count / PROFILED,
-            "self_us": own[name] / PROFILED,
+            "calls": calls[name] / steps,
+            "self_us": own[name] / steps,
             "share": own[name] / whole,
-            "flops": int(by_name[name].flops / PROFILED),
+            "flops": int(flops[name] / steps),
         }
         for name in sorted(own, key=lambda name: (-own[name], name))[:TOP]
     ]

@@ -62,16 +62,14 @@ class Outcome:
         return {"steps": self.step, "epochs": self.step / per_epoch, "images": self.step * batch_size}
 
 
-def phase(name: str) -> AbstractContextManager[object]:
-    """A range of the step that a profiler sees; none where nobody looks, for six of them take 3 % of a small step."""
-    return record_function(name) if torch.autograd._profiler_enabled() else SILENT
-
-
 class Training:
-    """A method with its optimisers and random stream: what a checkpoint holds, and one step of all players."""
+    """A method with its optimisers and random stream: what a checkpoint holds, and one step of all players.
 
-    def __init__(self, method: Trainable, plan: Plan, noise: torch.Generator, *, capture: bool = True):
-        self.method, self.plan, self.noise = method, plan, noise
+    capture: whether steps may be recorded as a CUDA graph. named: whether the phases of a step are named for a profiler.
+    """
+
+    def __init__(self, method: Trainable, plan: Plan, noise: torch.Generator, *, capture: bool = True, named: bool = False):
+        self.method, self.plan, self.noise, self.named = method, plan, noise, named
         self.players = method.players()
         self.optimizers = [
             Adam(p.parameters, p.lr or plan.optimizer.lr, p.betas or plan.optimizer.betas)  # its state lies where the parameters lie
@@ -95,6 +93,10 @@ class Training:
         reason = self.run.reason if isinstance(self.run, Captured) else self.eager
         return "one CUDA graph a step" if reason is None else f"eager: {reason}"
 
+    def phase(self, name: str) -> AbstractContextManager[object]:
+        """A range of the step that a profiler sees, where it is asked for: six of them take 3 % of a small step."""
+        return record_function(name) if self.named else SILENT
+
     def state(self, seconds: float) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
         return {
@@ -117,7 +119,7 @@ class Training:
 
     def take_step(self, batches: Batches) -> Tensor:
         """One step of every player in turn.   -> (terms,) without gradient, on the device"""
-        with phase("data"):
+        with self.phase("data"):
             streams = [batches.at(self.step, stream) for stream in range(max(player.batches for player in self.players))]
         self.method.step_begins(self.step, self.plan.per_epoch)
         epoch = self.step / self.plan.per_epoch
@@ -133,12 +135,12 @@ class Training:
         values, names = list[Tensor](), list[str]()
         for player, optimizer, moves in zip(self.players, self.optimizers, moving, strict=True):
             optimizer.zero_grad()
-            with phase("forward"), autocast(self.plan.precision, self.noise.device):
+            with self.phase("forward"), autocast(self.plan.precision, self.noise.device):
                 terms = player.terms(streams[0] if player.batches == 1 else torch.cat(list(streams[: player.batches])), self.noise)
             if moves:
-                with phase("backward"):
+                with self.phase("backward"):
                     torch.autograd.backward(terms["loss"], inputs=player.parameters)
-                with phase("optimiser"):
+                with self.phase("optimiser"):
                     if player.clip is not None:
                         nn.utils.clip_grad_value_(player.parameters, player.clip)
                     optimizer.step()

@@ -1,5 +1,6 @@
 """`latentbench gpu-check` at tiny sizes on the CPU: its checks can fail, a part that hangs or crashes is a line, and graphs on CUDA."""
 
+import itertools
 import json
 import os
 import time
@@ -42,6 +43,38 @@ def test_every_part_measures(part: str) -> None:
     numbers = [value for row in found["rows"] for value in row.values() if isinstance(value, float)]
     assert all(value > 0 for value in numbers)
     assert len(found["rows"]) >= 1
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock by which everything takes a millisecond."""
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) / 1000)
+
+
+@pytest.mark.usefixtures("clock")
+def test_the_rate_of_matrix_products_is_their_operations_over_their_time() -> None:
+    assert gpu_check.matmul_rate(torch.device("cpu"), "float32", 32, rounds=3) == pytest.approx(4 * 2 * 32**3 / 1e-3)
+
+
+@pytest.mark.usefixtures("clock")
+def test_utilisation_is_a_steps_operations_over_its_time_over_the_rate() -> None:
+    layers = [(784, 128), (128, 16), (16, 64), (64, 16), (16, 128), (128, 784)]  # the last width of the encoder is the latent size
+    products = [2 * 20 * a * b for a, b in layers]
+    flops = 3 * sum(products) - products[0]  # forward, for the weights, for the inputs but the images
+    rate = 4 * 2 * 256**3 / 1e-3
+    rows = gpu_check.utilisation(CPU)["rows"]
+    assert len(rows) == 2
+    for row in rows:
+        assert row["ms"] == pytest.approx(1 / 5)  # five steps
+        assert row["matmul_tflops"] == pytest.approx(rate / 1e12)
+        assert row["mfu"] == pytest.approx(flops / 0.2e-3 / rate)
+
+
+def test_profiles_divide_by_their_ten_steps() -> None:
+    for row in gpu_check.profiles(CPU)["rows"]:
+        calls = {kernel["name"]: kernel["calls"] for kernel in row["kernels"]}
+        assert calls["aten::_fused_adam_"] == pytest.approx(1)
 
 
 def test_parts_that_hang_crash_or_raise_are_lines_of_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,137 @@
+"""A profile divides a step as it was spent: events of a known trace, and steps whose phases last known times."""
+
+import time
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import DeviceType
+from torch.autograd.profiler import profile
+from torch.autograd.profiler_util import FunctionEvent
+
+from bench.datasets.batches import Batches
+from bench.runs.profile import kernels, phases
+from bench.suites.schema import Budget, Optimizer
+from bench.training.train import Plan, Training
+from models.interfaces import Player
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+MAIN, AUTOGRAD = 1, 2  # threads
+
+
+def event(name: str, start: float, end: float, *, thread: int = MAIN, on: DeviceType = DeviceType.CPU, flops: int = 0) -> FunctionEvent:
+    """An event of a trace, in microseconds."""
+    return FunctionEvent(1, name, thread, start, end, device_type=on, flops=flops, use_device="cuda")
+
+
+def launch(operation: FunctionEvent, kernel: str, start: float, microseconds: float) -> list[FunctionEvent]:
+    """An operation on the host and the kernel that it starts, which the device may come to later."""
+    operation.append_kernel(kernel, 0, microseconds)
+    return [operation, event(kernel, start, start + microseconds, on=DeviceType.CUDA)]
+
+
+def trace() -> list[FunctionEvent]:
+    """Two steps on a GPU: 10 µs data, 20 forward, 30 regulariser, 80 backward, 60 optimiser each.
+
+    The device runs behind the host: every kernel ends after the range in which it was launched. The profiler also repeats the
+    ranges on the device's timeline, as annotations.
+    """
+    events = []
+    for at in (0.0, 1000.0):
+        events += [
+            event("data", at, at + 10),
+            *launch(event("aten::copy_", at + 1, at + 5), "copy", at + 50, 10),
+            event("forward", at + 10, at + 40),
+            *launch(event("aten::mm", at + 12, at + 18, flops=600), "gemm", at + 60, 20),
+            event("regulariser", at + 20, at + 30),
+            *launch(event("aten::sum", at + 22, at + 24), "reduce", at + 80, 30),
+            event("backward", at + 40, at + 70),
+            *launch(event("aten::mm", at + 45, at + 50, thread=AUTOGRAD, flops=1200), "gemm", at + 110, 80),
+            event("optimiser", at + 70, at + 80),
+            *launch(event("aten::_fused_adam_", at + 71, at + 79), "adam", at + 190, 60),
+            event("forward", at + 60, at + 110, on=DeviceType.CUDA),
+            event("backward", at + 110, at + 190, on=DeviceType.CUDA),
+        ]
+    return events
+
+
+def test_kernels_count_for_the_phase_that_launched_them_from_any_thread() -> None:
+    expected = {"data": 10 / 200, "forward": 20 / 200, "regulariser": 30 / 200, "backward": 80 / 200, "optimiser": 60 / 200}
+    assert phases(trace(), CUDA) == pytest.approx(expected)
+
+
+def test_on_the_cpu_the_regulariser_inside_forward_counts_once() -> None:
+    ranges = {"data": 10, "forward": 30 - 10, "regulariser": 10, "backward": 30, "optimiser": 10}
+    shares = phases(trace(), CPU)
+    assert shares == pytest.approx({name: length / 80 for name, length in ranges.items()})
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_kernels_of_a_gpu_are_summed_without_the_operations_that_launched_them() -> None:
+    found = {kernel["name"]: kernel for kernel in kernels(trace(), CUDA, 2)}
+    assert {name: kernel["self_us"] for name, kernel in found.items()} == pytest.approx({"gemm": 100, "adam": 60, "reduce": 30, "copy": 10})
+    assert {name: kernel["share"] for name, kernel in found.items()} == pytest.approx(
+        {"gemm": 0.5, "adam": 0.3, "reduce": 0.15, "copy": 0.05}
+    )
+    assert {name: kernel["calls"] for name, kernel in found.items()} == pytest.approx({"gemm": 2, "adam": 1, "reduce": 1, "copy": 1})
+    assert list(found) == ["gemm", "adam", "reduce", "copy"]
+
+
+def test_operations_of_the_cpu_are_summed_without_what_they_call() -> None:
+    outer, inner = event("aten::linear", 0, 100), event("aten::addmm", 20, 90, flops=4000)
+    outer.append_cpu_child(inner)
+    found = {kernel["name"]: kernel for kernel in kernels([event("forward", 0, 120), outer, inner], CPU, 4)}
+    assert {name: kernel["self_us"] for name, kernel in found.items()} == pytest.approx({"aten::linear": 30 / 4, "aten::addmm": 70 / 4})
+    assert {name: kernel["flops"] for name, kernel in found.items()} == {"aten::linear": 0, "aten::addmm": 1000}
+    assert sum(kernel["share"] for kernel in found.values()) == pytest.approx(1)
+
+
+class Slow(torch.autograd.Function):
+    """Takes a tenth of a second backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x * 1.0
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        time.sleep(0.1)
+        return gradients[0]
+
+
+class Timed(torch.nn.Module):
+    """Sleeps 20 ms forward, 40 in its regulariser and 100 backward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def players(self) -> list[Player]:
+        return [Player("autoencoder", (self.weight,), self.terms)]
+
+    def step_begins(self, step: int, per_epoch: int) -> None:
+        pass
+
+    def why_eager(self) -> str | None:
+        return None
+
+    def terms(self, x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
+        time.sleep(0.02)
+        with torch.profiler.record_function("regulariser"):
+            time.sleep(0.04)
+        return {"loss": Slow.apply(self.weight * x.mean())}  # type: ignore[no-untyped-call]
+
+
+def test_phases_of_real_steps_last_what_they_last() -> None:
+    plan = Plan(Budget(steps=100), Optimizer(), 1, 100)
+    training = Training(Timed(), plan, torch.Generator(), named=True)
+    batches = Batches(torch.zeros(10, 1, 2, 2, dtype=torch.uint8), 256, 5, 0)
+    training.take_step(batches)
+    with profile(use_kineto=True) as profiler:
+        for _ in range(3):
+            training.take_step(batches)
+    shares = phases(profiler.function_events or [], CPU)
+    assert shares["forward"] == pytest.approx(20 / 160, abs=0.03)
+    assert shares["regulariser"] == pytest.approx(40 / 160, abs=0.03)
+    assert shares["backward"] == pytest.approx(100 / 160, abs=0.05)
