@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 
 from bench.errors import UserError
-from bench.suites.schema import Precision
+from bench.suites.budget import Precision
 
 
 def check_precision(precision: Precision, device: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from bench.datasets.batches import Batches
-from bench.suites.schema import Budget, Optimizer, Precision
+from bench.suites.budget import Budget, Optimizer, Precision
 from bench.training.adam import Adam
 from bench.training.clock import Clock
 from bench.training.cuda_graph import Captured, Turns
