@@ -341,8 +341,8 @@ DATA = Dataset(
     ],
 )
 def test_a_card_finds_the_fault(changes: dict[str, Any], says: str | None) -> None:
-    assert CARD.fault(replace(DATA, **changes)) == says
-    assert CARD.fault(DATA.with_validation()) is None
+    assert CARD.mismatch(replace(DATA, **changes)) == says
+    assert CARD.mismatch(DATA.with_validation()) is None
 
 
 def test_mog_mlp_is_specs(tmp_path: Path) -> None:
