@@ -225,11 +225,11 @@ def speed(
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="One network, few rounds, small sizes, no memory: to see that it works.")] = False,
 ) -> None:
-    """Compare training, evaluation and reading with others' ways; writes leaderboards/speed.md and speed.json.
+    """Compare training, evaluation and reading with other implementations; writes leaderboards/speed.md and speed.json.
 
     pythae's trainer and a bare loop train the same networks on the same images with the same batch and optimiser; torch-fidelity
-    and scipy compute the same distances and features, a DataLoader decodes the same images. The ways take turns inside one run of
-    ten minutes or so. MNIST is used where the data root has it. pythae comes with the extra `peers`; without it its rows are
+    and scipy compute the same distances and features, a DataLoader decodes the same images. All are timed alternately inside one
+    run of ten minutes or so. MNIST is used where the data root has it. pythae comes with the extra `peers`; without it its rows are
     missing and the page says so.
     """
     from bench.commands import speed as command

@@ -82,13 +82,13 @@ class Context:
             dataset = source.load(self.settings.data_root)
             if run.held_out == "validation":
                 dataset = dataset.with_validation()
-            fault = source.fault(dataset)
+            mismatch = source.mismatch(dataset)
         except UserError:
             raise
         except Exception as error:  # a plugin's
             raise UserError(f"dataset {run.dataset} cannot be read: {in_a_line(error)}") from error
-        if fault:
-            raise UserError(f"dataset {run.dataset}: {fault}")
+        if mismatch:
+            raise UserError(f"dataset {run.dataset}: {mismatch}")
         return dataset
 
 
