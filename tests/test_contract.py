@@ -17,7 +17,8 @@ from torch import Tensor
 from bench.datasets.batches import Batches
 from bench.datasets.dataset import Source
 from bench.datasets.storage.pack import find
-from bench.evaluation.evaluate import Evaluation, baselines_of, evaluate
+from bench.evaluation.device_dataset import DeviceDataset
+from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.registry import catalogue
 from bench.suites.schema import Budget
 from bench.training.train import train
@@ -214,8 +215,8 @@ def test_a_method_cites_its_source_and_says_what_it_is(variant: str) -> None:
 def test_every_metric_has_a_value_or_a_reason(variant: str) -> None:
     method = make(variant)
     train_images, test_images = BYTES[:30], BYTES[30:]
-    evaluation = Evaluation(method, train_images, test_images, 255, 0, baselines_of(train_images, test_images, 255))
-    for name, entry in evaluate(evaluation, KNOWN.metrics.values(), "test").items():
+    evaluation = Evaluation(method, DeviceDataset(train_images, test_images, 255), 0)
+    for name, entry in evaluate(evaluation, KNOWN.metrics.values()).items():
         if entry["value"] is None:
             assert entry["reason"], name
         else:
@@ -285,7 +286,7 @@ def test_a_dataset_is_what_its_card_says(name: str, tmp_path: Path) -> None:
     assert len(held_out.train) + len(held_out.test) == source.counts["train"]
 
 
-VIEWS = Evaluation(make("ae"), BYTES, BYTES, 255, 0, baselines_of(BYTES, BYTES, 255)).views(KNOWN.metrics.values())
+VIEWS = Evaluation(make("ae"), DeviceDataset(BYTES, BYTES, 255), 0).views(KNOWN.metrics.values())
 
 
 @pytest.mark.parametrize("name", KNOWN.metrics)

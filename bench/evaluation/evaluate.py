@@ -1,16 +1,16 @@
 """Method + dataset -> views, each computed once -> metrics. Batch norm in evaluation mode; a view has a random stream of its own."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial, reduce
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bench.datasets.batches import generator, scaled
-from bench.datasets.dataset import Values
 from bench.errors import UserError, in_a_line
 from bench.evaluation import code_views, feature_views
+from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.view_checks import checked
 from metrics import neighbours
 from metrics.features.network import eight_bit
@@ -18,12 +18,14 @@ from metrics.fixed_subset import chosen, some
 from metrics.frechet import pixel_features, value_features
 from metrics.latent import Codes
 from metrics.metric import Metric, Unavailable, Views, absent, measure
-from metrics.reconstruction import PCA_VALUES, Baselines, Errors, errors, errors_on_reals, mean_image_sse, pca_sse
+from metrics.reconstruction import Errors, errors, errors_on_reals
 from metrics.sharpness import sharpness
 from models.interfaces import Method, Prior
 
 BATCH = 1000
 SAMPLES = 10_000  # images on each side of a distance between sets (SPEC 5.6)
+Split = Literal["train", "test"]  # test: the images held out from training, validation images too
+SPLITS: tuple[Split, ...] = ("train", "test")
 SIGNALS = (  # protocols and names of images, in the words of signals
     ("pixels in [0, 1]", "values as they are"),
     ("pixels (area-averaged to at most 32×32)", "values as they are"),
@@ -52,23 +54,12 @@ class Pass(NamedTuple):
 class Evaluation:
     """Views of one trained method on one dataset."""
 
-    def __init__(
-        self,
-        method: Method,
-        train: Tensor,
-        test: Tensor,
-        levels: int,
-        seed: int,
-        baselines: Callable[[int], Baselines],
-        density: Prior | None = None,
-        values: Values = "unit",
-        networks: feature_views.Features | None = None,
-        factors: Mapping[str, Tensor] | None = None,
-    ):
-        self.method, self.levels, self.seed, self.device, self.images = method, levels, seed, train.device, {"train": train, "test": test}
-        self.baselines, self.density, self.values, self.networks, self.factors = baselines, density, values, networks, factors or {}
-        self.errors: Callable[[Tensor, Tensor], Errors] = errors if values == "unit" else errors_on_reals
-        self.features: Callable[[Tensor], Tensor] = pixel_features if values == "unit" else value_features
+    def __init__(self, method: Method, data: DeviceDataset, seed: int, density: Prior | None = None):
+        """density: fitted to the method's codes, where one was. seed: of the random streams of views."""
+        self.method, self.data, self.seed, self.density = method, data, seed, density
+        self.device = data.train.device
+        self.errors: Callable[[Tensor, Tensor], Errors] = errors if data.values == "unit" else errors_on_reals
+        self.features: Callable[[Tensor], Tensor] = pixel_features if data.values == "unit" else value_features
         self.ruined: list[str] = []  # what the method says of images and is finite nowhere, as sentences
 
     def eval(self) -> None:
@@ -81,19 +72,20 @@ class Evaluation:
         """The random stream of a view."""
         return generator(self.device, self.seed, "evaluate", view)
 
-    def batches(self, split: str, limit: int | None = None) -> Iterator[Tensor]:
+    def batches(self, split: Split, limit: int | None = None) -> Iterator[Tensor]:
         """A split in order, or some of it.   -> (B, C, H, W) float32"""
-        for part in some(self.images[split], len(self.images[split]) if limit is None else limit).split(BATCH):
-            yield scaled(part, self.levels)
+        images = self.data.split(split)
+        for batch in some(images, len(images) if limit is None else limit).split(BATCH):
+            yield scaled(batch, self.data.levels)
 
     def views(self, metrics: Iterable[Metric] = (), rename: Callable[[str], str] = str) -> Views:
         """Every view a metric may need, by name, with those of the feature networks that these metrics are on.
 
         rename: test images as reasons call them.
         """
-        makers = feature_views.makers(feature_views.networks_of(metrics), self.networks)
+        makers = feature_views.makers(feature_views.networks_of(metrics), self.data.networks)
         makers |= code_views.makers(self.method, partial(self.batches, "test"), self.noise)
-        for split in self.images:
+        for split in SPLITS:
             makers[f"{split}.pass"] = partial(self.run_through, split)
             makers[f"{split}.errors.draw"] = part_of(f"{split}.pass", "draw")
             makers[f"{split}.errors.mean"] = part_of(f"{split}.pass", "mean")
@@ -113,7 +105,7 @@ class Evaluation:
         makers["density"] = lambda views: self.fitted()
         makers["density.codes"] = lambda views: self.fitted().sample(self.sample_count, self.noise("density"))
         makers["channel"] = lambda views: self.method.channel
-        makers["baselines"] = lambda views: self.baselines(self.method.dim)
+        makers["baselines"] = lambda views: self.data.baselines(self.method.dim)
         return Views({name: checked(name, maker, rename, self.ruined) for name, maker in makers.items()})
 
     def kept(self, batches: Iterable[Tensor]) -> Images:
@@ -123,16 +115,16 @@ class Evaluation:
     def keep(self, x: Tensor) -> Images:
         """What is kept of a batch.   (B, C, H, W)"""
         features = self.features(x)  # by these, images that are not finite are refused; no byte stands for them
-        sharp = sharpness(x) if self.values == "unit" else features.new_full((len(x),), torch.nan)
+        sharp = sharpness(x) if self.data.values == "unit" else features.new_full((len(x),), torch.nan)
         return Images(features, eight_bit(x.nan_to_num(0.0, 0.0, 0.0)), sharp)
 
-    def of_split(self, split: str, views: Views) -> Images:
+    def of_split(self, split: Split, views: Views) -> Images:
         """Images of a split, no more than there are test images and SAMPLES."""
         return self.kept(self.batches(split, self.sample_count))
 
     def sharpness_of(self, name: str, views: Views) -> Tensor:
         """Of each of a set of images.   -> (n,)"""
-        if self.values == "real":
+        if self.data.values == "real":
             raise Unavailable("signals have no edges")
         return views[f"{name}.images"].sharpness
 
@@ -141,15 +133,15 @@ class Evaluation:
         queries = some(views[f"{name}.features.pixels"], neighbours.IMAGES)
         return neighbours.nearest(queries, map(self.features, self.batches("train")))
 
-    def factors_of(self, split: str, views: Views) -> Tensor:
+    def factors_of(self, split: Split, views: Views) -> Tensor:
         """Values of the factors of variation.   -> (N, K)"""
-        if split not in self.factors:
+        if split not in self.data.factors:
             raise Unavailable("its dataset has no factors of variation")
-        return self.factors[split]
+        return self.data.factors[split]
 
-    def run_through(self, split: str, views: Views) -> Pass:
+    def run_through(self, split: Split, views: Views) -> Pass:
         """Encode and reconstruct every image of a split."""
-        noise, kept = self.noise(f"{split}.pass"), torch.zeros(len(self.images[split]), dtype=torch.bool, device=self.device)
+        noise, kept = self.noise(f"{split}.pass"), torch.zeros(len(self.data.split(split)), dtype=torch.bool, device=self.device)
         kept[chosen(len(kept), SAMPLES).to(self.device)] = True
         codes, draws, means, images = [], list[Errors](), list[Errors](), list[Images]()
         for x, shown in zip(self.batches(split), kept.split(BATCH), strict=True):
@@ -182,7 +174,7 @@ class Evaluation:
     @property
     def sample_count(self) -> int:
         """As many as there are test images, up to SAMPLES."""
-        return min(SAMPLES, len(self.images["test"]))
+        return min(SAMPLES, len(self.data.test))
 
     def fitted(self) -> Prior:
         """The density fitted to the codes."""
@@ -217,10 +209,10 @@ def join(parts: list[Errors]) -> Errors:
 
 
 @torch.no_grad()
-def evaluate(evaluation: Evaluation, metrics: Collection[Metric], held_out: str) -> dict[str, dict[str, Any]]:
+def evaluate(evaluation: Evaluation, metrics: Collection[Metric]) -> dict[str, dict[str, Any]]:
     """Every metric's entry in a record; names and protocols say validation instead of test, and signal instead of image, where it is so."""
     evaluation.eval()
-    words = words_of(evaluation.values, held_out)
+    words = words_of(evaluation.data)
     views = evaluation.views(metrics, lambda text: said(text, words))
     entries = {metric.name: entry_of(metric, views) for metric in metrics}
     for entry in entries.values():
@@ -240,28 +232,11 @@ def entry_of(metric: Metric, views: Views) -> dict[str, Any]:
         return absent(metric, views, f"{metric.name} failed: {in_a_line(error)}")
 
 
-def words_of(values: Values, held_out: str) -> list[tuple[str, str]]:
+def words_of(data: DeviceDataset) -> list[tuple[str, str]]:
     """What names and protocols say in place of what: (word, replacement)."""
-    return [*(SIGNALS if values == "real" else ()), *([("test", held_out)] if held_out != "test" else ())]
+    return [*(SIGNALS if data.values == "real" else ()), *([("test", data.held_out)] if data.held_out != "test" else ())]
 
 
 def said(text: str, words: Iterable[tuple[str, str]]) -> str:
     """The text with each first word of a pair replaced by the second, pair by pair."""
     return reduce(lambda text, pair: text.replace(*pair), words, text)
-
-
-def baselines_of(train: Tensor, test: Tensor, levels: int) -> Callable[[int], Baselines]:
-    """Untrained references of a dataset by latent size, each computed when first asked for."""
-    large, known = train[0].numel() > PCA_VALUES, dict[int, Baselines]()
-
-    def baseline(components: int) -> Baselines:
-        size = 0 if large else components  # the mean image is one for all sizes
-        if size not in known:
-            known[size] = (
-                Baselines(mean_image_sse(train, test, levels), None, None)
-                if large
-                else pca_sse(train.flatten(1) / levels, test.flatten(1) / levels, size)
-            )
-        return known[size]
-
-    return baseline

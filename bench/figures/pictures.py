@@ -92,7 +92,7 @@ def reconstructions(evaluation: Evaluation) -> Image.Image:
     """Held-out images, and below each row of them their reconstructions from the mean code."""
     originals = held_out(evaluation)
     codes = evaluation.method.draw(originals, evaluation.noise("pictures.reconstructions")).mean
-    shown, columns = drawing(evaluation.values, originals)
+    shown, columns = drawing(evaluation.data.values, originals)
     return sheet(alternate(shown(originals), shown(evaluation.method.decode(codes)), columns), columns)
 
 
@@ -102,7 +102,7 @@ def samples(evaluation: Evaluation) -> Image.Image:
     images = evaluation.method.sample(n, noise) if density is None else evaluation.method.decode(density.sample(n, noise))
     if images is None:
         raise Unavailable("no prior, and no density was fitted to its codes")
-    shown, columns = drawing(evaluation.values, held_out(evaluation))
+    shown, columns = drawing(evaluation.data.values, held_out(evaluation))
     return sheet(shown(images), columns)
 
 

@@ -1,16 +1,14 @@
 """What runs of one process share: catalogue, store, device, and each dataset, read once."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from bench.datasets.dataset import Dataset, Values
+from bench.datasets.dataset import Dataset, Source
 from bench.environment import default_device, set_up
 from bench.errors import UserError, in_a_line
-from bench.evaluation.evaluate import baselines_of
+from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.feature_networks import FeatureNetworks
 from bench.processes import default_jobs
 from bench.records.store import Store
@@ -18,7 +16,6 @@ from bench.registry import Catalogue, catalogue
 from bench.runs.settings import Settings
 from bench.suites.schema import Run
 from metrics.kernels.backends import backend_of
-from metrics.reconstruction import Baselines
 
 
 def kernels_on(device: torch.device) -> str:
@@ -29,20 +26,6 @@ def kernels_on(device: torch.device) -> str:
         raise UserError(str(error)) from None
 
 
-@dataclass(frozen=True)
-class Images:
-    """A dataset on the device, with what is computed once for it."""
-
-    train: Tensor  # (N, C, H, W) uint8, or float32 for signals
-    test: Tensor
-    levels: int
-    values: Values
-    sha256: str
-    baselines: Callable[[int], Baselines]
-    networks: FeatureNetworks | None  # None for signals
-    factors: dict[str, Tensor]  # by split, (N, K) int64, of a dataset that has factors of variation
-
-
 @dataclass
 class Context:
     """What runs of one process share."""
@@ -51,29 +34,30 @@ class Context:
     store: Store
     device: torch.device
     settings: Settings
-    images: dict[tuple[str, str], Images] = field(default_factory=dict)
+    datasets: dict[tuple[str, str], DeviceDataset] = field(default_factory=dict)
 
     @property
     def jobs(self) -> int:
         """How many runs there may be at a time, in all processes."""
         return self.settings.jobs or 1
 
-    def data(self, run: Run) -> Images:
+    def data(self, run: Run) -> DeviceDataset:
         """The run's dataset, loaded when first asked for."""
         key = (run.dataset, run.held_out)
-        if key not in self.images:
-            dataset = self.read(run)
-            splits = (np.require(split, requirements="W") for split in (dataset.train, dataset.test))  # a packed set is read-only
-            train_images, test_images = (torch.from_numpy(split).to(self.device) for split in splits)
-            baselines = baselines_of(train_images, test_images, dataset.levels)
-            values = self.catalogue.get("dataset", run.dataset).values
-            cache = self.settings.cache or self.store.out / "runs" / ".features"
-            weights = self.settings.data_root / "weights"
-            networks = FeatureNetworks(run.dataset, train_images, dataset.levels, weights, cache) if values == "unit" else None
-            columns = {"train": dataset.train_factors, "test": dataset.test_factors}
-            factors = {split: torch.from_numpy(rows) for split, rows in columns.items() if rows is not None}
-            self.images[key] = Images(train_images, test_images, dataset.levels, values, dataset.sha256(), baselines, networks, factors)
-        return self.images[key]
+        if key not in self.datasets:
+            self.datasets[key] = self.on_device(self.read(run), self.catalogue.get("dataset", run.dataset))
+        return self.datasets[key]
+
+    def on_device(self, dataset: Dataset, source: Source) -> DeviceDataset:
+        """A dataset with its splits on the device, and the feature networks that see it."""
+        splits = (np.require(split, requirements="W") for split in (dataset.train, dataset.test))  # a packed set is read-only
+        train, test = (torch.from_numpy(split).to(self.device) for split in splits)
+        cache = self.settings.cache or self.store.out / "runs" / ".features"
+        weights = self.settings.data_root / "weights"
+        networks = FeatureNetworks(source.name, train, dataset.levels, weights, cache) if source.values == "unit" else None
+        columns = {"train": dataset.train_factors, "test": dataset.test_factors}
+        factors = {split: torch.from_numpy(rows) for split, rows in columns.items() if rows is not None}
+        return DeviceDataset(train, test, dataset.levels, source.values, dataset.held_out, networks, factors, dataset.sha256())
 
     def read(self, run: Run) -> Dataset:
         """The run's dataset as its source has it; UserError where it is not what its card says."""

@@ -10,10 +10,10 @@ from torch import Tensor
 from bench.datasets.batches import derive
 from bench.datasets.dataset import Source
 from bench.errors import UserError, in_a_line
+from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.evaluate import Evaluation
 from bench.records.store import CHECKPOINT
 from bench.registry import Catalogue, arguments
-from bench.runs.context import Images
 from bench.runs.resolve import Resolved, resolve
 from bench.runs.second_stage import build_density, density_stage, plan_of_density
 from bench.runs.stages import Stage
@@ -53,10 +53,9 @@ class Prepared:
             own = {name.removeprefix(prefix): left.pop(name) for name in tensors if name in left and name.startswith(prefix)}
             stage.module.to(device).load_state_dict(own)
 
-    def evaluation(self, data: Images) -> Evaluation:
+    def evaluation(self, data: DeviceDataset) -> Evaluation:
         """The views of the method as it is now, trained or loaded: functions of its weights, the data and the run's seed."""
-        about = (data.values, data.networks, data.factors)
-        return Evaluation(self.method, data.train, data.test, data.levels, self.run.seed, data.baselines, self.density, *about)
+        return Evaluation(self.method, data, self.run.seed, self.density)
 
 
 def prepare(run: Run, catalogue: Catalogue) -> Prepared:

@@ -109,7 +109,7 @@ def verify_run(trained: Trained, context: Context, task: Task) -> tuple[Change, 
     data = context.data(prepared.run)
     line = published(record, context.store)
     kept = line if line and line["key"] == record["key"] else record
-    words = words_of(data.values, prepared.run.held_out)
+    words = words_of(data)
     if task.metrics:
         chosen = {said(name, words) for name in task.metrics}
         record, kept = (only(chosen, one) for one in (record, kept))
@@ -126,7 +126,7 @@ def verify_run(trained: Trained, context: Context, task: Task) -> tuple[Change, 
 def measured(prepared: Prepared, context: Context, metrics: list[Metric]) -> dict[str, dict[str, Any]]:
     """The entries of metrics, in their order; RunError for what a plugin's method or metric raises, or no memory left."""
     try:
-        return evaluate(prepared.evaluation(context.data(prepared.run)), metrics, prepared.run.held_out)
+        return evaluate(prepared.evaluation(context.data(prepared.run)), metrics)
     except UserError:
         raise
     except Exception as error:

@@ -83,7 +83,7 @@ def carry_out(prepared: Prepared, context: Context, report: Report | None) -> di
     if last.status == "done":
         write(store.folder(run) / WEIGHTS, weights_file(prepared.tensors()))  # before anything that may go wrong with them
         evaluation = prepared.evaluation(data)
-        entries = evaluate(evaluation, prepared.metrics, run.held_out)
+        entries = evaluate(evaluation, prepared.metrics)
         if evaluation.ruined:
             last, entries = replace(last, status="diverged", error=f"{evaluation.ruined[0]}; lower lr"), {}
     if last.status == "done":

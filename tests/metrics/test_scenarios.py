@@ -13,7 +13,8 @@ from small_methods import noise
 from torch import Tensor, nn
 
 from bench.datasets import digits
-from bench.evaluation.evaluate import Evaluation, baselines_of, evaluate
+from bench.evaluation.device_dataset import DeviceDataset
+from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.feature_networks import FeatureNetworks
 from bench.leaderboard.render import Column
 from bench.registry import catalogue
@@ -86,9 +87,9 @@ class Shown:
 @cache
 def entries(method: Any, key: str) -> dict[str, dict[str, Any]]:
     networks = FeatureNetworks("digits", HALF, 16, Path("nowhere"), None)
-    known = Evaluation(method, HALF, TEST, 16, 0, baselines_of(HALF, TEST, 16), networks=networks)
+    known = Evaluation(method, DeviceDataset(HALF, TEST, 16, networks=networks), 0)
     names = [name for name in KNOWN.metrics if name.endswith("_pz") or name in CODES or name in ("sharpness_test", "nn_distance_test")]
-    return evaluate(known, [KNOWN.metrics[name] for name in names], "test")
+    return evaluate(known, [KNOWN.metrics[name] for name in names])
 
 
 CODES = ("mmd_prior", "sliced_wasserstein_prior", "agg_posterior_cross_entropy", "kl_sample", "sum_latent_variance")

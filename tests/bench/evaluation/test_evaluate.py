@@ -10,8 +10,10 @@ from sklearn.decomposition import PCA
 from small_methods import DIM, LEVELS, SHAPE, build, noise, pixels, sse_by_loops, tiny_with_batch_norm
 from torch import Tensor
 
+from bench.datasets.dataset import Split
 from bench.evaluation import evaluate as module
-from bench.evaluation.evaluate import Evaluation, baselines_of, evaluate
+from bench.evaluation.device_dataset import DeviceDataset
+from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.feature_views import networks_of
 from bench.registry import catalogue
 from metrics import reconstruction
@@ -60,12 +62,12 @@ def counting(make: Callable[[], Recipe]) -> Counting:
 
 
 def evaluation(method: AutoEncoder, train: Tensor = TRAIN, test: Tensor = TEST, seed: int = 0) -> Evaluation:
-    return Evaluation(method, train, test, LEVELS, seed, baselines_of(train, test, LEVELS))
+    return Evaluation(method, DeviceDataset(train, test, LEVELS), seed)
 
 
 def values(method: AutoEncoder, names: list[str] | None = None) -> dict[str, float | None]:
     chosen = METRICS if names is None else [catalogue().get("metric", name) for name in names]
-    return {name: entry["value"] for name, entry in evaluate(evaluation(method), chosen, "test").items()}
+    return {name: entry["value"] for name, entry in evaluate(evaluation(method), chosen).items()}
 
 
 def test_all_metrics_take_one_pass_over_each_split() -> None:
@@ -100,7 +102,7 @@ def test_values_do_not_depend_on_the_order_they_are_asked_in(make: Callable[[], 
 
 def test_values_belong_to_the_seed() -> None:
     method, metric = counting(lambda: cwae(DIM)), [catalogue().get("metric", "rec_sse_test")]
-    found = [evaluate(evaluation(method, seed=seed), metric, "test")["rec_sse_test"]["value"] for seed in (0, 0, 1)]
+    found = [evaluate(evaluation(method, seed=seed), metric)["rec_sse_test"]["value"] for seed in (0, 0, 1)]
     assert found[0] == found[1] != found[2]
 
 
@@ -161,7 +163,7 @@ def test_bounds_are_those_computed_by_hand() -> None:
 
 def test_an_elbo_takes_the_bound_of_a_nested_prior() -> None:
     method = counting(lambda: prior_hier(DIM, width=8, warmup_epochs=0, std_head="softplus"))
-    entries = evaluate(evaluation(method), METRICS, "test")
+    entries = evaluate(evaluation(method), METRICS)
     found = {name: entry["value"] for name, entry in entries.items()}
     assert found["elbo_laplace"] == pytest.approx(-found["distortion_laplace"] - found["rate_bound"], rel=1e-9)
     assert found["agg_posterior_cross_entropy_bound"] < found["agg_posterior_cross_entropy_iw"]
@@ -190,8 +192,8 @@ def test_factors_make_disentanglement_scores_of_mean_codes(monkeypatch: pytest.M
     monkeypatch.setattr(votes, "FRESH", 50)
     method = counting(lambda: vae_bernoulli(DIM))
     factors = torch.randint(0, 3, (40, 2), generator=noise(1))
-    known = Evaluation(method, TRAIN, TEST, LEVELS, 0, baselines_of(TRAIN, TEST, LEVELS), factors={"train": factors})
-    found = evaluate(known, [metric for metric in METRICS if metric.name in FACTORS], "test")
+    known = Evaluation(method, DeviceDataset(TRAIN, TEST, LEVELS, factors={"train": factors}), 0)
+    found = evaluate(known, [metric for metric in METRICS if metric.name in FACTORS])
     data = represented(method.draw(TRAIN / LEVELS, noise()).mean.detach().double().numpy(), factors.numpy())
     assert found["factorvae_score"]["value"] == votes.factorvae_score(data)
     assert found["mig"]["value"] == pytest.approx(mig(split(data)[0]), rel=1e-5)
@@ -245,14 +247,15 @@ OTHER_KINDS = across("elbo iw_bound distortion", "gaussian laplace")
     ],
 )
 def test_what_does_not_exist_says_why(make: Callable[[], Recipe], missing: set[str]) -> None:
-    entries = evaluate(evaluation(counting(make)), METRICS, "test")
+    entries = evaluate(evaluation(counting(make)), METRICS)
     assert {name for name, entry in entries.items() if entry["value"] is None} == missing
     assert all(entries[name]["reason"] for name in missing)
 
 
 def test_validation_images_are_called_so() -> None:
     method = counting(lambda: cwae(DIM))
-    test, validation = (evaluate(evaluation(method), METRICS, held_out) for held_out in ("test", "validation"))
+    held_out: tuple[Split, ...] = ("test", "validation")
+    test, validation = (evaluate(Evaluation(method, DeviceDataset(TRAIN, TEST, LEVELS, held_out=of), 0), METRICS) for of in held_out)
     assert [name.replace("test", "validation") for name in test] == list(validation)
     assert {"rec_sse_validation", "rec_sse_train", "pca_sse_validation"} < set(validation)
     assert not any("test" in name or "test" in entry["protocol"] for name, entry in validation.items())
@@ -269,7 +272,7 @@ def test_baselines_are_the_latent_sizes_pca_of_pixels_in_the_unit_range() -> Non
 
 
 def test_a_baseline_is_computed_once_for_each_latent_size() -> None:
-    baseline = baselines_of(TRAIN, TEST, LEVELS)
+    baseline = DeviceDataset(TRAIN, TEST, LEVELS).baselines
     assert baseline(2) is baseline(2)
     assert baseline(2).pca_test > baseline(3).pca_test
 
@@ -280,13 +283,13 @@ def test_large_images_have_the_mean_image_but_no_pca(monkeypatch: pytest.MonkeyP
     train, test = (torch.randint(LEVELS + 1, (n, *shape), generator=random, dtype=torch.uint8) for n in (7, 4))
     metrics = [catalogue().get("metric", name) for name in ("pca_sse_train", "pca_sse_test", "mean_image_sse_test")]
     monkeypatch.setattr(reconstruction, "PART", 3)
-    entries = evaluate(evaluation(method, train, test), metrics, "test")
+    entries = evaluate(evaluation(method, train, test), metrics)
     for name in ("pca_sse_train", "pca_sse_test"):
         assert entries[name]["reason"] == "not computed for images of more than 4096 values"
     mean = train.double().numpy().mean(0) / LEVELS
     by_hand = np.mean([((image / LEVELS - mean) ** 2).sum() for image in test.double().numpy()])
     assert entries["mean_image_sse_test"]["value"] == pytest.approx(by_hand, rel=1e-12)
-    baseline = baselines_of(train, test, LEVELS)
+    baseline = DeviceDataset(train, test, LEVELS).baselines
     assert baseline(2) is baseline(3)
 
 

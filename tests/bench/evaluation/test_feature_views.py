@@ -14,7 +14,8 @@ from small_methods import DIM, build
 from torch import Tensor
 
 from bench.datasets import digits
-from bench.evaluation.evaluate import Evaluation, baselines_of, evaluate
+from bench.evaluation.device_dataset import DeviceDataset
+from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.feature_networks import FeatureNetworks
 from bench.evaluation.feature_views import networks_of
 from bench.leaderboard.render import Column
@@ -140,15 +141,15 @@ def entries(
     features = FeatureNetworks("digits", train, 16, tmp_path / "weights", tmp_path / "cache")
     features.made.update(networks or {})
     method = build(make, shape=(1, 8, 8))
-    evaluation = Evaluation(method, train, test, 16, 0, baselines_of(train, test, 16), networks=features)
-    return evaluate(evaluation, ON_NETWORKS.values(), held_out)
+    evaluation = Evaluation(method, DeviceDataset(train, test, 16, held_out=held_out, networks=features), 0)
+    return evaluate(evaluation, ON_NETWORKS.values())
 
 
 def test_values_are_those_computed_by_hand(tmp_path: Path) -> None:
     found = entries(tmp_path)
     method = build(lambda: cwae(DIM), shape=(1, 8, 8))
     train, test = images_of(DIGITS.train, 100), images_of(DIGITS.test, 60)
-    noise = Evaluation(method, train, test, 16, 0, baselines_of(train, test, 16)).noise("samples")
+    noise = Evaluation(method, DeviceDataset(train, test, 16), 0).noise("samples")
     with torch.no_grad():
         samples = method.sample(60, noise)
     assert samples is not None
@@ -222,5 +223,5 @@ def test_a_plugin_names_any_model_of_timm(tmp_path: Path) -> None:
     train = images_of(DIGITS.train, 30)
     method = build(lambda: cwae(DIM), shape=(1, 8, 8))
     features = FeatureNetworks("digits", train, 16, tmp_path, None)
-    found = evaluate(Evaluation(method, train, train, 16, 0, baselines_of(train, train, 16), networks=features), metrics, "test")
+    found = evaluate(Evaluation(method, DeviceDataset(train, train, 16, networks=features), 0), metrics)
     assert found["frechet_resnet_pz"]["reason"] == "resnet10t.safetensors is not in the folder weights of the data root"

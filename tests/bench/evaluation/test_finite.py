@@ -4,6 +4,7 @@ import gc
 import math
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import torch
 from small_methods import DIM, LEVELS, build, noise, pixels
 from torch import Tensor, nn
 
+from bench.datasets.dataset import Split
 from bench.errors import UserError
-from bench.evaluation.evaluate import Evaluation, baselines_of, evaluate
+from bench.evaluation.device_dataset import DeviceDataset
+from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.feature_networks import FeatureNetworks
 from bench.registry import catalogue
 from metrics.disentanglement.representation import represented
@@ -49,7 +52,7 @@ def views_of(metrics: list[Metric], train: int = 40, test: int = 30, density: An
         density.fit(torch.randn(50, DIM, generator=noise()), noise())
     networks = FeatureNetworks("made up", x, LEVELS, Path("nowhere"), None)
     factors = {name: rows[: len(x) if name == "train" else len(y)] for name, rows in FACTORS.items()}
-    return Evaluation(method, x, y, LEVELS, 0, baselines_of(x, y, LEVELS), density, networks=networks, factors=factors)
+    return Evaluation(method, DeviceDataset(x, y, LEVELS, networks=networks, factors=factors), 0, density)
 
 
 def measurable() -> list[Metric]:
@@ -114,19 +117,18 @@ class Broken(AutoEncoder):
         return x
 
 
-def broken(value: float, rows: int = 3) -> Evaluation:
+def broken(value: float, rows: int = 3, held_out: Split = "test") -> Evaluation:
     built = build(lambda: vae_bernoulli(DIM))
     method = Broken(built.recipe, built.encoder, built.decoder, DIM)
     method.value, method.rows = value, rows
-    whole = views_of([])
-    return Evaluation(method, whole.images["train"], whole.images["test"], LEVELS, 0, whole.baselines, networks=whole.networks)
+    return Evaluation(method, replace(views_of([]).data, held_out=held_out), 0)
 
 
 @pytest.mark.parametrize("value", BAD)
 def test_views_that_are_not_finite_make_their_metrics_absent_with_the_count(value: float) -> None:
     metrics = [metric for metric in measurable() if metric.group != "disentanglement"]
-    found = evaluate(broken(value), metrics, "test")
-    clean = evaluate(views_of([]), metrics, "test")
+    found = evaluate(broken(value), metrics)
+    clean = evaluate(views_of([]), metrics)
     for name in ("frechet_pixels_pz", "frechet_pca_pz", "sharpness_pz", "sharpness_min_pz", "nn_distance_pz", "data_copying_pz"):
         assert found[name]["reason"] == "3 of 30 decoded prior draws have values that are not finite"
         assert clean[name]["value"] is not None
@@ -138,14 +140,14 @@ def test_views_that_are_not_finite_make_their_metrics_absent_with_the_count(valu
 
 
 def test_reasons_call_images_what_the_run_calls_them() -> None:
-    found = evaluate(broken(math.nan), [ALL["rec_sse_test"]], "validation")
+    found = evaluate(broken(math.nan, held_out="validation"), [ALL["rec_sse_test"]])
     assert found["rec_sse_validation"]["reason"].startswith("3 of 30 reconstruction errors of validation images")
 
 
 def test_a_method_that_says_nothing_finite_is_ruined() -> None:
     whole, partly = broken(math.nan, rows=30), broken(math.nan)
     for evaluation in (whole, partly):
-        evaluate(evaluation, [ALL["rec_sse_test"], ALL["frechet_pixels_pz"]], "test")
+        evaluate(evaluation, [ALL["rec_sse_test"], ALL["frechet_pixels_pz"]])
     assert whole.ruined[0] == "30 of 30 reconstruction errors of test images, one noise draw have values that are not finite"
     assert partly.ruined == []
 
@@ -195,14 +197,14 @@ def test_functions_called_directly_answer_no_number(value: float) -> None:
 def test_every_metric_answers_of_few_images(n: int) -> None:
     """A value or a reason of its own, not that of an exception; called without the guard around it, nothing but a reason is raised."""
     metrics = measurable()
-    for entry in evaluate(views_of(metrics, n, n), metrics, "test").values():
+    for entry in evaluate(views_of(metrics, n, n), metrics).values():
         assert entry["value"] is not None or "failed" not in entry["reason"], entry
         assert entry["value"] is not None or "finite" not in entry["reason"] or "ratio" in entry["protocol"], entry
-    assert evaluate(views_of(metrics, 40, n), [ALL["rec_sse_test"]], "test")["rec_sse_test"]["value"] > 0
+    assert evaluate(views_of(metrics, 40, n), [ALL["rec_sse_test"]])["rec_sse_test"]["value"] > 0
 
 
 def test_few_rows_are_a_reason() -> None:
-    found = evaluate(views_of([], 1, 1), measurable(), "test")
+    found = evaluate(views_of([], 1, 1), measurable())
     for name in ("frechet_pixels_pz", "frechet_pca_pz"):
         assert found[name]["reason"].startswith("needs at least 2 ")
     assert found["mmd_prior"]["reason"] == "needs at least 2 prior draws, there is 1"
@@ -256,7 +258,7 @@ CODES = ("test.codes",)
     ],
 )
 def test_what_a_metric_raises_or_returns_costs_itself_alone(fn: Callable[..., Any], reason: str) -> None:
-    found = evaluate(views_of([]), [Metric("mine", fn, CODES, "mine", "here"), ALL["rec_sse_test"]], "test")
+    found = evaluate(views_of([]), [Metric("mine", fn, CODES, "mine", "here"), ALL["rec_sse_test"]])
     assert found["mine"]["value"] is None
     assert found["mine"]["reason"].startswith(reason)
     assert found["rec_sse_test"]["value"] > 0
@@ -274,9 +276,9 @@ def test_a_view_that_raises_or_does_not_exist_costs_its_metrics_alone() -> None:
 
     built, whole = build(lambda: vae_bernoulli(DIM)), views_of([])
     odd = Odd(built.recipe, built.encoder, built.decoder, DIM)
-    evaluation = Evaluation(odd, whole.images["train"], whole.images["test"], LEVELS, 0, whole.baselines)
+    evaluation = Evaluation(odd, whole.data, 0)
     mine = Metric("mine", lambda x: 1.0, ("test.code",), "mine", "here")
-    found = evaluate(evaluation, [ALL["frechet_pixels_pz"], ALL["rec_sse_test"], mine], "test")
+    found = evaluate(evaluation, [ALL["frechet_pixels_pz"], ALL["rec_sse_test"], mine])
     assert found["frechet_pixels_pz"]["reason"].startswith("the view samples.images failed: RuntimeError: no such shape (test_finite.py")
     assert found["mine"]["reason"] == "mine needs the view 'test.code', which does not exist"
     assert found["rec_sse_test"]["value"] > 0
@@ -284,7 +286,7 @@ def test_a_view_that_raises_or_does_not_exist_costs_its_metrics_alone() -> None:
 
 def test_what_would_meet_every_run_is_no_reason_of_a_metric() -> None:
     with pytest.raises(UserError, match="disk is full"):
-        evaluate(views_of([]), [Metric("mine", failing(UserError("disk is full")), CODES, "mine", "here")], "test")
+        evaluate(views_of([]), [Metric("mine", failing(UserError("disk is full")), CODES, "mine", "here")])
 
 
 def frames() -> int:
@@ -324,7 +326,7 @@ def test_a_density_is_measured_in_evaluation_mode() -> None:
     found = []
     for _ in range(2):
         evaluation = views_of([], density=Dropping(False).train())
-        found.append(evaluate(evaluation, [ALL["density_nll_test"]], "test")["density_nll_test"]["value"])
+        found.append(evaluate(evaluation, [ALL["density_nll_test"]])["density_nll_test"]["value"])
         views = evaluation.views()
         exact = 0.5 * views["test.codes"].z.square().sum(1).double().mean()
     assert found == [pytest.approx(float(exact.detach()))] * 2
@@ -333,7 +335,7 @@ def test_a_density_is_measured_in_evaluation_mode() -> None:
 @pytest.mark.parametrize("bound", [False, True])
 def test_a_bound_of_a_density_has_a_column_of_its_own(bound: bool) -> None:
     names = ["density_nll_test", "density_nll_bound_test"]
-    found = evaluate(views_of([], density=Dropping(bound)), [ALL[name] for name in names], "test")
+    found = evaluate(views_of([], density=Dropping(bound)), [ALL[name] for name in names])
     mine, other = (found[name] for name in (names[::-1] if bound else names))
     assert mine["value"] > 0
     exact = "log q̂(z) of its density is exact: see density_nll_test"

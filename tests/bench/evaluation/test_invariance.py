@@ -18,7 +18,8 @@ from torch import Tensor
 from bench.datasets import digits
 from bench.datasets.batches import Batches
 from bench.evaluation import evaluate as module
-from bench.evaluation.evaluate import Evaluation, baselines_of, evaluate
+from bench.evaluation.device_dataset import DeviceDataset
+from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.feature_networks import FeatureNetworks
 from bench.registry import catalogue
 from bench.suites.schema import Budget
@@ -64,9 +65,9 @@ def values(name: str, train: Tensor = TRAIN, test: Tensor = TEST, factors: Tenso
     method, density = trained(name)
     train, test = train.to(device), test.to(device)
     networks = FeatureNetworks("digits", train, 16, Path("nowhere"), None)
-    baselines = baselines_of(train, test, 16)
-    known = Evaluation(method.to(device), train, test, 16, 0, baselines, density, networks=networks, factors={"train": factors})
-    entries = evaluate(known, KNOWN.metrics.values(), "test")
+    data = DeviceDataset(train, test, 16, networks=networks, factors={"train": factors})
+    known = Evaluation(method.to(device), data, 0, density)
+    entries = evaluate(known, KNOWN.metrics.values())
     method.to("cpu")
     return {metric: entry["value"] for metric, entry in entries.items() if entry["value"] is not None}
 

@@ -13,7 +13,8 @@ from small_methods import build
 
 from bench.datasets import digits
 from bench.evaluation import evaluate as module
-from bench.evaluation.evaluate import Evaluation, baselines_of, evaluate
+from bench.evaluation.device_dataset import DeviceDataset
+from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.feature_networks import FeatureNetworks
 from bench.leaderboard.render import render
 from bench.speed.evaluation import random_inception
@@ -34,8 +35,8 @@ def entries(weights: Path, *, dataset: str = "spots", tests: int = 40, **changes
     if changes:
         networks.made["classifier"] = replace(networks.network("classifier"), **changes)
     method = build(lambda: cwae(3), shape=(1, 8, 8))
-    known = Evaluation(method, TRAIN, TEST[:tests], 16, 0, baselines_of(TRAIN, TEST, 16), networks=networks)
-    return evaluate(known, METRICS, "test")
+    known = Evaluation(method, DeviceDataset(TRAIN, TEST[:tests], 16, networks=networks), 0)
+    return evaluate(known, METRICS)
 
 
 def own_classifier(weights: Path, seed: int) -> None:

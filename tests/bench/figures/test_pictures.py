@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from bench.datasets.dataset import Values
-from bench.evaluation.evaluate import Evaluation, baselines_of
+from bench.evaluation.device_dataset import DeviceDataset
+from bench.evaluation.evaluate import Evaluation
 from bench.figures.pictures import CURVE_HEIGHT, alternate, pictures, png, sheet
 from models.interfaces import Draw
 
@@ -88,7 +89,7 @@ def planted(shape: tuple[int, int, int], tests: int = 20, *, density: Any = None
     if values == "real":
         train, test = (part.float() / 10 - 20 for part in (train, test))
     method = Planted(shape, **options)
-    return Evaluation(method, train, test, 255, 0, baselines_of(train, test, 255), density, values)  # type: ignore[arg-type]
+    return Evaluation(method, DeviceDataset(train, test, 255, values), 0, density)  # type: ignore[arg-type]
 
 
 def cells(content: bytes, height: int, width: int) -> np.ndarray:
@@ -110,7 +111,7 @@ def test_test_images_stand_in_odd_rows_and_their_reconstructions_right_below(sha
     shown = cells(drawn["reconstructions"], *shape[1:])
     assert absent == {}
     assert shown.shape[:2] == (4, 10)
-    expected = evaluation.images["test"].numpy().transpose(0, 2, 3, 1)
+    expected = evaluation.data.test.numpy().transpose(0, 2, 3, 1)
     for number, image in enumerate(np.broadcast_to(expected, (20, *shape[1:], 3))):
         row, column = 2 * (number // 10), number % 10
         np.testing.assert_array_equal(shown[row, column], image)
@@ -121,7 +122,7 @@ def test_no_training_image_is_ever_shown() -> None:
     evaluation = planted((1, 28, 28))
     pictures(evaluation)
     (seen,) = evaluation.method.drawn  # type: ignore[attr-defined]
-    assert torch.equal(seen, evaluation.images["test"].float() / 255)
+    assert torch.equal(seen, evaluation.data.test.float() / 255)
     assert seen.min() > 0.5
 
 
@@ -131,7 +132,7 @@ def test_as_many_test_images_as_there_are_up_to_twenty(tests: int) -> None:
     shown = cells(pictures(evaluation)[0]["reconstructions"], 28, 28)[..., 0]
     n = min(tests, 20)
     assert shown.shape[0] == math.ceil(2 * n / 10) if n % 10 == 0 else shown.shape[0] * 10 >= 2 * n
-    some = {image.tobytes() for image in evaluation.images["test"].numpy()[:, 0]}
+    some = {image.tobytes() for image in evaluation.data.test.numpy()[:, 0]}
     lit = [image for image in shown.reshape(-1, 28, 28) if not (image == 40).all()]
     assert len(lit) == 2 * n
     assert sum(image.tobytes() in some for image in lit) == n
@@ -171,7 +172,7 @@ def test_other_numbers_of_channels_are_shown_side_by_side_in_grey(channels: int)
     shown = cells(drawn["reconstructions"], 28, 28 * channels)
     for channel in range(channels):
         part = shown[0, 3, :, 28 * channel : 28 * (channel + 1)]
-        expected = evaluation.images["test"][3, channel, :, :, None].numpy()
+        expected = evaluation.data.test[3, channel, :, :, None].numpy()
         np.testing.assert_array_equal(part, np.broadcast_to(expected, part.shape))
 
 
@@ -203,7 +204,7 @@ def test_signals_are_curves_on_the_scale_of_the_test_signals() -> None:
     """The test signals are between -4.4 and 5.5, and a tenth of that range is free above and below."""
     evaluation = planted((1, 1, 20), values="real")
     method: Any = evaluation.method
-    test = evaluation.images["test"]
+    test = evaluation.data.test
     low, high = test.min().item(), test.max().item()
     method.sample = lambda n, noise: torch.linspace(low, high, n)[:, None, None, None].expand(-1, 1, 1, 20)
     drawn, absent = pictures(evaluation)

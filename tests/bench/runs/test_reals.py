@@ -20,7 +20,8 @@ from torch.distributions import Laplace as TorchLaplace
 from bench.datasets.batches import Batches, scaled
 from bench.datasets.dataset import Dataset, Factor, Source
 from bench.errors import UserError
-from bench.evaluation.evaluate import SIGNALS, Evaluation, baselines_of, evaluate, said
+from bench.evaluation.device_dataset import DeviceDataset
+from bench.evaluation.evaluate import SIGNALS, Evaluation, evaluate, said
 from bench.evaluation.feature_views import networks_of
 from bench.figures.pictures import CURVE_HEIGHT, CURVE_WIDTH, curves, pictures
 from bench.records.store import Store, read_record
@@ -49,8 +50,8 @@ def reals(make: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def evaluated(method: Any) -> dict[str, dict[str, Any]]:
-    evaluation = Evaluation(method, TRAIN, TEST, 1, 0, baselines_of(TRAIN, TEST, 1), None, "real")
-    return evaluate(evaluation, KNOWN.metrics.values(), "test")
+    evaluation = Evaluation(method, DeviceDataset(TRAIN, TEST, 1, "real"), 0)
+    return evaluate(evaluation, KNOWN.metrics.values())
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +128,8 @@ def test_the_data_are_never_changed() -> None:
     for x in (batches.at(0), batches.some(0, 5), scaled(data[:3], 1)):
         assert x.dtype == torch.float32
         assert {row.numpy().tobytes() for row in x} <= {row.numpy().tobytes() for row in TRAIN}
-    evaluation = Evaluation(method, data, data, 4, 0, baselines_of(data, data, 1), None, "real")
-    evaluate(evaluation, KNOWN.metrics.values(), "test")
+    evaluation = Evaluation(method, DeviceDataset(data, data, 4, "real"), 0)
+    evaluate(evaluation, KNOWN.metrics.values())
     assert set(pictures(evaluation)[0]) == {"reconstructions"}
     assert torch.equal(data, TRAIN)
 
@@ -221,9 +222,7 @@ def test_frechet_distance_of_signals_is_that_of_all_their_values(entries: dict[s
 
 def test_long_signals_keep_every_value_where_images_are_averaged() -> None:
     data = normal(50, 1, 1, 256, seed=5).float()
-    evaluation = Evaluation(
-        build(reals(lambda: ae(2)), shape=(1, 1, 256), dim=2), data, data, 1, 0, baselines_of(data, data, 1), None, "real"
-    )
+    evaluation = Evaluation(build(reals(lambda: ae(2)), shape=(1, 1, 256), dim=2), DeviceDataset(data, data, 1, "real"), 0)
     assert torch.equal(evaluation.views()["test.features.pixels"], data.flatten(1))
 
 
@@ -269,7 +268,7 @@ def test_curves_are_where_the_values_are() -> None:
 
 def test_sheets_of_signals() -> None:
     method = build(reals(lambda: vae_gauss(2)), shape=SHAPE, dim=2)
-    found, absent = pictures(Evaluation(method, TRAIN, TEST, 1, 0, baselines_of(TRAIN, TEST, 1), None, "real"))
+    found, absent = pictures(Evaluation(method, DeviceDataset(TRAIN, TEST, 1, "real"), 0))
     assert absent == {}
     sizes = {name: Image.open(io.BytesIO(data)).size for name, data in found.items()}
     assert sizes == {"reconstructions": (5 * 13 + 1, 8 * (CURVE_HEIGHT + 1) + 1), "samples": (5 * 13 + 1, 8 * (CURVE_HEIGHT + 1) + 1)}

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from bench.datasets.batches import Batches, generator
 from bench.errors import UserError
-from bench.evaluation.evaluate import Evaluation, baselines_of, evaluate
+from bench.evaluation.device_dataset import DeviceDataset
+from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.records.store import SECOND, Store
 from bench.registry import catalogue
-from bench.runs.context import Context, Images
+from bench.runs.context import Context
 from bench.runs.prepare import prepare
 from bench.runs.resolve import resolve
 from bench.runs.run import execute
@@ -97,7 +98,7 @@ def second(
     """Fit the density to the method's codes, from a checkpoint if one is given; -> how it ended, and its checkpoints."""
     run, payloads = replace(a_run(), batch_size=8, seed=seed), list[bytes]()
     known = context(folder)
-    known.images[run.dataset, run.held_out] = Images(images, TEST, LEVELS, "unit", "", baselines_of(images, TEST, LEVELS), None, {})
+    known.datasets[run.dataset, run.held_out] = DeviceDataset(images, TEST, LEVELS)
     if start:
         known.store.save_checkpoint(run, start, SECOND)
 
@@ -318,9 +319,9 @@ def test_metrics_of_a_fitted_density_by_hand() -> None:
     method = trained(lambda: vcae(DIM)).eval()
     density = mixture(DIM, components=2)
     density.fit(method.draw(TRAIN / LEVELS, noise(1)).z.detach(), noise())
-    evaluation = Evaluation(method, TRAIN, TEST, LEVELS, 3, baselines_of(TRAIN, TEST, LEVELS), density)
+    evaluation = Evaluation(method, DeviceDataset(TRAIN, TEST, LEVELS), 3, density)
     metrics = [CATALOGUE.get("metric", name) for name in ("frechet_pixels_qz", "density_nll_test", "frechet_pixels_pz")]
-    entries = evaluate(evaluation, metrics, "test")
+    entries = evaluate(evaluation, metrics)
     codes = method.draw(TEST / LEVELS, evaluation.noise("test.pass")).z.detach()
     nll = -sum(density.log_prob(z[None]).item() for z in codes) / 25
     assert entries["density_nll_test"]["value"] == pytest.approx(nll, rel=1e-5)
@@ -332,8 +333,8 @@ def test_metrics_of_a_fitted_density_by_hand() -> None:
 
 
 def test_without_a_density_its_metrics_say_so() -> None:
-    evaluation = Evaluation(trained(lambda: vae_bernoulli(DIM)), TRAIN, TEST, LEVELS, 3, baselines_of(TRAIN, TEST, LEVELS))
-    entries = evaluate(evaluation, [CATALOGUE.get("metric", name) for name in ("frechet_pixels_qz", "density_nll_test")], "test")
+    evaluation = Evaluation(trained(lambda: vae_bernoulli(DIM)), DeviceDataset(TRAIN, TEST, LEVELS), 3)
+    entries = evaluate(evaluation, [CATALOGUE.get("metric", name) for name in ("frechet_pixels_qz", "density_nll_test")])
     assert [(entry["value"], entry["reason"]) for entry in entries.values()] == [(None, "no density was fitted to its codes")] * 2
 
 
@@ -343,8 +344,8 @@ def test_codes_that_the_density_knows_have_a_lower_nll() -> None:
     def nll(shift: float) -> float:
         density = gaussian(DIM)
         density.fit(method.draw(TRAIN / LEVELS, noise(1)).z.detach() + shift, noise())
-        views = Evaluation(method, TRAIN, TEST, LEVELS, 3, baselines_of(TRAIN, TEST, LEVELS), density)
-        return evaluate(views, [CATALOGUE.get("metric", "density_nll_test")], "test")["density_nll_test"]["value"]
+        views = Evaluation(method, DeviceDataset(TRAIN, TEST, LEVELS), 3, density)
+        return evaluate(views, [CATALOGUE.get("metric", "density_nll_test")])["density_nll_test"]["value"]
 
     assert math.isfinite(nll(0.0))
     assert nll(0.0) + 1 < nll(3.0)
