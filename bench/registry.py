@@ -56,7 +56,8 @@ class Catalogue:
             if not isinstance(items, (list, tuple)):
                 raise UserError(f"{module.__file__}: {kind} must be a list, not {items!r}")
             for item in items:
-                name = getattr(item, "__name__", None) or getattr(item, "name", None)
+                named = item.on("test") if isinstance(item, Metric) else item
+                name = getattr(named, "__name__", None) or getattr(named, "name", None)
                 if name is None or not (isinstance(item, content) if content else callable(item)):
                     wanted = f"instances of {content.__module__}.{content.__name__}" if content else "functions"
                     raise UserError(f"{module.__file__}: {kind} holds {wanted}, not {item!r}")

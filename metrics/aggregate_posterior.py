@@ -115,12 +115,13 @@ def sliced_to_prior(codes: Codes, prior: Tensor) -> Tensor:
 KINDS = {
     "": (
         "test.log_prior",
-        f"log p(z) exact; all test images; N(0, s² I): closed form; mixtures: {DRAWS} draws of q(z|x) each (one where q is no Gaussian)",
+        "log p(z) exact; all {held_out} images; N(0, s² I): closed form; "
+        f"mixtures: {DRAWS} draws of q(z|x) each (one where q is no Gaussian)",
     ),
-    "_bound": ("test.log_prior.bound", "log p(z) replaced by its bound from below, one draw of z and t; all test images"),
+    "_bound": ("test.log_prior.bound", "log p(z) replaced by its bound from below, one draw of z and t; all {held_out} images"),
     "_iw": (
         "test.log_prior.weighted",
-        f"log p(z) by {INNER} importance samples of t, in the mean too low; up to {IMAGES} random test images, one draw of z each",
+        f"log p(z) by {INNER} importance samples of t, in the mean too low; up to {IMAGES} random {{held_out}} images, one draw of z each",
     ),
 }
 BIAS = {  # of log p(z)
@@ -165,7 +166,9 @@ METRICS = [
         name="kl_sample",
         fn=kl_sample,
         needs=("test.codes",),
-        protocol="mean KL(q(z|x) || N(0, I)) in closed form, all test images, whatever prior is trained; of a hierarchy its top level",
+        protocol=(
+            "mean KL(q(z|x) || N(0, I)) in closed form, all {held_out} images, whatever prior is trained; of a hierarchy its top level"
+        ),
         source="WiSE-ALE Eq. 26; SPEC 5.1, 5.8",
         unit="nats",
         group="aggregate posterior",
@@ -176,7 +179,7 @@ METRICS = [
         fn=sliced_to_prior,
         needs=("test.codes", "prior.codes"),
         protocol=(
-            f"sliced W_2, {DIRECTIONS} seeded directions; up to 10,000 test codes with one noise draw against as many prior draws; "
+            f"sliced W_2, {DIRECTIONS} seeded directions; up to 10,000 {{held_out}} codes with one noise draw against as many prior draws; "
             "two samples of one law give more than 0, of order (1/n)^½"
         ),
         source="Bonneel et al. 2015, doi:10.1007/s10851-014-0506-3",

@@ -174,7 +174,7 @@ def pixel_metric(name: str, view: str, words: str, group: str = "samples") -> Me
         name=name,
         fn=frechet_of_features,
         needs=("test.features.pixels", view),
-        protocol=f"Fréchet distance on pixels (area-averaged to at most 32×32), up to 10,000 test images against {words}",
+        protocol=f"Fréchet distance on pixels (area-averaged to at most 32×32), up to 10,000 {{held_out}} images against {words}",
         source="arXiv:1706.08500 Eq. 6",
         better="lower" if group == "samples" else None,
         group=group,

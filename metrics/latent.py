@@ -144,7 +144,7 @@ METRICS = [
         name="sum_latent_variance",
         fn=lambda codes: total_variance(codes.z.double()),
         needs=("test.codes",),
-        protocol="Σ_k Var(z_k) over all test images, z with one noise draw, divisor 1/N",
+        protocol="Σ_k Var(z_k) over all {held_out} images, z with one noise draw, divisor 1/N",
         source="VCAE Tables 6-9; SPEC 5.1",
         better="target",
         group="latent",
@@ -171,40 +171,42 @@ METRICS = [
         name="mmd_prior",
         fn=mmd_to_prior,
         needs=("test.codes", "prior.codes"),
-        protocol="U-statistic of MMD², IMQ, C = 2d; up to 10,000 test codes with one noise draw against as many prior draws",
+        protocol="U-statistic of MMD², IMQ, C = 2d; up to 10,000 {held_out} codes with one noise draw against as many prior draws",
         source="WAE Algorithm 2; SPEC 1.3",
         better="lower",
         group="latent",
         bias="none: a U-statistic, which may fall below 0",
     ),
     Metric(
-        name="density_nll_test",
+        name="density_nll_{held_out}",
         fn=negative_log_likelihood,
         needs=("density", "test.codes"),
-        protocol="mean of -log q̂(z) over all test images, z with one noise draw, q̂ fitted to training codes; codes of other methods differ",
+        protocol=(
+            "mean of -log q̂(z) over all {held_out} images, z with one noise draw, q̂ fitted to training codes; codes of other methods differ"
+        ),
         source="VCAE Eq. 8; SPEC 1.6",
         unit="nats",
         group="latent",
         bias="none for this q̂; one that overfits its training codes is worse here",
     ),
     Metric(
-        name="density_nll_bound_test",
+        name="density_nll_bound_{held_out}",
         fn=negative_log_likelihood_bound,
         needs=("density", "test.codes"),
         protocol=(
-            "mean of minus a bound of log q̂(z) from below, over all test images, z with one noise draw, q̂ fitted to training codes; "
+            "mean of minus a bound of log q̂(z) from below, over all {held_out} images, z with one noise draw, q̂ fitted to training codes; "
             "codes of other methods differ"
         ),
         source="VCAE Eq. 8; SPEC 1.6",
         unit="nats",
         group="latent",
-        bias="too high: log q̂(z) is replaced by a bound from below, so that exact values of density_nll_test are no match for it",
+        bias="too high: log q̂(z) is replaced by a bound from below, so that exact values of density_nll_{held_out} are no match for it",
     ),
     Metric(
         name="mean_log_variance",
         fn=mean_log_variance,
         needs=("test.codes",),
-        protocol="mean over test images and latents of log σ²",
+        protocol="mean over {held_out} images and latents of log σ²",
         source="SPEC T15",
         group="latent",
     ),

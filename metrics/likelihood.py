@@ -118,7 +118,8 @@ def of_likelihood(kind: str) -> list[Metric]:
             fn=lambda likelihood, codes, log_prior: elbo(likelihood.under(kind), codes, log_prior),
             needs=("test.log_likelihood", "test.codes", "test.log_prior.lower"),
             protocol=(
-                f"{words}; all test images, log p(x|z) at one draw; the KL in closed form, or E log p(z) by 100 draws of a mixture, "
+                f"{words}; all {{held_out}} images, log p(x|z) at one draw; "
+                "the KL in closed form, or E log p(z) by 100 draws of a mixture, "
                 "or by its bound where the prior has latents of its own, or at the one draw where q(z|x) is no Gaussian"
             ),
             source="arXiv:1312.6114 Eq. 3; SPEC 1.8, 5.8",
@@ -131,7 +132,10 @@ def of_likelihood(kind: str) -> list[Metric]:
             name=f"iw_bound_{kind}",
             fn=lambda log_w: importance_bound(log_w.under(kind)),
             needs=("test.log_weights",),
-            protocol=f"{words}; log 1/K Σ_k w_k, K = {IMPORTANCE} draws of q(z|x), up to {IMAGES} random test images; in the mean too low",
+            protocol=(
+                f"{words}; log 1/K Σ_k w_k, K = {IMPORTANCE} draws of q(z|x), up to {IMAGES} random {{held_out}} images; "
+                "in the mean too low"
+            ),
             source="arXiv:1509.00519 Eq. 8",
             unit="nats",
             better="higher",
@@ -142,7 +146,7 @@ def of_likelihood(kind: str) -> list[Metric]:
             name=f"distortion_{kind}",
             fn=lambda likelihood: -likelihood.under(kind).mean(),
             needs=("test.log_likelihood",),
-            protocol=f"-E log p(x|z), {words}; all test images, one draw",
+            protocol=f"-E log p(x|z), {words}; all {{held_out}} images, one draw",
             source="arXiv:1711.00464 section 2",
             unit="nats",
             better="lower",
@@ -158,7 +162,7 @@ METRICS = [
         name="active_units",
         fn=lambda codes: active_units(codes.mean),
         needs=("test.codes",),
-        protocol=f"latents whose mean code has a variance above {ACTIVE:g} over all test images, divisor 1/N",
+        protocol=f"latents whose mean code has a variance above {ACTIVE:g} over all {{held_out}} images, divisor 1/N",
         source="arXiv:1509.00519 section 4",
         group="latent",
     ),

@@ -6,7 +6,7 @@ most once, however many metrics need it.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, Literal
 
@@ -17,7 +17,10 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Metric:
-    """A named number: its function of views, its unit, its direction, and the words that freeze how it is taken."""
+    """A named number: its function of views, its unit, its direction, and the words that freeze how it is taken.
+
+    `{held_out}` in its name, protocol and bias stands for the split that a run holds out: `test`, or `validation`.
+    """
 
     name: str
     fn: Callable[..., Any]  # a number, or a () tensor; called with the views that `needs` names, in that order
@@ -30,6 +33,11 @@ class Metric:
     version: int = 1
     details: tuple[str, ...] = ()  # views of text that the protocol goes on with: weights, counts
     bias: str = ""  # in which direction the estimate errs, and why; empty for a mean over images that is what it says
+
+    def on(self, held_out: str) -> "Metric":
+        """The metric as a run calls it that holds out this split."""
+        name, protocol, bias = (words.replace("{held_out}", held_out) for words in (self.name, self.protocol, self.bias))
+        return replace(self, name=name, protocol=protocol, bias=bias)
 
 
 class Views:

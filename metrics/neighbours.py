@@ -58,10 +58,10 @@ KINDS = {
 }
 METRICS = [
     Metric(
-        name="nn_distance_test",
+        name="nn_distance_{held_out}",
         fn=lambda distances: distances.mean(),
         needs=("test.nearest",),
-        protocol=f"mean Euclidean distance to the {WORDS} test images",
+        protocol=f"mean Euclidean distance to the {WORDS} {{held_out}} images",
         source="SPEC F12",
         group="reference",
     ),
@@ -70,7 +70,7 @@ METRICS = [
             name=f"nn_distance_{suffix}",
             fn=lambda distances: distances.mean(),
             needs=(view,),
-            protocol=f"mean Euclidean distance to the {WORDS} {words}; good near nn_distance_test",
+            protocol=f"mean Euclidean distance to the {WORDS} {words}; good near nn_distance_{{held_out}}",
             source="VCAE Fig. 7; SPEC F12",
             group="generalisation",
         )
@@ -81,10 +81,13 @@ METRICS = [
             name=f"data_copying_{suffix}",
             fn=data_copying,
             needs=(view, "test.nearest"),
-            protocol=f"share of pairs in which the sample is nearer than the test image: {WORDS} {words} and test images; good near ½",
+            protocol=(
+                "share of pairs in which the sample is nearer than the {held_out} image: "
+                f"{WORDS} {words} and {{held_out}} images; good near ½"
+            ),
             source="arXiv:2004.05675 section 3",
             group="generalisation",
-            bias="none: a share of pairs; ½ where samples are as near the training images as test images are",
+            bias="none: a share of pairs; ½ where samples are as near the training images as {held_out} images are",
         )
         for suffix, (view, words) in KINDS.items()
     ),

@@ -129,10 +129,10 @@ def reconstruction_metrics() -> list[Metric]:
     """Three errors, on test and train, from one draw and from the mean code."""
     return [
         Metric(
-            name=f"{kind}_{split}{suffix}",
+            name=f"{kind}_{named}{suffix}",
             fn=fn,
             needs=(f"{split}.errors.{view}",),
-            protocol=f"{words}; all {split} images; {code}; pixels in [0, 1]; batch norm in evaluation mode",
+            protocol=f"{words}; all {named} images; {code}; pixels in [0, 1]; batch norm in evaluation mode",
             source="SPEC 5.1, 5.2",
             unit=unit,
             better="lower",
@@ -140,7 +140,7 @@ def reconstruction_metrics() -> list[Metric]:
         )
         for suffix, (view, code) in CODES.items()
         for kind, (words, unit, fn) in KINDS.items()
-        for split in ("test", "train")
+        for split, named in (("test", "{held_out}"), ("train", "train"))
     ]
 
 
@@ -154,7 +154,7 @@ def gap(name: str, field: str, fn_name: str, unit: str = "", factor: int = 1) ->
         name=name,
         fn=lambda test, train: combine(test.mean(field), train.mean(field)),
         needs=("test.errors.draw", "train.errors.draw"),
-        protocol=f"{field} on test {'minus' if fn_name == 'minus' else 'over'} train{times}; one noise draw",
+        protocol=f"{field} on {{held_out}} {'minus' if fn_name == 'minus' else 'over'} train{times}; one noise draw",
         source="VCAE Table 1; SPEC 5.1",
         unit=unit,
         better="lower",
@@ -177,10 +177,13 @@ def reference(name: str, field: str, words: str) -> Metric:
 METRICS = [
     *reconstruction_metrics(),
     Metric(
-        name="rec_bce_excess_test",
+        name="rec_bce_excess_{held_out}",
         fn=lambda errors, entropy: errors.mean("bce") - entropy,
         needs=("test.errors.draw", "test.entropy"),
-        protocol="rec_bce_sum_test minus its least value, the entropy of the pixels as probabilities; all test images; one noise draw",
+        protocol=(
+            "rec_bce_sum_{held_out} minus its least value, the entropy of the pixels as probabilities; "
+            "all {held_out} images; one noise draw"
+        ),
         source="SPEC 5.3",
         unit="nats",
         better="lower",
@@ -191,7 +194,7 @@ METRICS = [
     gap("overfit_ratio_bce", "bce", "ratio"),
     gap("overfit_gap_l1", "l1", "minus", factor=100),
     gap("overfit_ratio_l1", "l1", "ratio"),
-    reference("mean_image_sse_test", "mean_image_test", "SSE of the constant mean training image on test"),
+    reference("mean_image_sse_{held_out}", "mean_image_test", "SSE of the constant mean training image on {held_out}"),
     reference("pca_sse_train", "pca_train", "SSE of linear PCA with the latent size as its components, on train"),
-    reference("pca_sse_test", "pca_test", "SSE of linear PCA with the latent size as its components, on test"),
+    reference("pca_sse_{held_out}", "pca_test", "SSE of linear PCA with the latent size as its components, on {held_out}"),
 ]

@@ -52,7 +52,7 @@ def of_images(view: str, suffix: str, words: str, group: str) -> list[Metric]:
 
 
 METRICS = [
-    *of_images("samples.sharpness", "pz", "decoded prior draws, as many as test images, up to 10,000", "samples"),
+    *of_images("samples.sharpness", "pz", "decoded prior draws, as many as {held_out} images, up to 10,000", "samples"),
     *of_images("density_samples.sharpness", "qz", "decoded draws of the density fitted to its codes, up to 10,000", "samples"),
-    *of_images("test.sharpness", "test", "up to 10,000 test images", "reference"),
+    *of_images("test.sharpness", "{held_out}", "up to 10,000 {held_out} images", "reference"),
 ]

@@ -243,8 +243,8 @@ METRICS = [
         fn=lambda train, test: discriminated(train.z, test.z),
         needs=("train.codes", "test.codes"),
         protocol=(
-            f"mean logit on all test codes of a discriminator, 2 × {WIDTH} ReLU, {STEPS} Adam steps of {BATCH} training codes and {BATCH} "
-            "with shuffled latents, seeded; too low, even negative, where it underfits or where few images let it overfit"
+            f"mean logit on all {{held_out}} codes of a discriminator, 2 × {WIDTH} ReLU, {STEPS} Adam steps of {BATCH} training codes "
+            f"and {BATCH} with shuffled latents, seeded; too low, even negative, where it underfits or where few images let it overfit"
         ),
         source="arXiv:1802.05983 Eq. 3; SPEC 1.7",
         unit="nats",

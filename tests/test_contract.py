@@ -292,7 +292,7 @@ VIEWS = Evaluation(make("ae"), DeviceDataset(BYTES, BYTES, 255), 0).views(KNOWN.
 @pytest.mark.parametrize("name", KNOWN.metrics)
 def test_a_metric_is_declared_whole(name: str) -> None:
     metric: Metric = KNOWN.metrics[name]
-    assert metric.name == name
+    assert metric.on("test").name == name
     assert metric.protocol
     assert metric.source
     assert metric.version >= 1

@@ -44,7 +44,8 @@ def needs(metric: Metric) -> str:
 
 def row(metric: Metric) -> tuple[str, ...]:
     """A metric under HEADERS."""
-    return metric.name, metric.unit, DIRECTIONS[metric.better], needs(metric), metric.protocol, metric.source, metric.group
+    shown = metric.on("test")
+    return shown.name, metric.unit, DIRECTIONS[metric.better], needs(metric), shown.protocol, metric.source, metric.group
 
 
 def weights(network: str) -> str:
@@ -74,8 +75,8 @@ def entry(metric: Metric) -> str:
 
 
 def page(metrics: Iterable[Metric]) -> str:
-    """The whole page, by groups."""
-    every = list(metrics)
+    """The whole page, by groups, with the names on test images."""
+    every = [metric.on("test") for metric in metrics]
     blocks = [HEAD.rstrip()]
     networks = [[network, weights(network)] for network in networks_of(every)]
     blocks += [

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from bench.datasets.batches import generator, scaled
+from bench.datasets.dataset import Values
 from bench.errors import UserError, in_a_line
 from bench.evaluation import code_views, feature_views
 from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.view_checks import checked
+from bench.evaluation.view_words import words
 from metrics import neighbours
 from metrics.features.network import eight_bit
 from metrics.fixed_subset import chosen, some
@@ -78,11 +80,8 @@ class Evaluation:
         for batch in some(images, len(images) if limit is None else limit).split(BATCH):
             yield scaled(batch, self.data.levels)
 
-    def views(self, metrics: Iterable[Metric] = (), rename: Callable[[str], str] = str) -> Views:
-        """Every view a metric may need, by name, with those of the feature networks that these metrics are on.
-
-        rename: test images as reasons call them.
-        """
+    def views(self, metrics: Iterable[Metric] = ()) -> Views:
+        """Every view a metric may need, by name, with those of the feature networks that these metrics are on."""
         makers = feature_views.makers(feature_views.networks_of(metrics), self.data.networks)
         makers |= code_views.makers(self.method, partial(self.batches, "test"), self.noise)
         for split in SPLITS:
@@ -106,7 +105,8 @@ class Evaluation:
         makers["density.codes"] = lambda views: self.fitted().sample(self.sample_count, self.noise("density"))
         makers["channel"] = lambda views: self.method.channel
         makers["baselines"] = lambda views: self.data.baselines(self.method.dim)
-        return Views({name: checked(name, maker, rename, self.ruined) for name, maker in makers.items()})
+        shown = {name: rename(words(name, self.data.held_out), self.data.values) for name in makers}
+        return Views({name: checked(name, maker, shown[name], self.ruined) for name, maker in makers.items()})
 
     def kept(self, batches: Iterable[Tensor]) -> Images:
         """What is kept of images.   batches of (B, C, H, W)"""
@@ -210,14 +210,18 @@ def join(parts: list[Errors]) -> Errors:
 
 @torch.no_grad()
 def evaluate(evaluation: Evaluation, metrics: Collection[Metric]) -> dict[str, dict[str, Any]]:
-    """Every metric's entry in a record; names and protocols say validation instead of test, and signal instead of image, where it is so."""
+    """Every metric's entry in a record, under the name that it has there."""
     evaluation.eval()
-    words = words_of(evaluation.data)
-    views = evaluation.views(metrics, lambda text: said(text, words))
-    entries = {metric.name: entry_of(metric, views) for metric in metrics}
+    data, views = evaluation.data, evaluation.views(metrics)
+    entries = {name_of(metric, data): entry_of(metric.on(data.held_out), views) for metric in metrics}
     for entry in entries.values():
-        entry["protocol"] = said(entry["protocol"], words)
-    return {said(name, words): entry for name, entry in entries.items()}
+        entry["protocol"] = rename(entry["protocol"], data.values)
+    return entries
+
+
+def name_of(metric: Metric, data: DeviceDataset) -> str:
+    """What records on these data call a metric."""
+    return rename(metric.on(data.held_out).name, data.values)
 
 
 def entry_of(metric: Metric, views: Views) -> dict[str, Any]:
@@ -232,11 +236,6 @@ def entry_of(metric: Metric, views: Views) -> dict[str, Any]:
         return absent(metric, views, f"{metric.name} failed: {in_a_line(error)}")
 
 
-def words_of(data: DeviceDataset) -> list[tuple[str, str]]:
-    """What names and protocols say in place of what: (word, replacement)."""
-    return [*(SIGNALS if data.values == "real" else ()), *([("test", data.held_out)] if data.held_out != "test" else ())]
-
-
-def said(text: str, words: Iterable[tuple[str, str]]) -> str:
-    """The text with each first word of a pair replaced by the second, pair by pair."""
-    return reduce(lambda text, pair: text.replace(*pair), words, text)
+def rename(text: str, values: Values) -> str:
+    """A text about images, in the words of signals where values are real."""
+    return reduce(lambda text, pair: text.replace(*pair), SIGNALS if values == "real" else (), text)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.errors import UserError, in_a_line
-from bench.evaluation.view_words import words
 from metrics.finite import rows_not_finite
 from metrics.metric import Unavailable, Views
 
@@ -17,10 +16,10 @@ Maker = Callable[[Views], Any]
 OUTPUTS = ("test.codes", "train.codes", "test.errors.draw", "train.errors.draw", "samples.images", "density_samples.images")
 
 
-def checked(name: str, maker: Maker, rename: Callable[[str], str], ruined: list[str]) -> Maker:
+def checked(name: str, maker: Maker, words: str, ruined: list[str]) -> Maker:
     """The maker of the view `name`, which is Unavailable where it raised or has rows that are not finite.
 
-    rename: test images as this run calls them. ruined: takes the reasons of OUTPUTS that have no finite row.
+    words: what a reason calls it. ruined: takes the reasons of OUTPUTS that have no finite row.
     """
 
     def make(views: Views) -> Any:
@@ -32,7 +31,7 @@ def checked(name: str, maker: Maker, rename: Callable[[str], str], ruined: list[
             raise Unavailable(f"the view {name} failed: {in_a_line(error)}") from None
         bad, n = rows_not_finite(looked_at(name, view))
         if bad:
-            reason = f"{bad} of {n} {rename(words(name))} have values that are not finite"
+            reason = f"{bad} of {n} {words} have values that are not finite"
             if bad == n and name in OUTPUTS:
                 ruined.append(reason)
             raise Unavailable(reason)

@@ -1,11 +1,11 @@
 """What views are called where people read of them: on the page of metrics, in reasons."""
 
 SETS = {
-    "test": "test images",
+    "test": "{held_out} images",
     "train": "training images",
     "samples": "decoded prior draws",
     "density_samples": "decoded draws of the density fitted to the codes",
-    "reconstructions": "reconstructions of test images",
+    "reconstructions": "reconstructions of {held_out} images",
     "prior": "prior draws",
     "density": "draws of the density fitted to the codes",
 }
@@ -18,7 +18,7 @@ PARTS = {  # of a set of images, by how a view's name goes on
     "entropy": "the least cross-entropy that {} allow",
     "features": "{network} features of {}",
     "gaussian": "Gaussian fitted to {network} features of {}",
-    "balls": "{network} features of {} among those of test images",
+    "balls": "{network} features of {} among those of {held_out} images",
     "nearest": "distances of {} to the nearest training image",
     "sharpness": "sharpness of {}",
     "log_prior": "log p(z) at codes of {}",
@@ -40,12 +40,16 @@ WHOLE = {
 }
 
 
-def words(view: str) -> str:
-    """A view as a reader knows it; its name where nothing is known of it, as of a plugin's."""
+def words(view: str, held_out: str = "test") -> str:
+    """A view as a reader knows it; its name where nothing is known of it, as of a plugin's.
+
+    held_out: what images of the split are called that is held out.
+    """
     of, _, part = view.partition(".")
     kind, _, network = part.partition(".")
     if view in WHOLE:
         return WHOLE[view]
-    if of in SETS and kind in ("features", "gaussian", "balls"):
-        return PARTS[kind].format(SETS[of], network="pixel" if network == "pixels" else network)
-    return PARTS[part].format(SETS[of]) if of in SETS and part in PARTS else view
+    found = PARTS.get(kind if kind in ("features", "gaussian", "balls") else part)
+    if of not in SETS or found is None:
+        return view
+    return found.format(SETS[of].format(held_out=held_out), network="pixel" if network == "pixels" else network, held_out=held_out)

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.environment import code_hash, describe
 from bench.errors import RunError, UserError, in_a_line
-from bench.evaluation.evaluate import evaluate, said, words_of
+from bench.evaluation.evaluate import evaluate, name_of
 from bench.processes import Tell
 from bench.records.comparison import Change, Now, changes, updated
 from bench.records.store import Store, cell, claimed, save_record
@@ -109,12 +109,12 @@ def verify_run(trained: Trained, context: Context, task: Task) -> tuple[Change, 
     data = context.data(prepared.run)
     line = published(record, context.store)
     kept = line if line and line["key"] == record["key"] else record
-    words = words_of(data)
+    known = context.catalogue.metrics
     if task.metrics:
-        chosen = {said(name, words) for name in task.metrics}
+        chosen = {name_of(known[name], data) for name in task.metrics}
         record, kept = (only(chosen, one) for one in (record, kept))
     names = {*record["metrics"], *kept["metrics"]}
-    metrics = [metric for metric in context.catalogue.metrics.values() if said(metric.name, words) in names]
+    metrics = [metric for metric in known.values() if name_of(metric, data) in names]
     entries = measured(prepared, context, metrics) | {PARAMETERS: parameters(prepared)}
     now = Now(weights_hash(tensors), data.sha256, code_hash(trained.plugins), describe(context.device, context.jobs))
     found = changes(trained.name, record, entries, now, task.tolerance)

@@ -68,7 +68,7 @@ class Family:
         """Fréchet distances of samples, reconstructions and training images to the test images, and the gap."""
 
         def one(of: str, side: str, against: str) -> Metric:
-            words = f"Fréchet distance of test images and {against}"
+            words = f"Fréchet distance of {{held_out}} images and {against}"
             return self.metric(self.frechet_name(of), distance, ("test.gaussian", f"{side}.gaussian"), words, FRECHET)
 
         floor = one("floor", "train", "random training images")
@@ -90,7 +90,7 @@ class Family:
     def kernel(self) -> list[Metric]:
         """Kernel distances of samples: `kid_*` on Inception's features only."""
         stem = "kid" if self.is_inception else f"kernel_distance_{self.label}"
-        words = "unbiased MMD² with the kernel (x·y/D + 1)³ over all pairs of test images and "
+        words = "unbiased MMD² with the kernel (x·y/D + 1)³ over all pairs of {held_out} images and "
         return [
             self.metric(f"{stem}_{of}", kernel_distance, ("test.features", f"{side}.features"), words + against, KERNEL, bias=KERNEL_BIAS)
             for of, (side, against) in SAMPLES.items()
@@ -104,7 +104,7 @@ class Family:
                 f"{kind}_{self.label}_{of}",
                 score(kind),
                 (f"{side}.balls",),
-                f"{kind}, k = {k}, of {against} among test images",
+                f"{kind}, k = {k}, of {against} among {{held_out}} images",
                 source,
                 better="higher",
                 bias=BALLS_BIAS,

@@ -103,7 +103,7 @@ def test_each_metric_reads_its_own_view() -> None:
     prior = normal(4, 2, seed=3)
     given = {"test.codes": codes, "channel": Channel(2, 0.5, 2.0), "prior.codes": prior, "density": StandardNormal(2)}
     views = Views({name: lambda v, view=view: view for name, view in given.items()})
-    found = {metric.name: measure(metric, views)["value"] for metric in METRICS}
+    found = {metric.on("test").name: measure(metric, views)["value"] for metric in METRICS}
     assert found.pop("density_nll_bound_test") is None, "that density is exact"
     assert found == pytest.approx(
         {

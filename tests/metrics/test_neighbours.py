@@ -56,7 +56,7 @@ def test_a_memorising_generator_is_caught_where_the_frechet_distance_praises_it(
 def test_each_metric_reads_its_own_view() -> None:
     given = {"samples.nearest": [1.0, 3], "density_samples.nearest": [2.0, 8], "test.nearest": [4.0, 6]}
     views = Views({name: lambda v, values=values: torch.tensor(values).double() for name, values in given.items()})
-    assert {metric.name: measure(metric, views)["value"] for metric in METRICS} == {
+    assert {metric.on("test").name: measure(metric, views)["value"] for metric in METRICS} == {
         "nn_distance_test": 5,
         "nn_distance_pz": 2,
         "nn_distance_qz": 5,

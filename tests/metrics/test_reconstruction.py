@@ -123,12 +123,16 @@ def test_the_least_cross_entropy_is_that_of_the_image_itself() -> None:
 
 def test_each_metric_reads_its_own_view() -> None:
     views = Views({name: lambda views, value=value: value for name, value in VIEWS.items()})
-    assert {metric.name: measure(metric, views)["value"] for metric in METRICS} == pytest.approx(EXPECTED)
+    assert {metric.on("test").name: measure(metric, views)["value"] for metric in METRICS} == pytest.approx(EXPECTED)
 
 
 def test_units_and_directions() -> None:
-    assert {metric.name for metric in METRICS if metric.unit == "nats"} == {
+    assert {metric.on("test").name for metric in METRICS if metric.unit == "nats"} == {
         name for name in EXPECTED if "bce" in name and "ratio" not in name
     }
-    assert {metric.name for metric in METRICS if metric.better is None} == {"mean_image_sse_test", "pca_sse_train", "pca_sse_test"}
+    assert {metric.on("test").name for metric in METRICS if metric.better is None} == {
+        "mean_image_sse_test",
+        "pca_sse_train",
+        "pca_sse_test",
+    }
     assert {metric.better for metric in METRICS} == {"lower", None}

@@ -54,7 +54,7 @@ def test_blur_lowers_it_and_noise_raises_it() -> None:
 def test_each_metric_reads_its_own_view() -> None:
     given = {"samples.sharpness": [1, 2, 6], "density_samples.sharpness": [10, 20, 60], "test.sharpness": [100, 200, 600]}
     views = Views({name: lambda v, values=values: torch.tensor(values).double() for name, values in given.items()})
-    found = {metric.name: measure(metric, views)["value"] for metric in METRICS}
+    found = {metric.on("test").name: measure(metric, views)["value"] for metric in METRICS}
     means = {"sharpness_pz": 3, "sharpness_qz": 30, "sharpness_test": 300}
     assert found == {**means, "sharpness_min_pz": 1, "sharpness_min_qz": 10, "sharpness_min_test": 100}
     assert all(metric.better is None for metric in METRICS), "good is near that of test images"

@@ -24,7 +24,7 @@ from metrics.fixed_subset import chosen
 from metrics.frechet import frechet_of_features
 from metrics.latent import total_variance
 from metrics.likelihood import IMPORTANCE
-from metrics.metric import Unavailable
+from metrics.metric import Metric, Unavailable
 from metrics.sharpness import sharpness
 from models.iaf import vae_iaf
 from models.interfaces import Draw
@@ -95,7 +95,7 @@ def test_one_metric_computes_no_more_than_it_needs() -> None:
 @pytest.mark.parametrize("make", [lambda: cwae(DIM), lambda: vae_bernoulli(DIM), lambda: vcae(DIM)])
 def test_values_do_not_depend_on_the_order_they_are_asked_in(make: Callable[[], Recipe]) -> None:
     method = counting(make)
-    together, names = values(method), [metric.name for metric in METRICS]
+    together, names = values(method), [metric.on("test").name for metric in METRICS]
     assert values(method, names[::-1]) == together
     assert {name: values(method, [name])[name] for name in names} == together
 
@@ -260,6 +260,14 @@ def test_validation_images_are_called_so() -> None:
     assert {"rec_sse_validation", "rec_sse_train", "pca_sse_validation"} < set(validation)
     assert not any("test" in name or "test" in entry["protocol"] for name, entry in validation.items())
     assert [entry["value"] for entry in validation.values()] == [entry["value"] for entry in test.values()]
+
+
+def test_words_that_are_not_the_split_stay_as_they_are() -> None:
+    """`test` in the name of a plugin's metric, say, is its own word."""
+    mine = Metric("fastest_{held_out}", lambda: 1, (), "the fastest contest on {held_out} images", "this test")
+    data = DeviceDataset(TRAIN, TEST, LEVELS, held_out="validation")
+    (name, entry), *rest = evaluate(Evaluation(counting(lambda: cwae(DIM)), data, 0), [mine]).items()
+    assert (name, entry["protocol"], rest) == ("fastest_validation", "the fastest contest on validation images; v1", [])
 
 
 def test_baselines_are_the_latent_sizes_pca_of_pixels_in_the_unit_range() -> None:

@@ -21,7 +21,7 @@ from bench.datasets.batches import Batches, scaled
 from bench.datasets.dataset import Dataset, Factor, Source
 from bench.errors import UserError
 from bench.evaluation.device_dataset import DeviceDataset
-from bench.evaluation.evaluate import SIGNALS, Evaluation, evaluate, said
+from bench.evaluation.evaluate import Evaluation, evaluate, rename
 from bench.evaluation.feature_views import networks_of
 from bench.figures.pictures import CURVE_HEIGHT, CURVE_WIDTH, curves, pictures
 from bench.records.store import Store, read_record
@@ -156,7 +156,7 @@ def test_what_means_nothing_for_signals_says_so(entries: dict[str, dict[str, Any
     absent = {name: entry["reason"] for name, entry in entries.items() if entry["value"] is None}
     for name in [name for name in entries if "bce" in name]:
         assert absent.pop(name) == "the values are not in [0, 1], so they have no cross-entropy"
-    for name in [said(name, SIGNALS) for name, metric in KNOWN.metrics.items() if networks_of([metric])]:
+    for name in [rename(name, "real") for name, metric in KNOWN.metrics.items() if networks_of([metric])]:
         assert absent.pop(name) == "no feature networks see these data"
     for name in [name for name in entries if name.startswith("sharpness")]:
         assert absent.pop(name) == "signals have no edges"
@@ -193,7 +193,7 @@ def test_names_and_protocols_of_signals_claim_no_pixels(entries: dict[str, dict[
 
 
 def test_no_two_metrics_get_one_name_in_the_words_of_signals() -> None:
-    assert len({said(name, SIGNALS) for name in KNOWN.metrics}) == len(KNOWN.metrics)
+    assert len({rename(name, "real") for name in KNOWN.metrics}) == len(KNOWN.metrics)
 
 
 @pytest.mark.parametrize("board", ["digits", "mnist-cpu"])
@@ -203,7 +203,7 @@ def test_protocols_of_images_are_those_of_the_committed_records(board: str) -> N
     entries = {name: entry for name, entry in record["metrics"].items() if name != "parameter_count"}
     assert len(entries) > 100
     for name, entry in entries.items():
-        metric = KNOWN.metrics[name]
+        metric = KNOWN.metrics[name].on("test")
         begin, end = f"{metric.protocol}; ", f"v{metric.version}"
         assert entry["protocol"].startswith(begin)
         assert entry["protocol"].endswith(end)

@@ -145,7 +145,7 @@ def test_preparing_a_run_reads_no_data_and_leaves_the_random_stream_alone(file: 
     assert weights_hash(prepared.tensors()) != weights_hash(prepare(again, found).tensors())
     assert (prepared.plan.total, prepared.plan.per_epoch) == (60, 14)
     assert (prepare(other[0], found).plan.total, prepare(other[0], found).values.hyperparameters["noise_variance"]) == (13, 0.05)
-    assert [metric.name for metric in prepared.metrics] == list(found.metrics)
+    assert [metric.on("test").name for metric in prepared.metrics] == list(found.metrics)
 
 
 def test_runs_on_validation_images_never_see_test_images(file: Path, out: Path, tmp_path: Path) -> None:
