@@ -18,6 +18,7 @@ from bench.commands.records import records
 from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
+from bench.runs.settings import Settings
 from bench.suites import reader
 from bench.suites.schema import Suite
 
@@ -64,11 +65,11 @@ def run(
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
 
-    request = command.Request(chosen, whole, device, data_root, out, smoke, jobs, threads, save_every, profiles)
+    settings = Settings(out, data_root, device, threads, jobs, save_every)
     if dry_run:
-        command.dry_run(request)
+        command.dry_run(chosen, settings, smoke)
     else:
-        raise typer.Exit(command.run(request))
+        raise typer.Exit(command.run(chosen, whole, settings, smoke, profiles))
 
 
 Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]
@@ -94,8 +95,7 @@ def evaluate(
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
-    request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads)
-    measure_command.evaluate(request)
+    measure_command.evaluate(what, tuple(overrides or ()), words(metrics), Settings(out, data_root, device, threads, jobs))
 
 
 @app.command()
@@ -118,8 +118,8 @@ def verify(
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
-    request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads, tolerance)
-    raise typer.Exit(measure_command.verify(request))
+    settings = Settings(out, data_root, device, threads, jobs)
+    raise typer.Exit(measure_command.verify(what, tuple(overrides or ()), words(metrics), settings, tolerance))
 
 
 def counts(**given: int | None) -> None:
@@ -165,8 +165,7 @@ def profile(
     from bench.commands import run as command
 
     chosen = reader.read(suite, tuple(overrides or ()), (method,))
-    whole = reader.read(suite, tuple(overrides or ()))
-    command.profile(command.Request(chosen, whole, device, data_root, out, threads=threads))
+    command.profile(chosen, Settings(out, data_root, device, threads, jobs=1))
 
 
 @app.command()

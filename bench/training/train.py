@@ -56,6 +56,7 @@ class Outcome:
     seconds: float
     curve: list[dict[str, float]]  # the mean of every term over each block of steps
     error: str | None = None
+    execution: str = ""  # how steps were taken: eagerly, and why, or as a CUDA graph
 
     def spent(self, per_epoch: int, batch_size: int) -> dict[str, Any]:
         """The steps as a record has them."""
@@ -209,10 +210,10 @@ def train(
             training.call_hooks("training_ended", batches)
             seconds = clock.stop()
         if error := training.read(rows):
-            return Outcome("diverged", training.step, seconds, training.curve, error)
+            return Outcome("diverged", training.step, seconds, training.curve, error, training.execution)
         if report:
             report(min(1.0, plan.done(training.step, seconds)))
         if save and time.monotonic() - saved >= save_every:
             save(training.state(seconds))
             saved = time.monotonic()
-    return Outcome("done", training.step, clock.spent, training.curve)
+    return Outcome("done", training.step, clock.spent, training.curve, execution=training.execution)

@@ -25,7 +25,7 @@ from bench.evaluation.feature_views import networks_of
 from bench.figures.pictures import CURVE_HEIGHT, CURVE_WIDTH, curves, pictures
 from bench.records.store import Store, read_record
 from bench.registry import catalogue
-from bench.runs.run import prepare
+from bench.runs.prepare import prepare
 from bench.suites import reader
 from bench.suites.schema import Budget
 from bench.training.train import train
