@@ -19,6 +19,7 @@ from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
 from bench.suites import reader
+from bench.suites.names import options
 from bench.suites.schema import Suite
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler would print a line at each start and stop
@@ -31,6 +32,7 @@ SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A suite's name, o
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key: methods.vcae.weight=0.5, budget.steps=1000. May be repeated.")
 ]
+Name = Annotated[str | None, typer.Option("--name", help="What results of --set are kept as, in place of a name made of its values.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; cuda where there is one, if not said.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that gets runs/ and leaderboards/.")]
 Jobs = Annotated[int | None, typer.Option(help="Runs at a time; one a core on the CPU, one on a GPU, if not said.")]
@@ -42,6 +44,7 @@ HERE = Path()
 def run(
     suite: SuiteName = "digits",
     overrides: Set = None,
+    name: Name = None,
     methods: Annotated[str, typer.Option(help="Only these rows of the suite: vae_bernoulli,vcae.")] = "",
     seeds: Annotated[int | None, typer.Option(help="How many seeds instead of the suite's.")] = None,
     device: Device = None,
@@ -58,8 +61,7 @@ def run(
     counts(seeds=seeds, jobs=jobs, threads=threads)
     if not save_every >= 0:  # nan too
         raise UserError(f"--save-every must be at least 0, not {save_every:g}")
-    chosen = reader.read(suite, tuple(overrides or ()), words(methods), seeds)
-    whole = reader.read(suite, tuple(overrides or ()))
+    chosen, whole = reader.read_both(suite, tuple(overrides or ()), words(methods), seeds, name)
     if not dry_run and chosen.seeds * len(chosen.methods) > 1:
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
@@ -81,6 +83,7 @@ Threads = Annotated[int, typer.Option(help="CPU threads of each run.")]
 def evaluate(
     what: Measured,
     overrides: Set = None,
+    name: Name = None,
     metrics: Chosen = "",
     device: Where = None,
     data_root: DataRoot = DATA,
@@ -94,7 +97,7 @@ def evaluate(
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
-    request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads)
+    request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads, name=name)
     measure_command.evaluate(request)
 
 
@@ -102,6 +105,7 @@ def evaluate(
 def verify(
     what: Measured,
     overrides: Set = None,
+    name: Name = None,
     metrics: Chosen = "",
     device: Where = None,
     data_root: DataRoot = DATA,
@@ -118,7 +122,7 @@ def verify(
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
-    request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads, tolerance)
+    request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads, tolerance, name)
     raise typer.Exit(measure_command.verify(request))
 
 
@@ -156,6 +160,7 @@ def profile(
     suite: SuiteName,
     method: Annotated[str, typer.Option("--method", "-m", help="A row of the suite.")],
     overrides: Set = None,
+    name: Name = None,
     device: Device = None,
     data_root: DataRoot = DATA,
     out: Out = HERE,
@@ -164,8 +169,7 @@ def profile(
     """Time a method's training step by phases and kernels; kept for the hot spots section of its leaderboard."""
     from bench.commands import run as command
 
-    chosen = reader.read(suite, tuple(overrides or ()), (method,))
-    whole = reader.read(suite, tuple(overrides or ()))
+    chosen, whole = reader.read_both(suite, tuple(overrides or ()), (method,), name=name)
     command.profile(command.Request(chosen, whole, device, data_root, out, threads=threads))
 
 
@@ -173,6 +177,7 @@ def profile(
 def leaderboard(
     suite: SuiteName,
     overrides: Set = None,
+    name: Name = None,
     out: Out = HERE,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if the file on disk is another.")] = False,
 ) -> None:
@@ -180,22 +185,24 @@ def leaderboard(
     from bench.commands import console
     from bench.leaderboard import publish as boards
 
-    whole: Suite = reader.read(suite, tuple(overrides or ()))
+    whole: Suite = reader.read(suite, tuple(overrides or ()), name=name)
     if check and not boards.current(out, whole):
-        print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: latentbench leaderboard -s {suite}")
+        again = f"python -m bench leaderboard {options(whole)}"
+        print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: {again}")
         raise typer.Exit(1)
     if not check:
         print(boards.publish(out, whole, console.warn))
 
 
 @app.command()
-def curves(suite: SuiteName, overrides: Set = None, out: Out = HERE) -> None:
+def curves(suite: SuiteName, overrides: Set = None, name: Name = None, out: Out = HERE) -> None:
     """Draw the training curves of a suite's runs into its leaderboard."""
     from bench.commands import console
     from bench.leaderboard import publish as boards
     from bench.leaderboard.curves import draw
 
-    whole = reader.read(suite, tuple(overrides or ()))
+    whole = reader.read(suite, tuple(overrides or ()), name=name)
+    boards.check(out, whole)
     print(draw(out, whole))
     print(boards.publish(out, whole, console.warn))
 

@@ -1,7 +1,6 @@
 """`python -m bench evaluate` and `verify`: finished runs measured again from their weights."""
 
 import multiprocessing
-import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from bench.runs.finished import Trained
 from bench.runs.remeasure import Action, Measured, Options, evaluate_run, verify_run, work
 from bench.runs.run import WEIGHTS
 from bench.suites import reader
+from bench.suites.names import options
 from bench.suites.schema import Suite
 
 SHAPE = "<out>/runs/<suite>/<label>/<seed>-<key>"  # of a run's folder
@@ -43,6 +43,7 @@ class Request:
     jobs: int | None
     threads: int
     tolerance: float = 0.0
+    name: str | None = None  # under which the suite's results are kept
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,11 @@ def target_of(request: Request) -> Target:
     """The runs that were asked for; UserError where there are none, or none with weights."""
     folder = Path(request.what)
     if folder.is_dir() or ("/" in request.what and not request.what.endswith(".toml")):
-        return target_of_run(folder, request.overrides)
-    suite = reader.read(request.what, request.overrides)
+        if request.overrides or request.name:
+            raise UserError("--set and --name are of a suite; a run's folder has its values")
+        return target_of_run(folder)
+    suite = reader.read(request.what, request.overrides, name=request.name)
+    boards.check(request.out, suite)
     store = Store(request.out, suite.name)
     runs = [run for device in ("cpu", "cuda") for run in suite.runs(device)]
     records = {(line["label"], line["key"]): line for line in store.kept()}
@@ -177,13 +181,11 @@ def target_of(request: Request) -> Target:
     return Target(request.out, suite, [Trained(store.folder(run), suite.plugins) for run in here], lacking)
 
 
-def target_of_run(folder: Path, overrides: tuple[str, ...]) -> Target:
+def target_of_run(folder: Path) -> Target:
     """The run of a folder."""
     parts = folder.resolve().parts
     if len(parts) < 5 or parts[-4] != "runs" or "-" not in parts[-1]:
         raise UserError(f"{folder}: not the folder of a run, which is {SHAPE}; or give a suite's name, or its .toml file")
-    if overrides:
-        raise UserError("--set is of a suite; a run's folder has its values")
     out, (name, label, place) = Path(*parts[:-4]), parts[-3:]
     suite, store = boards.suite_of(out, name), Store(out, name)
     lines = [line for line in store.kept() if (line["label"], f"{line['seed']}-{line['key']}") == (label, place)]
@@ -204,5 +206,4 @@ def again(folder: Path, suite: Suite, label: str = "") -> str:
 
 def command(suite: Suite) -> str:
     """What trains a suite."""
-    name = Path(suite.source).stem if Path(suite.source).stem in reader.names() else suite.source
-    return " --set ".join([f"python -m bench run --suite {shlex.quote(name)}", *map(shlex.quote, suite.overrides)])
+    return f"python -m bench run {options(suite)}"

@@ -73,6 +73,7 @@ def checked(request: Request) -> tuple[Catalogue, list[Prepared]]:
 
 def dry_run(request: Request) -> None:
     """Print every run with its steps and parameters."""
+    boards.check(request.out, request.whole)
     rows = []
     for prepared in checked(request)[1]:
         steps = prepared.plan.total
@@ -89,10 +90,15 @@ def dry_run(request: Request) -> None:
 def run(request: Request) -> int:
     """Run what is not finished, write the leaderboard; -> exit code."""
     checked(request)
+    boards.check(request.out, request.whole)
     runs, options = request.runs(), request.options()
     store = Store(request.out, request.suite.name)
     for kind in KINDS:
         store.kept(kind)  # a damaged line of the records is said before anything starts
+    for item in runs:
+        store.record(item)
+    if not request.smoke:
+        boards.claim(request.out, request.whole)
     try:
         with console.progress(len(runs)) as tell:
             sweep(runs, options, tell)
@@ -127,6 +133,7 @@ def mean(entries: list[dict[str, Any] | None]) -> str:
 
 def profile(request: Request) -> None:
     """Profile one row, print and keep it."""
+    boards.check(request.out, request.whole)
     found, prepared = checked(request)
     store = Store(request.out, request.suite.name)
     check_writable(store)
