@@ -211,7 +211,7 @@ def profiles(case: Case) -> dict[str, Any]:
     """The kernels that take most of ten steps, and how often the host waited for the device within them: never, it should be."""
     from torch.profiler import ProfilerActivity, profile
 
-    device, rows = case.open(), []
+    device, rows = case.open(), list[dict[str, Any]]()
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
     for capture in (True, False):
         training, batches = training_of(speed.mlp_128_16, wae_mmd, 2, device, shape=(1, 28, 28), capture=capture)

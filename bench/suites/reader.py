@@ -113,6 +113,8 @@ def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
     if not isinstance(table.get("plugins", []), list):
         raise UserError(f"plugins must be a list of file names, not {table['plugins']!r}")
     table["plugins"] = [str(path.parent / plugin) for plugin in table.get("plugins", [])]
+    if "density" in table:
+        given["density"] = density(table.pop("density"), "density")
     suite: Suite = build(Suite, table, "", methods=entries, **given)
     named = [(f"claims[{i}].{key}", label) for i, c in enumerate(suite.claims) for key, label in (("row", c.row), ("over", c.over))]
     named += [(f"orders[{i}].rows", label) for i, order in enumerate(suite.orders) for label in order.rows]
@@ -157,7 +159,7 @@ def entry(label: str, row: Mapping[str, Any]) -> Entry:
 
 
 def density(table: Any, where: str) -> Density:
-    """One [methods.LABEL.density] table."""
+    """One [methods.LABEL.density] table, or that of all rows."""
     if not isinstance(table, dict):
         raise UserError(f"{where} must be a table, not {table!r}")
     own, values = split(table, OWN_OF_DENSITY)

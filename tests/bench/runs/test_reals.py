@@ -33,8 +33,7 @@ from metrics.fixed_subset import some
 from models.networks.mlp import mog_mlp
 from models.networks.stacked import stacked_mlp
 from models.networks.wise_ale import wise_ale_sine
-from models.parts.cost import Bernoulli, Gaussian, SquaredError
-from models.parts.elbo import Laplace
+from models.parts.cost import Bernoulli, Gaussian, Laplace, SquaredError
 from models.stacked import stacked_wae
 from models.vae import ae, vae_gauss
 

@@ -255,6 +255,15 @@ def test_a_suite_file_says_which_density() -> None:
     assert next(e.density.budget for e in changed.methods if e.density) == Budget(epochs=2)
 
 
+def test_a_suites_density_is_of_every_row_that_names_none() -> None:
+    text = SUITE.format(rows=FLOW).replace("[methods.vcae]", '[density]\nmodel = "mixture"\ncomponents = 3\n[methods.vcae]')
+    runs = {run.label: run for run in reader.from_text(text, Path("tiny.toml")).runs("cpu")}
+    assert runs["vcae"].density == Density("mixture", {"components": 3})
+    assert runs["flow"].density == a_run().density
+    with pytest.raises(UserError, match="density must be a table, not 'maf'"):
+        reader.from_text('density = "maf"\n' + SUITE.format(rows=FLOW), Path("tiny.toml"))
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
