@@ -24,10 +24,11 @@ Warn = Callable[[str], None]  # a line for the user
 def publish(out: Path, suite: Suite, warn: Warn) -> Path:
     """Write leaderboards/<suite>.md and the index; -> the leaderboard's path. What is wrong with other suites' files is a warning."""
     store = Store(out, suite.name)
-    claim(out, suite)
     path = store.boards / f"{suite.name}.md"
     with store.alone():  # a board made of fewer records must not come after one made of more
-        write(path, board(store, suite).encode())
+        text = board(store, suite)
+        claim(out, suite)
+        write(path, text.encode())
         write(store.boards / "README.md", index(everything(out, warn)).encode())
     return path
 

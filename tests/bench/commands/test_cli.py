@@ -129,10 +129,13 @@ def test_a_variant_has_a_board_of_its_own(file: Path, out: Path) -> None:
 NEW = [("", ".md"), ("runs/", ".jsonl"), ("runs/", ".suite.json")]
 
 
-def test_a_row_that_is_changed_is_another_cell_and_the_old_one_is_called_stale(file: Path, out: Path, tmp_path: Path) -> None:
-    changed = tmp_path / "tiny.toml"
-    changed.write_text(file.read_text().replace("width = 32", "width = 16"))
-    assert cli("run", "-s", changed, "-o", out, "--seeds", 1, "--methods", "ae", "--no-profile").code == 0
+def test_a_row_that_is_changed_is_another_cell_and_the_old_one_is_called_stale(file: Path, out: Path) -> None:
+    before = file.read_text()
+    file.write_text(before.replace("width = 32", "width = 16"))
+    try:
+        assert cli("run", "-s", file, "-o", out, "--seeds", 1, "--methods", "ae", "--no-profile").code == 0
+    finally:
+        file.write_text(before)
     text = (out / "leaderboards" / "tiny.md").read_text(encoding="utf-8")
     assert "wae_gan (stale" in text
     assert len(files(out, "record.json")) == 2
