@@ -18,6 +18,7 @@ from bench.commands.records import records
 from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
+from bench.runs.settings import Settings
 from bench.suites import reader
 from bench.suites.names import options
 from bench.suites.schema import Suite
@@ -66,11 +67,11 @@ def run(
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
 
-    request = command.Request(chosen, whole, device, data_root, out, smoke, jobs, threads, save_every, profiles)
+    settings = Settings(out, data_root, device, threads, jobs, save_every)
     if dry_run:
-        command.dry_run(request)
+        command.dry_run(chosen, settings, smoke)
     else:
-        raise typer.Exit(command.run(request))
+        raise typer.Exit(command.run(chosen, whole, settings, smoke, profiles))
 
 
 Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]
@@ -97,8 +98,8 @@ def evaluate(
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
-    request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads, name=name)
-    measure_command.evaluate(request)
+    target = measure_command.target_of(what, tuple(overrides or ()), out, name)
+    measure_command.evaluate(target, words(metrics), Settings(out, data_root, device, threads, jobs))
 
 
 @app.command()
@@ -122,8 +123,8 @@ def verify(
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
-    request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads, tolerance, name)
-    raise typer.Exit(measure_command.verify(request))
+    target = measure_command.target_of(what, tuple(overrides or ()), out, name)
+    raise typer.Exit(measure_command.verify(target, words(metrics), Settings(out, data_root, device, threads, jobs), tolerance))
 
 
 def counts(**given: int | None) -> None:
@@ -169,8 +170,8 @@ def profile(
     """Time a method's training step by phases and kernels; kept for the hot spots section of its leaderboard."""
     from bench.commands import run as command
 
-    chosen, whole = reader.read_both(suite, tuple(overrides or ()), (method,), name=name)
-    command.profile(command.Request(chosen, whole, device, data_root, out, threads=threads))
+    chosen = reader.read(suite, tuple(overrides or ()), (method,), name=name)
+    command.profile(chosen, Settings(out, data_root, device, threads, jobs=1))
 
 
 @app.command()
@@ -233,11 +234,11 @@ def speed(
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="One network, few rounds, small sizes, no memory: to see that it works.")] = False,
 ) -> None:
-    """Compare training, evaluation and reading with others' ways; writes leaderboards/speed.md and speed.json.
+    """Compare training, evaluation and reading with other implementations; writes leaderboards/speed.md and speed.json.
 
     pythae's trainer and a bare loop train the same networks on the same images with the same batch and optimiser; torch-fidelity
-    and scipy compute the same distances and features, a DataLoader decodes the same images. The ways take turns inside one run of
-    ten minutes or so. MNIST is used where the data root has it. pythae comes with the extra `peers`; without it its rows are
+    and scipy compute the same distances and features, a DataLoader decodes the same images. All are timed alternately inside one
+    run of ten minutes or so. MNIST is used where the data root has it. pythae comes with the extra `peers`; without it its rows are
     missing and the page says so.
     """
     from bench.commands import speed as command

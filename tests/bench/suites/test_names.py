@@ -1,6 +1,7 @@
 """Names of results: other values have another name, the same values the same, and none is too long for a file or another's."""
 
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -121,7 +122,7 @@ def test_the_options_of_a_suite_make_it_again(tmp_path: Path, overrides: tuple[s
     path.write_text(TEXT, encoding="utf-8")
     found = reader.read(str(path), overrides, name=name)
     said = shlex.split(options(found))
-    given = {key: [value for option, value in zip(said, said[1:], strict=False) if option == key] for key in ("--suite", "--set", "--name")}
+    given = {key: [value for option, value in pairwise(said) if option == key] for key in ("--suite", "--set", "--name")}
     again = reader.read(given["--suite"][0], tuple(given["--set"]), name=next(iter(given["--name"]), None))
     assert again == found
 

@@ -6,7 +6,7 @@ import pytest
 
 from bench.errors import UserError
 from bench.registry import catalogue
-from bench.runs.run import prepare
+from bench.runs.prepare import prepare
 from bench.suites import reader
 from bench.suites.schema import Budget, Entry, Optimizer
 
