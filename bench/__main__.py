@@ -20,6 +20,7 @@ from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
 from bench.runs.settings import Settings
 from bench.suites import reader
+from bench.suites.names import options
 from bench.suites.schema import Suite
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler would print a line at each start and stop
@@ -32,6 +33,7 @@ SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A suite's name, o
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key: methods.vcae.weight=0.5, budget.steps=1000. May be repeated.")
 ]
+Name = Annotated[str | None, typer.Option("--name", help="What results of --set are kept as, in place of a name made of its values.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; cuda where there is one, if not said.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that gets runs/ and leaderboards/.")]
 Jobs = Annotated[int | None, typer.Option(help="Runs at a time; one a core on the CPU, one on a GPU, if not said.")]
@@ -43,6 +45,7 @@ HERE = Path()
 def run(
     suite: SuiteName = "digits",
     overrides: Set = None,
+    name: Name = None,
     methods: Annotated[str, typer.Option(help="Only these rows of the suite: vae_bernoulli,vcae.")] = "",
     seeds: Annotated[int | None, typer.Option(help="How many seeds instead of the suite's.")] = None,
     device: Device = None,
@@ -59,8 +62,7 @@ def run(
     counts(seeds=seeds, jobs=jobs, threads=threads)
     if not save_every >= 0:  # nan too
         raise UserError(f"--save-every must be at least 0, not {save_every:g}")
-    chosen = reader.read(suite, tuple(overrides or ()), words(methods), seeds)
-    whole = reader.read(suite, tuple(overrides or ()))
+    chosen, whole = reader.read_both(suite, tuple(overrides or ()), words(methods), seeds, name)
     if not dry_run and chosen.seeds * len(chosen.methods) > 1:
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
@@ -82,6 +84,7 @@ Threads = Annotated[int, typer.Option(help="CPU threads of each run.")]
 def evaluate(
     what: Measured,
     overrides: Set = None,
+    name: Name = None,
     metrics: Chosen = "",
     device: Where = None,
     data_root: DataRoot = DATA,
@@ -95,13 +98,15 @@ def evaluate(
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
-    measure_command.evaluate(what, tuple(overrides or ()), words(metrics), Settings(out, data_root, device, threads, jobs))
+    target = measure_command.target_of(what, tuple(overrides or ()), out, name)
+    measure_command.evaluate(target, words(metrics), Settings(out, data_root, device, threads, jobs))
 
 
 @app.command()
 def verify(
     what: Measured,
     overrides: Set = None,
+    name: Name = None,
     metrics: Chosen = "",
     device: Where = None,
     data_root: DataRoot = DATA,
@@ -118,8 +123,8 @@ def verify(
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
-    settings = Settings(out, data_root, device, threads, jobs)
-    raise typer.Exit(measure_command.verify(what, tuple(overrides or ()), words(metrics), settings, tolerance))
+    target = measure_command.target_of(what, tuple(overrides or ()), out, name)
+    raise typer.Exit(measure_command.verify(target, words(metrics), Settings(out, data_root, device, threads, jobs), tolerance))
 
 
 def counts(**given: int | None) -> None:
@@ -156,6 +161,7 @@ def profile(
     suite: SuiteName,
     method: Annotated[str, typer.Option("--method", "-m", help="A row of the suite.")],
     overrides: Set = None,
+    name: Name = None,
     device: Device = None,
     data_root: DataRoot = DATA,
     out: Out = HERE,
@@ -164,7 +170,7 @@ def profile(
     """Time a method's training step by phases and kernels; kept for the hot spots section of its leaderboard."""
     from bench.commands import run as command
 
-    chosen = reader.read(suite, tuple(overrides or ()), (method,))
+    chosen = reader.read(suite, tuple(overrides or ()), (method,), name=name)
     command.profile(chosen, Settings(out, data_root, device, threads, jobs=1))
 
 
@@ -172,6 +178,7 @@ def profile(
 def leaderboard(
     suite: SuiteName,
     overrides: Set = None,
+    name: Name = None,
     out: Out = HERE,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if the file on disk is another.")] = False,
 ) -> None:
@@ -179,22 +186,24 @@ def leaderboard(
     from bench.commands import console
     from bench.leaderboard import publish as boards
 
-    whole: Suite = reader.read(suite, tuple(overrides or ()))
+    whole: Suite = reader.read(suite, tuple(overrides or ()), name=name)
     if check and not boards.current(out, whole):
-        print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: latentbench leaderboard -s {suite}")
+        again = f"python -m bench leaderboard {options(whole)}"
+        print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: {again}")
         raise typer.Exit(1)
     if not check:
         print(boards.publish(out, whole, console.warn))
 
 
 @app.command()
-def curves(suite: SuiteName, overrides: Set = None, out: Out = HERE) -> None:
+def curves(suite: SuiteName, overrides: Set = None, name: Name = None, out: Out = HERE) -> None:
     """Draw the training curves of a suite's runs into its leaderboard."""
     from bench.commands import console
     from bench.leaderboard import publish as boards
     from bench.leaderboard.curves import draw
 
-    whole = reader.read(suite, tuple(overrides or ()))
+    whole = reader.read(suite, tuple(overrides or ()), name=name)
+    boards.check(out, whole)
     print(draw(out, whole))
     print(boards.publish(out, whole, console.warn))
 

@@ -39,6 +39,7 @@ def dry_run(suite: Suite, settings: Settings, smoke: bool) -> None:
     """Print every run with its steps and parameters."""
     context, resolved, prepared = checked(suite, settings, smoke)
     parameters = {one.run.label: f"{one.parameter_count:,}" for one in prepared}
+    boards.check(settings.out, suite)
     rows = []
     for run, values, plan in ((one.run, one.values, one.plan) for one in resolved):
         steps = f"{plan.total:,}" if plan.total is not None else f"as many as {plan.budget} allow"
@@ -55,8 +56,13 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
     """
     context, runs = checked(suite, settings, smoke)[:2]
     store = context.store
+    boards.check(settings.out, whole)
     for kind in KINDS:
         store.kept(kind)  # a damaged line of the records is said before anything starts
+    for one in runs:
+        store.record(one.run)
+    if not smoke:
+        boards.claim(settings.out, whole)
     try:
         with console.progress(len(runs)) as tell:
             sweep(runs, context, profiles and not smoke, tell)
@@ -93,6 +99,7 @@ def profile(suite: Suite, settings: Settings) -> None:
     """Profile the first row of a suite, print and keep it."""
     context, _, (prepared, *_) = checked(suite, settings)
     check_writable(context.store)
+    boards.check(settings.out, suite)
     try:
         result = profiled(prepared, context)
     except RunError as error:
