@@ -1,7 +1,6 @@
 """`python -m bench evaluate` and `verify`: finished runs measured again from their weights."""
 
 import multiprocessing
-import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 
 from bench import processes
 from bench.commands import console
+from bench.commands.absent import recorded_names, say_absent
 from bench.engines.preload import preloaded
 from bench.environment import default_device
 from bench.errors import UserError, unknown
@@ -55,8 +55,11 @@ class Target:
     lacking: str = ""  # what is said of finished runs whose weights are not here
 
 
-def evaluate(request: Request) -> None:
-    """Add metrics to the records, write the leaderboard anew; UserError for a run that was refused, once the others are done."""
+def evaluate(request: Request) -> int:
+    """Add metrics to the records, write the leaderboard anew; -> exit code, 1 where all metrics that were asked for are absent.
+
+    UserError for a run that was refused, once the others are done.
+    """
     target = target_of(request)
     options = options_of(request, target)
     options = replace(options, metrics=options.metrics or target.suite.metrics)
@@ -71,6 +74,8 @@ def evaluate(request: Request) -> None:
     if lost:
         print(f"kept as they were, for the weights of their networks are not here: {', '.join(lost)}")
     say(refused)
+    records = [record for run in target.runs if (record := read_record(run.folder))]
+    return int(say_absent(records, recorded_names(options.metrics, target.suite)))
 
 
 def verify(request: Request) -> int:
@@ -164,7 +169,7 @@ def target_of(request: Request) -> Target:
     records |= {(run.label, run.key()): record for run in runs if (record := store.record(run))}
     done = [run for run in runs if records.get((run.label, run.key()), {}).get("status") == "done"]
     if not done:
-        raise UserError(f"{store.runs}: no finished run of suite {suite.name}; train them with: {command(suite)}")
+        raise UserError(f"{store.runs}: no finished run of suite {suite.name}; train them with: {reader.train_command(suite)}")
     here = [run for run in done if (store.folder(run) / WEIGHTS).is_file()]
     lacking = ""
     if len(here) < len(done):
@@ -199,10 +204,4 @@ def target_of_run(folder: Path, overrides: tuple[str, ...]) -> Target:
 def again(folder: Path, suite: Suite, label: str = "") -> str:
     """How to train a run whose weights are missing once more, or the whole suite."""
     first = "delete its record.json, then " if (folder / RECORD).exists() else ""
-    return f"they are not in git, train again: {first}{command(suite)}" + f" --methods {label}" * bool(label)
-
-
-def command(suite: Suite) -> str:
-    """What trains a suite."""
-    name = Path(suite.source).stem if Path(suite.source).stem in reader.names() else suite.source
-    return " --set ".join([f"python -m bench run --suite {shlex.quote(name)}", *map(shlex.quote, suite.overrides)])
+    return f"they are not in git, train again: {first}{reader.train_command(suite)}" + f" --methods {label}" * bool(label)

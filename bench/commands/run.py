@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands import console
+from bench.commands.absent import recorded_names, say_absent
 from bench.engines.local import Options, sweep
 from bench.environment import default_device, set_up
 from bench.errors import RunError, UserError
@@ -102,14 +103,17 @@ def run(request: Request) -> int:
             store.merge(records)
     if not request.smoke:
         path = boards.publish(request.out, request.whole, console.warn)
-    summary(records, request)
+    asked = recorded_names(request.suite.metrics, request.suite)
+    summary(records, request, asked)
+    lacking = say_absent(records, asked)
     print("\nsmoke runs: not on any leaderboard" if request.smoke else f"\nleaderboard: {path}")
-    return 0 if all(record["status"] == "done" for record in records) and len(records) == len(runs) else 1
+    done = all(record["status"] == "done" for record in records) and len(records) == len(runs)
+    return 0 if done and not lacking else 1
 
 
-def summary(records: list[dict[str, Any]], request: Request) -> None:
-    """The rows' main numbers on the console, means over the seeds that were asked for."""
-    shown = [name for name in COLUMNS if any(name in record["metrics"] for record in records)]
+def summary(records: list[dict[str, Any]], request: Request, asked: list[str]) -> None:
+    """The rows' main numbers, or those that were asked for, on the console: means over the seeds that were asked for."""
+    shown = [name for name in asked or recorded_names(COLUMNS, request.suite) if any(name in record["metrics"] for record in records)]
     rows = []
     for label in dict.fromkeys(record["label"] for record in records):
         own = [record for record in records if record["label"] == label]

@@ -78,7 +78,7 @@ def kept_suite(path: Path) -> Suite:
     try:
         content = json.loads(path.read_bytes())
         return reader.from_text(content["toml"], Path(content["file"]), tuple(content["set"]))
-    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError) as error:
         raise UserError(f"{path}: not a suite that this version can read ({error}); delete it") from None
 
 

@@ -76,12 +76,14 @@ class Context:
         source = self.catalogue.get("dataset", run.dataset)
         try:
             dataset = source.load(self.data_root)
+            if not isinstance(dataset, Dataset):
+                raise UserError(f"dataset {run.dataset}: load() must return a bench.datasets.dataset.Dataset, not {type(dataset).__name__}")
             if run.held_out == "validation":
                 dataset = dataset.with_validation()
             fault = source.fault(dataset)
         except UserError:
             raise
-        except Exception as error:  # a plugin's
+        except (Exception, SystemExit) as error:  # a plugin's
             raise UserError(f"dataset {run.dataset} cannot be read: {in_a_line(error)}") from error
         if fault:
             raise UserError(f"dataset {run.dataset}: {fault}")

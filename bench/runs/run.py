@@ -14,7 +14,7 @@ from bench.datasets.batches import Batches, derive, generator
 from bench.datasets.dataset import Source
 from bench.environment import code_hash, describe, peak_memory_mib, reset_peak_memory
 from bench.errors import RunError, UserError, in_a_line
-from bench.evaluation.evaluate import Evaluation, evaluate
+from bench.evaluation.evaluate import Evaluation, check_needs, evaluate
 from bench.figures.pictures import pictures
 from bench.files import write, writing
 from bench.records.store import CHECKPOINT, SECOND, Store
@@ -77,13 +77,15 @@ class Prepared:
 def prepare(run: Run, catalogue: Catalogue) -> Prepared:
     """Build the run's method on the CPU from its seed; UserError for anything the suite got wrong. Reads no data."""
     where = f"methods.{run.label}"
-    make, network = catalogue.get("method", run.method), catalogue.get("network", run.network)
+    make, network = catalogue.get("method", run.method, where), catalogue.get("network", run.network)
     source = catalogue.get("dataset", run.dataset)
     values = hyperparameters(make, run.hyperparameters, where)
     metrics = [catalogue.get("metric", name) for name in run.metrics or catalogue.metrics]
     n = source.train_count(run.held_out)
     if run.batch_size > n:
         raise UserError(f"{where}: batch_size {run.batch_size} is more than the {n} training images of {run.dataset}")
+    if (held_out := source.held_out_count(run.held_out)) < 2:
+        raise UserError(f"dataset {run.dataset}: {run.held_out} images must be at least 2, not {held_out}")
     if run.batch_size < 2:
         raise UserError(f"{where}: batch_size must be at least 2, not {run.batch_size}")
     precision = run.precision or "float32"
@@ -92,15 +94,24 @@ def prepare(run: Run, catalogue: Catalogue) -> Prepared:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(run.seed, "weights"))
         try:
-            recipe = fitting(make(run.latent_dim, **arguments(values)), source, values)
+            recipe = fitting(recipe_of(make, run.latent_dim, values), source, values)
             method = recipe.assemble(source.shape, run.latent_dim, network)
         except ValueError as error:
             raise UserError(f"{where}: {error}") from None
-        except Exception as error:  # a plugin's, or sizes that no tensor can have
+        except (Exception, SystemExit) as error:  # a plugin's, or sizes that no tensor can have
             raise UserError(f"{where}: cannot be built: {in_a_line(error)}") from error
+    check_needs(method, metrics)
     plan = Plan(budget, run.optimizer, n // run.batch_size, budget.total_steps(n, run.batch_size), precision)
     second = prepare_second(run, method.dim, catalogue, n, Budget(steps=SMOKE_STEPS))
     return Prepared(run, recipe, method, values, plan, metrics, second)
+
+
+def recipe_of(make: Callable[..., Recipe], dim: int, values: Mapping[str, Any]) -> Recipe:
+    """What a method's function makes; ValueError where that is no recipe."""
+    recipe = make(dim, **arguments(values))
+    if not callable(getattr(recipe, "assemble", None)):
+        raise ValueError(f"{make.__name__} returned {' '.join(repr(recipe).split())[:60]}, not a recipe (models.method.Recipe)")
+    return recipe
 
 
 def fitting(recipe: Recipe, source: Source, given: Mapping[str, Any]) -> Recipe:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.datasets.batches import Batches, derive, generator, scaled
-from bench.errors import UserError
+from bench.errors import UserError, in_a_line
 from bench.registry import Catalogue, hyperparameters
 from bench.suites.schema import Budget, Optimizer, Run
 from bench.suites.schema import Density as Values
@@ -43,7 +43,7 @@ def prepare_second(run: Run, dim: int, catalogue: Catalogue, n: int, smoke: Budg
     if run.density is None:
         return None
     where = f"methods.{run.label}.density"
-    make = catalogue.get("density", run.density.model)
+    make = catalogue.get("density", run.density.model, where)
     options = hyperparameters(make, run.density.options, where)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(run.seed, "density", "weights"))
@@ -51,6 +51,8 @@ def prepare_second(run: Run, dim: int, catalogue: Catalogue, n: int, smoke: Budg
             density: Density = make(dim, **options)
         except ValueError as error:
             raise UserError(f"{where}: {error}") from None
+        except (Exception, SystemExit) as error:  # a plugin's, or sizes that no tensor can have
+            raise UserError(f"{where}: cannot be built: {in_a_line(error)}") from error
     values = replace(run.density, options=options)
     if next(density.parameters(), None) is None:
         if values.budget or values.optimizer:

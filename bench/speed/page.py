@@ -1,4 +1,4 @@
-"""The page and the file of `latentbench speed`."""
+"""The page and the file of `python -m bench speed`."""
 
 import json
 import math
@@ -21,7 +21,7 @@ def markdown(result: dict[str, Any]) -> str:
     lines = [
         "# Speed",
         "",
-        "Written by `latentbench speed`, never edited. Ways take turns inside one run; medians, and medians of the ratios of each round.",
+        "Written by `python -m bench speed`, never edited. Ways take turns inside one run; medians, and medians of each round's ratios.",
         "",
         f"{machine['device']}; {machine['threads']} thread; torch {machine['torch']}, numpy {machine['numpy']}; "
         f"{result['data']}, {result['images']:,} images of uint8 in memory; batch {result['batch']}; Adam at 1e-3.",

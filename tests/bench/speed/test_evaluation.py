@@ -1,4 +1,4 @@
-"""What `latentbench speed` compares in evaluation and reading gives the same values by every way, and is timed and told as it says."""
+"""What `python -m bench speed` compares in evaluation and reading gives the same values by every way, and is timed and told as it says."""
 
 from pathlib import Path
 
