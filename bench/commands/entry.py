@@ -54,8 +54,8 @@ def check_packages() -> None:
     """UserError where Python finds another's package by the name of one of ours, as in a folder that has a `models` of its own."""
     for name in ("models", "metrics"):
         spec = importlib.util.find_spec(name)
-        places = [Path(place).resolve() for place in (spec.submodule_search_locations or [spec.origin]) if place] if spec else []
-        if places and ROOT / name not in places:
+        places = list(spec.submodule_search_locations or filter(None, [spec.origin])) if spec else []
+        if places and ROOT / name not in [Path(place).resolve() for place in places]:
             raise UserError(f"{places[0]} hides latentbench's own package {name!r}; start it from another folder, or rename that")
 
 
