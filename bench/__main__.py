@@ -31,6 +31,7 @@ from bench.commands.records import records
 from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
+from bench.runs.settings import Settings
 from bench.suites import reader
 from bench.suites.schema import Suite
 
@@ -67,11 +68,11 @@ def run(
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
 
-    request = command.Request(chosen, whole, device, data_root, out, smoke, jobs, threads, save_every, profiles)
+    settings = Settings(out, data_root, device, threads, jobs, save_every)
     if dry_run:
-        command.dry_run(request)
+        command.dry_run(chosen, settings, smoke)
     else:
-        raise typer.Exit(command.run(request))
+        raise typer.Exit(command.run(chosen, whole, settings, smoke, profiles))
 
 
 Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]
@@ -98,8 +99,9 @@ def evaluate(
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
-    request = measure_command.Request(what, tuple(overrides or ()), words("--metrics", metrics), device, data_root, out, jobs, threads)
-    raise typer.Exit(measure_command.evaluate(request))
+    raise typer.Exit(
+        measure_command.evaluate(what, tuple(overrides or ()), words("--metrics", metrics), Settings(out, data_root, device, threads, jobs))
+    )
 
 
 @app.command()
@@ -123,10 +125,8 @@ def verify(
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
-    request = measure_command.Request(
-        what, tuple(overrides or ()), words("--metrics", metrics), device, data_root, out, jobs, threads, tolerance
-    )
-    raise typer.Exit(measure_command.verify(request))
+    settings = Settings(out, data_root, device, threads, jobs)
+    raise typer.Exit(measure_command.verify(what, tuple(overrides or ()), words("--metrics", metrics), settings, tolerance))
 
 
 def get_ready(device: str | None, jobs: int | None, threads: int) -> None:
@@ -161,8 +161,7 @@ def profile(
     from bench.commands import run as command
 
     chosen = reader.read(suite, tuple(overrides or ()), (method,))
-    whole = reader.read(suite, tuple(overrides or ()))
-    command.profile(command.Request(chosen, whole, device, data_root, out, threads=threads))
+    command.profile(chosen, Settings(out, data_root, device, threads, jobs=1))
 
 
 @app.command()
@@ -230,11 +229,11 @@ def speed(
     threads: Threads = 1,
     quick: Annotated[bool, typer.Option("--quick", help="One network, few rounds, small sizes, no memory: to see that it works.")] = False,
 ) -> None:
-    """Compare training, evaluation and reading with others' ways; writes leaderboards/speed.md and speed.json.
+    """Compare training, evaluation and reading with other implementations; writes leaderboards/speed.md and speed.json.
 
     pythae's trainer and a bare loop train the same networks on the same images with the same batch and optimiser; torch-fidelity
-    and scipy compute the same distances and features, a DataLoader decodes the same images. The ways take turns inside one run of
-    ten minutes or so. MNIST is used where the data root has it. pythae comes with the extra `peers`; without it its rows are
+    and scipy compute the same distances and features, a DataLoader decodes the same images. All are timed alternately inside one
+    run of ten minutes or so. MNIST is used where the data root has it. pythae comes with the extra `peers`; without it its rows are
     missing and the page says so.
     """
     check_counts(threads=threads)

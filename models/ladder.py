@@ -18,9 +18,13 @@ optimizer, prior_decay is 1.01 / 0.99 = 1.0202. Here each rate is the suite's un
 from dataclasses import replace
 
 from models.method import Recipe
-from models.parts.elbo import Adam, CrossEntropy, Entropy, Head, Laplace, Normal, Output, StdGaussian
+from models.parts.adam import Adam
+from models.parts.cost import Laplace, Output
+from models.parts.elbo import CrossEntropy, Entropy
 from models.parts.mixture import EM, FAST_STEPS, FINAL_STEPS, RIDGE, MixturePrior, Refitted, Variational, Weights
 from models.parts.nested import NestedPrior
+from models.parts.posterior import DiagonalGaussian, Head
+from models.parts.prior import StandardNormal
 from models.parts.vamp import VampPrior
 
 
@@ -34,7 +38,7 @@ def vae_laplace(
 ) -> Recipe:
     """VAE with a Laplace likelihood of learned scale, the paper's `normal` prior (Eq. 2). The paper's networks take output = relu."""
     cost = Laplace(output, adam=Adam(scale_lr, clip=clip))
-    return Recipe(StdGaussian(std_head), cost, ((-1.0, Entropy()), (1.0, CrossEntropy())), Normal(dim), clip=clip)
+    return Recipe(DiagonalGaussian(std_head), cost, ((-1.0, Entropy()), (1.0, CrossEntropy())), StandardNormal(dim), clip=clip)
 
 
 def prior_gmm(
@@ -88,7 +92,7 @@ def prior_hier(
     prior = NestedPrior(
         dim,
         inner_dim,
-        Normal(inner_dim),
+        StandardNormal(inner_dim),
         width=width,
         head=std_head,
         warmup=warmup_epochs,

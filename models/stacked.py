@@ -21,7 +21,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 from torch.profiler import record_function
 
 from metrics.latent import Channel
@@ -29,12 +28,11 @@ from models.interfaces import Draw, Player
 from models.method import why_eager
 from models.networks.network import Levels, Network
 from models.parts.cost import SquaredError
-from models.parts.posterior import standard_normal_like
+from models.parts.posterior import DiagonalGaussian, softplus_variance
 from models.parts.prior import StandardNormal
 from models.wae import MMD, KernelName
 from models.wae_gauss import LogVariancePenalty
 
-CLIP = 50.0  # of the raw outputs that become variances; no paper states it
 RuleName = Literal["mnist", "svhn", "celeba"]
 RULES: dict[RuleName, Callable[[float, int, int], float]] = {  # λ_rec, n, d_n -> w_n below the top (B.1, section 3.2)
     "mnist": lambda rec, n, d: rec**n / d,
@@ -43,26 +41,13 @@ RULES: dict[RuleName, Callable[[float, int, int], float]] = {  # λ_rec, n, d_n 
 }
 
 
-@dataclass(frozen=True)
-class SoftplusGaussian:
-    """N(μ, diag Σ), Σ = softplus of the clipped raw output: a variance (SPEC 3.6)."""
+GAUSSIAN = DiagonalGaussian("softplus variance")  # of every level
 
-    capturable = True
-    outputs = 2
-    variance = None
 
-    def __call__(self, features: Tensor, noise: torch.Generator) -> Draw:
-        """(B, 2D), means then raw variances -> Draw"""
-        mean, variance = self.moments(features)
-        return Draw(mean + variance.sqrt() * standard_normal_like(mean, noise), mean, variance.log(), noise)
-
-    def moments(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """μ and Σ.   (B, 2D) -> (B, D), (B, D)"""
-        mean, raw = features.chunk(2, dim=1)
-        return mean, softplus(raw.clamp(-CLIP, CLIP))
-
-    def __str__(self) -> str:
-        return "diagonal Gaussian"
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """μ and Σ of a level's Gaussian (SPEC 3.6).   (B, 2D) -> (B, D), (B, D)"""
+    mean, raw = features.chunk(2, dim=1)
+    return mean, softplus_variance(raw)
 
 
 @dataclass(frozen=True)
@@ -81,7 +66,7 @@ class StackedWAE(nn.Module):
         super().__init__()
         self.recipe, self.weights, self.dims = recipe, weights, generators.dims
         self.encoders, self.generators = nn.ModuleList(list(encoders)[: len(weights)]), generators
-        self.gaussian, self.cost, self.top = SoftplusGaussian(), recipe.cost, StandardNormal(self.dims[-1])
+        self.cost, self.top = recipe.cost, StandardNormal(self.dims[-1])
         self.dim = self.dims[len(weights) - 1]  # d_M
 
     @property
@@ -98,7 +83,7 @@ class StackedWAE(nn.Module):
         """Draws of q_1(z_1|x) ... q_M(z_M|z_{M-1}) (Eq. 2).   (B, C, H, W) -> of (B, d_1) ... (B, d_M)"""
         draws = list[Draw]()
         for encoder in self.encoders:
-            draws.append(self.gaussian(encoder(draws[-1].z if draws else x), noise))
+            draws.append(GAUSSIAN(encoder(draws[-1].z if draws else x), noise))
         return draws
 
     def down(self, n: int, noise: torch.Generator, level: int) -> list[Draw]:
@@ -106,7 +91,7 @@ class StackedWAE(nn.Module):
         z = self.top.sample(n, noise)
         draws = [Draw(z, torch.zeros_like(z), torch.zeros_like(z), noise)]
         for generator in reversed(list(self.generators)[level:]):
-            draws.append(self.gaussian(generator(draws[-1].z), noise))
+            draws.append(GAUSSIAN(generator(draws[-1].z), noise))
         return draws
 
     def matched_to(self, n: int, noise: torch.Generator) -> Tensor:
@@ -117,13 +102,13 @@ class StackedWAE(nn.Module):
         """The code of one level 1 ... M, up by the means (Fig. 3).   (B, C, H, W) -> (B, d_level)"""
         z = x
         for encoder in list(self.encoders)[: checked(level, len(self.encoders))]:
-            z, _ = self.gaussian.moments(encoder(z))
+            z, _ = moments(encoder(z))
         return z
 
     def decode_from(self, level: int, z: Tensor) -> Tensor:
         """The image of a code of one level 1 ... N, down by the means (Fig. 3).   (B, d_level) -> (B, C, H, W)"""
         for generator in reversed(list(self.generators)[1 : checked(level, len(self.generators))]):
-            z, _ = self.gaussian.moments(generator(z))
+            z, _ = moments(generator(z))
         return self.cost.image(self.generators[0](z))
 
     def draw(self, x: Tensor, noise: torch.Generator) -> Draw:
@@ -141,7 +126,7 @@ class StackedWAE(nn.Module):
     def terms(self, x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
         """The named terms of the objective, batch means, "loss" their sum; and what became of each level's variances (SPEC T15)."""
         q = self.up(x, noise)
-        p = [self.gaussian.moments(generator(draw.z)) for draw, generator in zip(q[1:], list(self.generators)[1:], strict=False)]
+        p = [moments(generator(draw.z)) for draw, generator in zip(q[1:], list(self.generators)[1:], strict=False)]
         terms = {"reconstruction": self.cost(x, self.generators[0](q[0].z)).mean()}
         for n, (weight, draw, (mean, variance)) in enumerate(zip(self.weights, q, p, strict=False), 1):
             terms[f"cost_{n}"] = weight * ((draw.z - mean).square() + variance).sum(1).mean()
@@ -226,7 +211,7 @@ class Stack:
 
     def assemble(self, shape: tuple[int, int, int], dim: int, network: Network) -> StackedWAE:
         """The method, with a hierarchy for images of that shape and `dim` latents at its top; ValueError where they do not fit."""
-        encoders, generators = network(shape, dim, SoftplusGaussian.outputs)
+        encoders, generators = network(shape, dim, GAUSSIAN.outputs)
         name = repr(getattr(network, "__name__", "given"))
         if not (isinstance(encoders, Levels) and isinstance(generators, Levels)):
             raise ValueError(
@@ -243,7 +228,7 @@ class Stack:
         costs = [] if self.implicit else ["w_n × (|z_n - μ|² + tr Σ)"]
         penalty = [f"{self.penalty:g} e^(1-n) × {LogVariancePenalty()}"] if self.penalty else []
         return {
-            "posterior": f"{SoftplusGaussian()}, {level}",
+            "posterior": f"{GAUSSIAN}, {level}",
             "cost": str(self.cost),
             "regularisers": ", ".join([*costs, f"w × {self.mmd}", f"w = {self.weights}", *penalty]),
             "prior": "Gaussian levels under N(0, I)",

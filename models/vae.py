@@ -7,44 +7,15 @@ Kingma & Welling, arXiv:1312.6114; WAE paper (arXiv:1711.01558) Eq. 6; SPEC 1.2:
     beta_vae   the same with β KL              (Higgins et al., ICLR 2017)
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from dataclasses import replace
+from typing import Literal
 
-from torch import Tensor
-
-from metrics.latent import has_closed_form
-from models.interfaces import Draw, Prior
 from models.method import Recipe
 from models.parts.cost import Bernoulli, Gaussian, SquaredError
-from models.parts.elbo import log_q
+from models.parts.elbo import KL
 from models.parts.posterior import Deterministic, DiagonalGaussian
 from models.parts.prior import StandardNormal
 from models.parts.schedule import Weight, non_negative
-
-
-@dataclass(frozen=True)
-class KL:
-    """Mean over the batch of KL(q(z|x) || p(z)), nats per image (SPEC 0.1), p(z) the method's prior.
-
-    In closed form where the prior has one for a diagonal Gaussian q; else log q(z|x) - log p(z) at the draw, which has the same mean.
-    """
-
-    capturable = True
-    name = "kl"
-
-    def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
-        """-> ()"""
-        assert prior is not None
-        if draw.log_variance is None:
-            assert draw.log_q is not None
-            return (draw.log_q - prior.log_prob(draw.z)).mean()
-        if has_closed_form(prior, "gaussian_kl"):
-            kl: Tensor = cast(Any, prior).gaussian_kl(draw.mean, draw.log_variance)
-            return kl.mean()
-        return (log_q(draw) - prior.log_prob(draw.z)).mean()
-
-    def __str__(self) -> str:
-        return "KL"
 
 
 def ae(dim: int) -> Recipe:

@@ -12,17 +12,17 @@ from bench import processes
 from bench.commands import console
 from bench.commands.absent import recorded_names, say_absent
 from bench.engines.preload import preloaded
-from bench.environment import default_device
 from bench.errors import UserError, unknown
 from bench.leaderboard import publish as boards
-from bench.processes import default_jobs
 from bench.records.comparison import Change
 from bench.records.store import RECORD, Store, read_record
 from bench.registry import catalogue
+from bench.runs.context import with_jobs
 from bench.runs.events import Event
 from bench.runs.finished import Trained
-from bench.runs.remeasure import Action, Measured, Options, evaluate_run, verify_run, work
+from bench.runs.remeasure import Action, Measured, Task, evaluate_run, verify_run, work
 from bench.runs.run import WEIGHTS
+from bench.runs.settings import Settings
 from bench.suites import reader
 from bench.suites.schema import Suite
 
@@ -31,66 +31,51 @@ HEADS = ["run", "what", "recorded", "now", "relative", "why"]
 
 
 @dataclass(frozen=True)
-class Request:
-    """A run or a suite, and how to measure it."""
-
-    what: str
-    overrides: tuple[str, ...]
-    metrics: tuple[str, ...]
-    device: str | None
-    data_root: Path
-    out: Path
-    jobs: int | None
-    threads: int
-    tolerance: float = 0.0
-
-
-@dataclass(frozen=True)
 class Target:
     """What was asked for, as it lies on disk."""
 
-    out: Path
+    store: Store
     suite: Suite
     runs: list[Trained]
     lacking: str = ""  # what is said of finished runs whose weights are not here
 
 
-def evaluate(request: Request) -> int:
+def evaluate(what: str, overrides: tuple[str, ...], metrics: tuple[str, ...], settings: Settings) -> int:
     """Add metrics to the records, write the leaderboard anew; -> exit code, 1 where all metrics that were asked for are absent.
 
-    UserError for a run that was refused, once the others are done.
+    what: a run's folder, or a suite. metrics: () for the suite's own. UserError for a run that was refused, once the others are done.
     """
-    target = target_of(request)
-    options = options_of(request, target)
-    options = replace(options, metrics=options.metrics or target.suite.metrics)
+    target = target_of(what, overrides, settings.out)
+    asked = metrics or target.suite.metrics
+    task = task_of(target, settings, metrics)
     try:
-        found, refused = carry_out(evaluate_run, target, options)
+        found, refused = carry_out(evaluate_run, target, replace(task, metrics=asked))
     finally:
-        if Store(target.out, target.suite.name).kept():  # those that were done before what ended it, too
-            boards.publish(target.out, target.suite, console.warn)
+        if target.store.kept():  # those that were done before what ended it, too
+            boards.publish(target.store.out, target.suite, console.warn)
     lost = sorted({name for names in found for name in names})
     if found:
-        print(f"{len(found)} runs evaluated; leaderboard: {target.out / 'leaderboards' / target.suite.name}.md")
+        print(f"{len(found)} runs evaluated; leaderboard: {target.store.boards / target.suite.name}.md")
     if lost:
         print(f"kept as they were, for the weights of their networks are not here: {', '.join(lost)}")
     say(refused)
     records = [record for run in target.runs if (record := read_record(run.folder))]
-    return int(say_absent(records, recorded_names(options.metrics, target.suite)))
+    return int(say_absent(records, recorded_names(asked, target.suite)))
 
 
-def verify(request: Request) -> int:
+def verify(what: str, overrides: tuple[str, ...], metrics: tuple[str, ...], settings: Settings, tolerance: float) -> int:
     """Compute every metric of the records again and print what moved; -> exit code, 1 if something did."""
-    target = target_of(request)
+    target = target_of(what, overrides, settings.out)
     with tempfile.TemporaryDirectory() as cache:  # features that were kept are not taken on trust
-        options = replace(options_of(request, target), tolerance=request.tolerance, cache=Path(cache))
-        found, refused = carry_out(verify_run, target, options)
+        task = task_of(target, replace(settings, cache=Path(cache)), metrics)
+        found, refused = carry_out(verify_run, target, replace(task, tolerance=tolerance))
     moved = [change for changes in found for change in changes]
     if moved:
         console.table(HEADS, [row(change) for change in moved])
         print()
     words = f"{sum(map(bool, found))} of {len(found)} runs moved" if moved else f"{len(found)} runs verified: nothing moved"
     if found:
-        print(f"{words} (tolerance {request.tolerance:g}, relative)")
+        print(f"{words} (tolerance {tolerance:g}, relative)")
     say(refused)
     return 1 if moved else 0
 
@@ -109,11 +94,11 @@ def say(refused: list[str]) -> None:
         raise UserError(refused[-1])
 
 
-def carry_out(action: Action, target: Target, options: Options) -> tuple[list[tuple[Any, ...]], list[str]]:
+def carry_out(action: Action, target: Target, task: Task) -> tuple[list[tuple[Any, ...]], list[str]]:
     """Do it to all runs; -> what there is to say of each that was measured, and a line for each that was refused."""
     found, refused = list[tuple[Any, ...]](), list[str]()
     with console.progress(len(target.runs)) as tell:
-        in_order(action, target.runs, options, partial(hear, tell, found, refused))
+        in_order(action, target.runs, task, partial(hear, tell, found, refused))
     if len(found) + len(refused) < len(target.runs):
         raise UserError("a worker died (often for lack of memory, try --jobs 1); the records of the runs that it had are as they were")
     return found, [*refused, *[target.lacking] * bool(target.lacking)]
@@ -128,42 +113,33 @@ def hear(tell: Callable[[Event], None], found: list[tuple[Any, ...]], refused: l
     tell(Event(news.run, news.share, news.status))
 
 
-def in_order(action: Action, runs: list[Trained], options: Options, tell: Callable[[Any], None]) -> None:
+def in_order(action: Action, runs: list[Trained], task: Task, tell: Callable[[Any], None]) -> None:
     """The runs in order, in this process or in several."""
     begun = multiprocessing.get_context("spawn").Value("i", 0)
-    job = partial(work, action, runs, begun, options)
-    if options.jobs > 1:
-        processes.run_workers(job, options.jobs, options.threads, tell, preloaded())
+    job, jobs = partial(work, action, runs, begun, task), task.settings.jobs or 1
+    if jobs > 1:
+        processes.run_workers(job, jobs, task.settings.threads, tell, preloaded())
     else:
         job(tell)
 
 
-def options_of(request: Request, target: Target) -> Options:
+def task_of(target: Target, settings: Settings, metrics: tuple[str, ...]) -> Task:
     """How the runs are measured; UserError for a metric that does not exist."""
     known = catalogue(target.suite.plugins).metrics
-    for name in request.metrics:
+    for name in metrics:
         if name not in known:
             raise UserError(f"--metrics: {unknown('metric', name, known)}")
-    jobs = request.jobs or default_jobs(request.device or default_device(), request.threads)
-    return Options(
-        out=target.out,
-        suite=target.suite.name,
-        data_root=request.data_root,
-        device=request.device,
-        threads=request.threads,
-        jobs=min(jobs, len(target.runs)),
-        plugins=target.suite.plugins,
-        metrics=request.metrics,
-    )
+    settings = with_jobs(replace(settings, out=target.store.out), len(target.runs))
+    return Task(settings, target.suite.name, target.suite.plugins, metrics)
 
 
-def target_of(request: Request) -> Target:
+def target_of(what: str, overrides: tuple[str, ...], out: Path) -> Target:
     """The runs that were asked for; UserError where there are none, or none with weights."""
-    folder = Path(request.what)
-    if folder.is_dir() or ("/" in request.what and not request.what.endswith(".toml")):
-        return target_of_run(folder, request.overrides)
-    suite = reader.read(request.what, request.overrides)
-    store = Store(request.out, suite.name)
+    folder = Path(what)
+    if folder.is_dir() or ("/" in what and not what.endswith(".toml")):
+        return target_of_run(folder, overrides)
+    suite = reader.read(what, overrides)
+    store = Store(out, suite.name)
     runs = [run for device in ("cpu", "cuda") for run in suite.runs(device)]
     records = {(line["label"], line["key"]): line for line in store.kept()}
     records |= {(run.label, run.key()): record for run in runs if (record := store.record(run))}
@@ -179,7 +155,7 @@ def target_of(request: Request) -> Target:
         )
     if not here:
         raise UserError(lacking)
-    return Target(request.out, suite, [Trained(store.folder(run), suite.plugins) for run in here], lacking)
+    return Target(store, suite, [Trained(store.folder(run), suite.plugins) for run in here], lacking)
 
 
 def target_of_run(folder: Path, overrides: tuple[str, ...]) -> Target:
@@ -198,7 +174,7 @@ def target_of_run(folder: Path, overrides: tuple[str, ...]) -> Target:
     if not folder.is_dir():
         near = sorted(str(path.relative_to(store.runs)) for path in store.runs.glob("*/*-*"))
         raise UserError(f"{folder}: {unknown('run', f'{label}/{place}', near)}")
-    return Target(out, suite, [Trained(folder, suite.plugins)])
+    return Target(store, suite, [Trained(folder, suite.plugins)])
 
 
 def again(folder: Path, suite: Suite, label: str = "") -> str:

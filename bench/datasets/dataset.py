@@ -104,7 +104,7 @@ class Source:
         if self.values not in get_args(Values):
             raise ValueError(f"dataset {self.name}: values must be one of {', '.join(get_args(Values))}, not {self.values!r}")
 
-    def fault(self, dataset: Dataset) -> str | None:
+    def mismatch(self, dataset: Dataset) -> str | None:
         """In what a loaded dataset, its validation split held out or not, is not what this card says; None where it is."""
         counts = {"train": self.train_count(dataset.held_out)}
         if dataset.held_out == "test":

@@ -1,7 +1,7 @@
 """Where a method's time goes: a training step split into its phases, and the kernels that take most of it."""
 
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +14,7 @@ from bench.datasets.batches import Batches, generator
 from bench.environment import describe
 from bench.errors import RunError, UserError, in_a_line
 from bench.runs.context import Context
-from bench.runs.run import Prepared
+from bench.runs.prepare import Prepared
 from bench.training.clock import Clock
 from bench.training.precision import products_in
 from bench.training.train import Training
@@ -109,7 +109,7 @@ def kernels(events: Iterable[FunctionEvent], device: torch.device, steps: int) -
     FLOPs of operations only.
     """
     kind = DeviceType.CUDA if device.type == "cuda" else DeviceType.CPU
-    own, calls, flops = Counter[str](), Counter[str](), Counter[str]()
+    own, calls, flops = defaultdict[str, float](float), Counter[str](), Counter[str]()
     for event in events:
         if event.device_type == kind and event.name not in PHASES:
             own[event.name] += elapsed(event) if kind == DeviceType.CUDA else event.self_cpu_time_total

@@ -128,6 +128,8 @@ def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
     table["plugins"] = [str(path.parent / plugin) for plugin in plugins]
     if table.get("metrics") == []:
         raise UserError("metrics must name at least one metric, not []; leave the key out for all of them")
+    if "density" in table:
+        given["density"] = density(table.pop("density"), "density")
     suite: Suite = build(Suite, table, "", methods=entries, **given)
     named = [(f"claims[{i}].{key}", label) for i, c in enumerate(suite.claims) for key, label in (("row", c.row), ("over", c.over))]
     named += [(f"orders[{i}].rows", label) for i, order in enumerate(suite.orders) for label in order.rows]
@@ -172,7 +174,7 @@ def entry(label: str, row: Mapping[str, Any]) -> Entry:
 
 
 def density(table: Any, where: str) -> Density:
-    """One [methods.LABEL.density] table."""
+    """One [methods.LABEL.density] table, or that of all rows."""
     if not isinstance(table, dict):
         raise UserError(f"{where} must be a table, not {table!r}")
     own, values = split(table, OWN_OF_DENSITY)

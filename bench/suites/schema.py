@@ -102,6 +102,7 @@ class Suite:
     optimizer: Optimizer = field(default_factory=Optimizer)
     held_out: Literal["test", "validation"] = "test"
     precision: Precision = "float32"
+    density: Density | None = None  # fitted to the codes of every row that names none of its own
     metrics: tuple[str, ...] = ()  # () is every metric
     plugins: tuple[str, ...] = ()  # python files with methods, datasets, metrics, networks of the user's
     claims: tuple[Claim, ...] = ()  # of the papers, to be compared with
@@ -144,7 +145,7 @@ class Suite:
             plugins=self.plugins,
             device=device,
             smoke=smoke,
-            density=entry.density,
+            density=entry.density or self.density,
             precision=None if self.precision == "float32" else self.precision,
         )
 

@@ -22,6 +22,7 @@ from models.interfaces import Draw
 from models.method import AutoEncoder
 from models.parts.density import Mixture
 from models.parts.elbo import monte_carlo
+from models.parts.mode import evaluating
 
 FAST_CODES, FINAL_CODES = 2_000, 20_000  # about so many, of the fits between epochs and of the last one
 PER_COMPONENT = 10  # codes at least; fewer images give several each
@@ -220,12 +221,10 @@ class MixturePrior(Refitted):
 @torch.no_grad()
 def codes_of(method: AutoEncoder, images: Tensor, n: int, noise: torch.Generator) -> Tensor:
     """n draws of q(z|x), over and over through the images, the encoder in evaluation mode.   (N, C, H, W) -> (n, D)"""
-    was = method.training
-    method.eval()
     codes = list[Tensor]()
-    while sum(map(len, codes)) < n:
-        codes += [method.draw(x, noise).z for x in images.split(ENCODED)]
-    method.train(was)
+    with evaluating(method):
+        while sum(map(len, codes)) < n:
+            codes += [method.draw(x, noise).z for x in images.split(ENCODED)]
     return torch.cat(codes)[:n]
 
 

@@ -17,8 +17,11 @@ from torch import Tensor, nn
 from models.interfaces import Draw, Player
 from models.method import AutoEncoder
 from models.networks.ladder import glorot, leaky_layers
-from models.parts.elbo import LOG_2PI, Adam, Head, Normal, StdGaussian, entropy, log_q
+from models.parts.adam import Adam
+from models.parts.elbo import LOG_2PI, entropy, log_q
 from models.parts.mixture import FAST_CODES, FINAL_CODES, Refitted, codes_of
+from models.parts.posterior import DiagonalGaussian, Head
+from models.parts.prior import StandardNormal
 
 SCALES = (0.05, 0.1)  # of s, which starts at the upper one
 DEPTH = 5
@@ -33,7 +36,7 @@ class NestedPrior(nn.Module):
         self,
         dim: int,
         inner_dim: int,
-        hyper: Normal | Refitted,
+        hyper: StandardNormal | Refitted,
         *,
         width: int,
         head: Head,
@@ -48,7 +51,7 @@ class NestedPrior(nn.Module):
         if warmup < 0:
             raise ValueError(f"warmup_epochs must be 0 or larger, not {warmup}")
         self.dim, self.inner_dim, self.hyper, self.warmup = dim, inner_dim, hyper, warmup
-        self.adam, self.scale_adam, self.posterior, self.normal = adam, scale_adam, StdGaussian(head), Normal(dim)
+        self.adam, self.scale_adam, self.posterior, self.normal = adam, scale_adam, DiagonalGaussian(head), StandardNormal(dim)
         hidden = [width] * DEPTH
         self.encoder = glorot(nn.Sequential(*leaky_layers([dim, *hidden, self.posterior.outputs * inner_dim])))
         self.decoder = glorot(nn.Sequential(*leaky_layers([inner_dim, *hidden, dim])))  # g
@@ -116,7 +119,7 @@ class NestedPrior(nn.Module):
         nets = (*self.encoder.parameters(), *self.decoder.parameters())
         blocks = (("prior", nets, self.adam), ("prior_scale", (self.raw_scale,), self.scale_adam))
         start = max(self.warmup - 1, 0)
-        return [Player(name, block, terms, lr=adam.lr, decay=adam.decay, clip=adam.clip, start=start) for name, block, adam in blocks]
+        return [Player(name, block, terms, start=start, **vars(adam)) for name, block, adam in blocks]
 
     def epoch_ended(self, epoch: int, method: AutoEncoder, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Counts, and after the warm-up fits p(t) to codes t."""

@@ -1,9 +1,13 @@
 """Encoder noise models q(z|x): features -> one reparameterised draw per image (SPEC 1.1, 1.2, 1.5)."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from models.interfaces import Draw
 
@@ -51,17 +55,52 @@ class AdditiveNoise:
         return f"additive noise, σ² = {self.variance:g}"
 
 
+Head = Literal["relu", "softplus"]
+FLOOR = 0.001  # of a deviation σ
+CLIP = 50.0  # of the raw outputs that become variances; no paper states it
+
+
+def softplus_variance(raw: Tensor) -> Tensor:
+    """σ² = softplus of the clipped raw output (SPEC 3.6).   (B, D) -> (B, D)"""
+    return softplus(raw.clamp(-CLIP, CLIP))
+
+
+def deviation(std: Tensor) -> tuple[Tensor, Tensor]:
+    """σ -> σ, log σ²"""
+    return std, 2 * std.log()
+
+
+def variance(square: Tensor) -> tuple[Tensor, Tensor]:
+    """σ² -> σ, log σ²"""
+    return square.sqrt(), square.log()
+
+
+SIGMAS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {  # raw output -> σ, log σ²
+    "exp": lambda raw: ((0.5 * raw).exp(), raw),
+    "relu": lambda raw: deviation(FLOOR + raw.relu()),
+    "softplus": lambda raw: deviation(FLOOR + softplus(raw)),
+    "softplus variance": lambda raw: variance(softplus_variance(raw)),
+}
+
+
+@dataclass(frozen=True)
 class DiagonalGaussian:
-    """z = μ(x) + σ(x) ⊙ ε with learned log σ² (Kingma & Welling, arXiv:1312.6114, section 2.4; SPEC 1.2)."""
+    """z = μ(x) + σ(x) ⊙ ε; the network gives μ and what becomes σ (Kingma & Welling, arXiv:1312.6114, section 2.4; SPEC 1.2).
+
+    sigma: "exp", the network gives log σ²; "relu" and "softplus", σ is that and 0.001 more (arXiv:2009.00088; a ReLU may freeze
+    there); "softplus variance", σ² is the softplus (arXiv:2010.03467).
+    """
 
     capturable = True
-    outputs: int = 2
-    variance: float | None = None
+    sigma: Literal["exp", "relu", "softplus", "softplus variance"] = "exp"
+    outputs = 2
+    variance = None
 
     def __call__(self, features: Tensor, noise: torch.Generator) -> Draw:
-        """(B, 2D), means then log-variances -> Draw"""
-        mean, log_variance = features.chunk(2, dim=1)
-        return Draw(mean + (0.5 * log_variance).exp() * standard_normal_like(mean, noise), mean, log_variance, noise)
+        """(B, 2D), means then raw outputs -> Draw"""
+        mean, raw = features.chunk(2, dim=1)
+        std, log_variance = SIGMAS[self.sigma](raw)
+        return Draw(mean + std * standard_normal_like(mean, noise), mean, log_variance, noise)
 
     def __str__(self) -> str:
-        return "diagonal Gaussian"
+        return "diagonal Gaussian" + (f", σ from {self.sigma}" if self.sigma in ("relu", "softplus") else "")

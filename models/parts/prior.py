@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from metrics.divergences import gaussian_kl
+from models.interfaces import Draw
 
 
 class StandardNormal:
@@ -29,6 +30,11 @@ class StandardNormal:
     def mean_log_prob(self, mean: Tensor, variance: Tensor) -> Tensor:
         """E log p(z) of any z with these moments, in closed form, nats (SPEC 5.7).   (B, D), (B, D) -> (B,)"""
         return -0.5 * ((mean.square() + variance) / self.variance + math.log(2 * math.pi * self.variance)).sum(-1)
+
+    def expected_log_prob(self, draw: Draw) -> Tensor:
+        """E_{q(z|x)} log p(z) of a diagonal Gaussian q, in closed form, nats.   -> (B,)"""
+        assert draw.log_variance is not None
+        return self.mean_log_prob(draw.mean, draw.log_variance.exp())
 
     def gaussian_kl(self, mean: Tensor, log_variance: Tensor) -> Tensor:
         """KL(N(μ, diag σ²) || p(z)) in closed form, nats.   (B, D), (B, D) -> (B,)"""

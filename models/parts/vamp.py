@@ -5,16 +5,15 @@ Tomczak & Welling, arXiv:1705.07120, Eq. 9, as compared with in LaDDer (arXiv:20
     p(z) = 1/K Σ_k q_φ(z|u_k),     u_k of image shape, N(0, 1) at the start, trained on the same bound by their own player
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
 from metrics.mixture_density import log_mixture_density
 from models.interfaces import Draw, Player, Posterior
 from models.method import AutoEncoder
-from models.parts.elbo import Adam, monte_carlo
+from models.parts.adam import Adam
+from models.parts.elbo import monte_carlo
+from models.parts.mode import evaluating
 from models.parts.posterior import standard_normal_like
 
 
@@ -72,16 +71,7 @@ class VampPrior(nn.Module):
                 draw = method.draw(x, noise)
             return {"loss": -self.expected_log_prob(draw).mean()}
 
-        return [Player("pseudo_inputs", (self.inputs,), terms, lr=self.adam.lr, decay=self.adam.decay, clip=self.adam.clip)]
+        return [Player("pseudo_inputs", (self.inputs,), terms, **vars(self.adam))]
 
     def __str__(self) -> str:
         return f"VampPrior, {self.components} pseudo-inputs"
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """The module in evaluation mode for a while."""
-    was = module.training
-    module.eval()
-    yield
-    module.train(was)

@@ -29,9 +29,8 @@ from metrics.fixed_subset import chosen
 from metrics.kernels.sliced import unit_vectors
 from metrics.latent import Codes
 from metrics.metric import Unavailable, Views, measure
+from models.parts.adam import Adam
 from models.parts.density import Mixture
-from models.parts.elbo import Adam
-from models.parts.elbo import Normal as Prior
 from models.parts.mixture import EM, MixturePrior
 from models.parts.nested import NestedPrior
 from models.parts.prior import StandardNormal
@@ -95,7 +94,7 @@ def test_a_code_without_variance_is_taken_as_it_is(prior: object) -> None:
 def nested(std: float = 0.3) -> NestedPrior:
     """p(z) = N(0, I) ∘ t in closed form: g(t) = t with noise s, so p(z) = N(0, (1 + s²) I); its q(t|z) is not the posterior."""
     torch.manual_seed(0)
-    prior = NestedPrior(2, 2, Prior(2), width=8, head="softplus", warmup=0, adam=Adam(), scale_adam=Adam()).double()
+    prior = NestedPrior(2, 2, StandardNormal(2), width=8, head="softplus", warmup=0, adam=Adam(), scale_adam=Adam()).double()
     prior.decoder = torch.nn.Identity()
     prior.encoder = torch.nn.Linear(2, 4).double()
     with torch.no_grad():

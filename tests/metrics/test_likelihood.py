@@ -30,7 +30,7 @@ from models.avb import avb
 from models.iaf import vae_iaf
 from models.interfaces import Draw
 from models.ladder import prior_hier, vae_laplace
-from models.parts.elbo import Laplace
+from models.parts.cost import Laplace
 from models.parts.prior import StandardNormal
 from models.vae import ae, vae_bernoulli, vae_gauss
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bench.datasets.batches import Batches
 from bench.errors import UserError
 from bench.registry import catalogue
-from bench.runs.run import prepare
+from bench.runs.prepare import prepare
 from bench.suites import reader
 from bench.suites.schema import Budget
 from bench.training.train import train
@@ -21,8 +21,9 @@ from models.networks.mlp import mlp
 from models.networks.network import Levels, Network
 from models.networks.stacked import stacked_mlp
 from models.parts.cost import SquaredError
+from models.parts.posterior import CLIP
 from models.parts.prior import StandardNormal
-from models.stacked import CLIP, Products, Rule, SoftplusGaussian, Stack, StackedWAE, implicit_wae, stacked_wae
+from models.stacked import GAUSSIAN, Products, Rule, Stack, StackedWAE, implicit_wae, moments, stacked_wae
 from models.vae import ae
 from models.wae import MMD
 
@@ -126,7 +127,7 @@ def test_the_implicit_loss_is_the_loops() -> None:
 @pytest.mark.parametrize("make", [lambda: stacked_wae(3, weights=(4.0,)), lambda: implicit_wae(3, weight=4.0)])
 def test_one_level_is_a_stochastic_wae_mmd(make: object) -> None:
     stacked = build(make(), 3)  # type: ignore[operator]
-    recipe = Recipe(SoftplusGaussian(), SquaredError(), ((4.0, MMD("imq7")),), StandardNormal(3))
+    recipe = Recipe(GAUSSIAN, SquaredError(), ((4.0, MMD("imq7")),), StandardNormal(3))
     plain = AutoEncoder(recipe, stacked.encoders[0], stacked.generators[0], 3)
     one, other = stacked.terms(X, noise(1)), plain.terms(X, noise(1))
     assert {name: one[name] for name in other} == other
@@ -140,7 +141,7 @@ def test_the_bracket_is_the_expected_cost_of_a_draw() -> None:
         q = method.up(X, noise(3))
         features = method.generators[1](q[1].z)
         stream = noise(8)
-        costs = torch.stack([(q[0].z - SoftplusGaussian()(features, stream).z).square().sum(1).mean() for _ in range(4000)])
+        costs = torch.stack([(q[0].z - GAUSSIAN(features, stream).z).square().sum(1).mean() for _ in range(4000)])
         assert method.terms(X, noise(3))["cost_1"].item() == pytest.approx(costs.mean().item(), abs=4 * costs.std().item() / 4000**0.5)
 
 
@@ -191,12 +192,12 @@ def test_ancestral_samples_of_linear_levels_are_the_gaussian_they_must_be() -> N
 
 def test_variances_are_softplus_of_clipped_outputs() -> None:
     features = torch.tensor([[0.0, 0.0, 0.0, 0.0, math.log(math.e - 1), -1000.0, 1000.0, -3.0]])
-    mu, sigma = SoftplusGaussian().moments(features)
+    mu, sigma = moments(features)
     assert mu.tolist() == [[0.0] * 4]
     assert sigma[0, 0].item() == pytest.approx(1.0)
     assert sigma[0, 1].item() == pytest.approx(math.exp(-CLIP), rel=1e-5)
     assert sigma[0, 2].item() == pytest.approx(CLIP)
-    draw = SoftplusGaussian()(features.expand(20000, 8), noise())
+    draw = GAUSSIAN(features.expand(20000, 8), noise())
     assert draw.z.var(0)[[0, 2, 3]].tolist() == pytest.approx([1.0, CLIP, math.log1p(math.exp(-3))], rel=0.04)
     assert draw.log_variance is not None
     assert draw.log_variance[0].tolist() == pytest.approx(sigma[0].log().tolist(), abs=1e-4)

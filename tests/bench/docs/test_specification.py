@@ -16,7 +16,7 @@ from bench.suites import reader
 from metrics.divergences import gaussian_kl, imq, imq7, mmd, rbf, squared_distances
 from metrics.latent import capacity_bits, total_variance
 from metrics.mixture_bound import mixture_kl_bound
-from models.parts.elbo import Laplace
+from models.parts.cost import Laplace
 from models.parts.mixture import stick_weights
 from models.stacked import Rule, RuleName
 

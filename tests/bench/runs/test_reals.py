@@ -25,7 +25,7 @@ from bench.evaluation.feature_views import networks_of
 from bench.figures.pictures import CURVE_HEIGHT, CURVE_WIDTH, curves, pictures
 from bench.records.store import Store, read_record
 from bench.registry import catalogue
-from bench.runs.run import prepare
+from bench.runs.prepare import prepare
 from bench.suites import reader
 from bench.suites.schema import Budget
 from bench.training.train import train
@@ -33,8 +33,7 @@ from metrics.fixed_subset import some
 from models.networks.mlp import mog_mlp
 from models.networks.stacked import stacked_mlp
 from models.networks.wise_ale import wise_ale_sine
-from models.parts.cost import Bernoulli, Gaussian, SquaredError
-from models.parts.elbo import Laplace
+from models.parts.cost import Bernoulli, Gaussian, Laplace, SquaredError
 from models.stacked import stacked_wae
 from models.vae import ae, vae_gauss
 
@@ -341,8 +340,8 @@ DATA = Dataset(
     ],
 )
 def test_a_card_finds_the_fault(changes: dict[str, Any], says: str | None) -> None:
-    assert CARD.fault(replace(DATA, **changes)) == says
-    assert CARD.fault(DATA.with_validation()) is None
+    assert CARD.mismatch(replace(DATA, **changes)) == says
+    assert CARD.mismatch(DATA.with_validation()) is None
 
 
 def test_mog_mlp_is_specs(tmp_path: Path) -> None:

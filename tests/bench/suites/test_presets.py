@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.registry import catalogue
-from bench.runs.run import prepare
+from bench.runs.prepare import prepare
 from bench.suites import reader
 from bench.suites.schema import Budget, Entry, Optimizer
 

@@ -12,7 +12,11 @@ from torch.distributions import Normal as Gaussian
 
 from models.interfaces import Draw
 from models.ladder import vae_laplace
-from models.parts.elbo import Adam, CrossEntropy, Entropy, Laplace, Normal, StdGaussian, entropy, log_q, monte_carlo
+from models.parts.adam import Adam
+from models.parts.cost import Laplace
+from models.parts.elbo import CrossEntropy, Entropy, entropy, log_q, monte_carlo
+from models.parts.posterior import DiagonalGaussian
+from models.parts.prior import StandardNormal
 
 
 def draw_of(mean: Tensor, std: Tensor, seed: int = 0) -> Draw:
@@ -61,17 +65,17 @@ def test_the_floor_is_the_scale_of_highest_likelihood() -> None:
 def test_the_posterior_is_floor_and_head() -> None:
     features, deep = normal(40, 6, seed=3), torch.full((1, 6), -80.0, dtype=torch.float64)
     for head, of in (("relu", lambda v: max(v, 0.0)), ("softplus", lambda v: math.log1p(math.exp(v)))):
-        draw = StdGaussian(head)(features, noise(1))
+        draw = DiagonalGaussian(head)(features, noise(1))
         expected = [[0.001 + of(v) for v in row[3:]] for row in features.tolist()]
         assert torch.allclose((0.5 * draw.log_variance).exp(), torch.tensor(expected, dtype=torch.float64))
         assert torch.equal(draw.mean, features[:, :3])
         standard = (draw.z - draw.mean) / (0.5 * draw.log_variance).exp()
         assert torch.allclose(
             standard,
-            StdGaussian(head)(features * 2, noise(1)).z.sub(2 * features[:, :3])
-            / (0.5 * StdGaussian(head)(features * 2, noise(1)).log_variance).exp(),
+            DiagonalGaussian(head)(features * 2, noise(1)).z.sub(2 * features[:, :3])
+            / (0.5 * DiagonalGaussian(head)(features * 2, noise(1)).log_variance).exp(),
         )
-        assert (0.5 * StdGaussian(head)(deep, noise()).log_variance).exp().tolist()[0] == pytest.approx([0.001] * 3)
+        assert (0.5 * DiagonalGaussian(head)(deep, noise()).log_variance).exp().tolist()[0] == pytest.approx([0.001] * 3)
 
 
 def test_entropy_and_log_q_are_those_of_torch() -> None:
@@ -82,13 +86,25 @@ def test_entropy_and_log_q_are_those_of_torch() -> None:
 
 def test_the_closed_cross_entropy_is_the_kl_and_the_entropy() -> None:
     kl = torch.distributions.kl_divergence(Q, Independent(Gaussian(torch.zeros(5, 3), torch.ones(5, 3)), 1))
-    assert Normal(3).expected_log_prob(DRAW).tolist() == pytest.approx((-kl - Q.entropy()).tolist())
-    assert CrossEntropy()(DRAW, Normal(3)).item() == pytest.approx((kl + Q.entropy()).mean().item())
+    assert StandardNormal(3).expected_log_prob(DRAW).tolist() == pytest.approx((-kl - Q.entropy()).tolist())
+    assert CrossEntropy()(DRAW, StandardNormal(3)).item() == pytest.approx((kl + Q.entropy()).mean().item())
+
+
+class Tilted(StandardNormal):
+    """N(1, I): what it inherits in closed form is of N(0, I)."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return super().log_prob(z - 1)
+
+
+def test_a_prior_without_a_closed_form_is_taken_at_the_draw() -> None:
+    expected = -Independent(Gaussian(torch.ones(3), torch.ones(3)), 1).log_prob(DRAW.z).mean()
+    assert CrossEntropy()(DRAW, Tilted(3)).item() == pytest.approx(expected.item())
 
 
 def test_many_draws_find_the_closed_form() -> None:
-    found = monte_carlo(Normal(3).log_prob, DRAW, 20_000)
-    assert found.tolist() == pytest.approx(Normal(3).expected_log_prob(DRAW).tolist(), abs=0.05)
+    found = monte_carlo(StandardNormal(3).log_prob, DRAW, 20_000)
+    assert found.tolist() == pytest.approx(StandardNormal(3).expected_log_prob(DRAW).tolist(), abs=0.05)
 
 
 def test_the_objective_of_vae_laplace_is_the_bound() -> None:

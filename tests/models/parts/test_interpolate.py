@@ -11,8 +11,8 @@ from small_methods import DIM, build, images, noise, normal
 from torch import Tensor
 
 from models.ladder import ladder, vae_laplace
-from models.parts.elbo import Normal
 from models.parts.interpolate import interpolate, path_loss, shortest_likely_path, straight_path
+from models.parts.prior import StandardNormal
 from models.vcae import vcae
 
 START, END = torch.tensor([-1.0, 2.0]), torch.tensor([2.5, 0.5])
@@ -25,8 +25,8 @@ def test_the_objective_is_the_loops() -> None:
     mean = sum(steps) / 5
     std = math.sqrt(sum((s - mean) ** 2 for s in steps) / 5)
     likelihood = sum(-0.5 * (x * x + y * y) - math.log(2 * math.pi) for x, y in points[1:-1])
-    assert path_loss(path, Normal(2).log_prob).item() == pytest.approx(10 * sum(steps) + 100 * std - likelihood)
-    assert path_loss(path, Normal(2).log_prob, length=1, evenness=1).item() == pytest.approx(sum(steps) + std - likelihood)
+    assert path_loss(path, StandardNormal(2).log_prob).item() == pytest.approx(10 * sum(steps) + 100 * std - likelihood)
+    assert path_loss(path, StandardNormal(2).log_prob, length=1, evenness=1).item() == pytest.approx(sum(steps) + std - likelihood)
 
 
 def loss_by_loops(points: list[list[float]], length: float, evenness: float) -> float:
@@ -59,7 +59,7 @@ def test_a_path_takes_the_codes_steps(weights: tuple[float, float]) -> None:
                 second[j][k] = 0.95 * second[j][k] + 0.05 * g * g
                 path[j + 1][k] -= 0.01 * first[j][k] / (1 - 0.9**step) / (math.sqrt(second[j][k] / (1 - 0.95**step)) + 1e-8)
     values = dict(zip(("length", "evenness"), weights, strict=True)) if weights != (10, 100) else {}  # the defaults
-    found = shortest_likely_path(START.double(), END.double(), Normal(2).log_prob, points=3, iterations=8, **values)
+    found = shortest_likely_path(START.double(), END.double(), StandardNormal(2).log_prob, points=3, iterations=8, **values)
     assert torch.allclose(found, torch.tensor(path, dtype=torch.float64), atol=1e-5)
 
 
@@ -75,7 +75,7 @@ def test_the_straight_path_is_even_and_has_both_ends() -> None:
 
 
 def test_a_likely_path_lowers_the_objective_and_keeps_its_ends() -> None:
-    path, log_prob = shortest_likely_path(START, END, Normal(2).log_prob, length=1, evenness=1), Normal(2).log_prob
+    path, log_prob = shortest_likely_path(START, END, StandardNormal(2).log_prob, length=1, evenness=1), StandardNormal(2).log_prob
     straight = straight_path(START, END)
     assert torch.equal(path[[0, -1]], torch.stack([START, END]))
     assert path_loss(path, log_prob, length=1, evenness=1) < path_loss(straight, log_prob, length=1, evenness=1) - 1
@@ -102,7 +102,7 @@ def test_where_all_is_as_likely_the_straight_path_stays() -> None:
 
 
 def test_equal_ends_are_a_path() -> None:
-    path = shortest_likely_path(START, START, Normal(2).log_prob, iterations=5)
+    path = shortest_likely_path(START, START, StandardNormal(2).log_prob, iterations=5)
     assert path.isfinite().all()
 
 
@@ -136,11 +136,11 @@ def test_during_the_warm_up_a_nested_prior_interpolates_between_codes() -> None:
     method, pair = build(partial(ladder, DIM, width=8, warmup_epochs=1, components=2, samples=2)), images(2)
     z = method.draw(pair, noise()).mean
     found = interpolate(method, pair, noise(), points=3)
-    assert torch.allclose(found, method.decode(shortest_likely_path(z[0], z[1], Normal(DIM).log_prob, points=3)), atol=1e-5)
+    assert torch.allclose(found, method.decode(shortest_likely_path(z[0], z[1], StandardNormal(DIM).log_prob, points=3)), atol=1e-5)
 
 
 def test_no_prior_is_no_path() -> None:
     with pytest.raises(ValueError, match="without a prior"):
         interpolate(build(lambda: vcae(DIM)), images(2), noise())
     with pytest.raises(ValueError, match="points must be at least 1"):
-        shortest_likely_path(START, END, Normal(2).log_prob, points=0)
+        shortest_likely_path(START, END, StandardNormal(2).log_prob, points=0)

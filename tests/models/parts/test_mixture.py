@@ -17,8 +17,8 @@ from bench.suites.schema import Budget
 from bench.training.train import train
 from models.interfaces import Draw
 from models.ladder import prior_gmm
-from models.parts.elbo import Normal
 from models.parts.mixture import EM, MixturePrior, Refitted, Variational, codes_of, stick_weights
+from models.parts.prior import StandardNormal
 
 CENTRES = torch.tensor([[-3.0, 0], [3, 1], [0, 4]])
 CODES = torch.cat([c + 0.5 * normal(200, 2, seed=k).float() for k, c in enumerate(CENTRES)])
@@ -41,7 +41,7 @@ def as_torch(mixture: EM | Variational) -> MixtureSameFamily:
 @pytest.mark.parametrize("make", [lambda: EM(2, 4, warm=True, ridge=0.01), variational])
 def test_a_mixture_starts_as_a_standard_normal_and_has_the_density_of_torch(make: object) -> None:
     mixture, z = make(), 3 * normal(30, 2, seed=5).float()
-    assert torch.allclose(mixture.log_prob(z), Normal(2).log_prob(z), atol=1e-5)
+    assert torch.allclose(mixture.log_prob(z), StandardNormal(2).log_prob(z), atol=1e-5)
     fitted(mixture)
     assert torch.allclose(mixture.log_prob(z), as_torch(mixture).log_prob(z), rtol=1e-4)
     samples = mixture.sample(20_000, noise(2))
@@ -145,7 +145,7 @@ def test_weights_are_those_of_the_posterior(kind: str) -> None:
 def test_components_without_codes_lose_their_weight() -> None:
     mixture = fitted(variational(8, steps=1000))
     assert sum(w > 0.01 for w in mixture.log_weights.exp().tolist()) < 8
-    assert mixture.log_prob(CODES).mean() > Normal(2).log_prob(CODES).mean() + 2
+    assert mixture.log_prob(CODES).mean() > StandardNormal(2).log_prob(CODES).mean() + 2
 
 
 @pytest.mark.parametrize("make", [lambda: EM(2, 3, warm=True, ridge=0.01), lambda: variational(3)])

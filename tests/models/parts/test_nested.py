@@ -16,8 +16,8 @@ from bench.suites.schema import Budget
 from bench.training.train import train
 from models.ladder import ladder, prior_hier
 from models.method import AutoEncoder
-from models.parts.elbo import Normal
 from models.parts.nested import NestedPrior
+from models.parts.prior import StandardNormal
 
 X = images(6)
 INNER = 2
@@ -183,10 +183,10 @@ def test_during_the_warm_up_the_prior_is_a_standard_normal(recipe: Callable[...,
     method = make(recipe, warmup_epochs=2)
     prior, z = method.recipe.prior, normal(5, DIM, seed=1).float()
     draw = method.draw(X, noise(1))
-    assert torch.equal(prior.log_prob(z), Normal(DIM).log_prob(z))
-    assert torch.equal(prior.importance_log_prob(z, 3, noise()), Normal(DIM).log_prob(z))
-    assert torch.equal(prior.expected_log_prob(draw), Normal(DIM).expected_log_prob(draw))
-    assert torch.equal(prior.sample(3, noise()), Normal(DIM).sample(3, noise()))
+    assert torch.equal(prior.log_prob(z), StandardNormal(DIM).log_prob(z))
+    assert torch.equal(prior.importance_log_prob(z, 3, noise()), StandardNormal(DIM).log_prob(z))
+    assert torch.equal(prior.expected_log_prob(draw), StandardNormal(DIM).expected_log_prob(draw))
+    assert torch.equal(prior.sample(3, noise()), StandardNormal(DIM).sample(3, noise()))
     assert [p.start for p in method.players()] == [0, 0, 1, 1]
     method.run_hook("epoch_ended", 1, images, noise())
     method.run_hook("training_ended", 1, images, noise())
@@ -231,7 +231,7 @@ def test_the_hyper_prior_is_fitted_to_codes_of_codes() -> None:
     prior.epoch_ended(1, method, lambda n: images(min(n, 300)), noise(1))
     t = prior.draw(method.draw(images(300), noise(2)).z, noise(3)).z
     method.eval()
-    assert prior.hyper.log_prob(t).mean() > Normal(INNER).log_prob(t).mean()
+    assert prior.hyper.log_prob(t).mean() > StandardNormal(INNER).log_prob(t).mean()
     found = prior.hyper.sample(4000, noise(4))
     assert found.mean(0).tolist() == pytest.approx(t.mean(0).tolist(), abs=0.1)
     before = prior.hyper.final.means.clone()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_methods import noise, normal, rows
 
-from models.parts.posterior import AdditiveNoise, Deterministic, DiagonalGaussian, standard_normal_like
+from models.parts.posterior import SIGMAS, AdditiveNoise, Deterministic, DiagonalGaussian, standard_normal_like
 
 FEATURES = normal(5, 4, seed=1)
 
@@ -88,3 +88,22 @@ def test_posteriors_say_what_they_are() -> None:
         "additive noise, σ² = 0.05",
         "diagonal Gaussian",
     ]
+    assert str(DiagonalGaussian("relu")) == "diagonal Gaussian, σ from relu"
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_every_way_to_make_sigma_says_the_deviation_of_its_draws(sigma: str) -> None:
+    features = torch.tensor([[0.5, -1.0, 0.3, -0.2]]).expand(20_000, 4)
+    draw = DiagonalGaussian(sigma)(features, noise())  # type: ignore[arg-type]
+    assert draw.log_variance is not None
+    raw = (0.3, -0.2)
+    softplus = [math.log1p(math.exp(r)) for r in raw]
+    variances = {
+        "exp": [math.exp(r) for r in raw],
+        "relu": [(0.001 + max(r, 0)) ** 2 for r in raw],
+        "softplus": [(0.001 + s) ** 2 for s in softplus],
+        "softplus variance": softplus,
+    }
+    assert draw.log_variance[0].exp().tolist() == pytest.approx(variances[sigma], rel=1e-5)
+    assert draw.z.var(0).tolist() == pytest.approx(variances[sigma], rel=0.05)
+    assert draw.z.mean(0).tolist() == pytest.approx([0.5, -1.0], abs=0.04)
