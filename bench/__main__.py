@@ -18,6 +18,7 @@ from bench.commands.options import (
     DataRoot,
     Device,
     Jobs,
+    Name,
     Out,
     Set,
     SuiteName,
@@ -33,6 +34,7 @@ from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
 from bench.runs.settings import Settings
 from bench.suites import reader
+from bench.suites.names import options
 from bench.suites.schema import Suite
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler would print a line at each start and stop
@@ -46,6 +48,7 @@ app.add_typer(records, name="records")
 def run(
     suite: SuiteName = "digits",
     overrides: Set = None,
+    name: Name = None,
     methods: Annotated[str | None, typer.Option(help="Only these rows of the suite: vae_bernoulli,vcae.")] = None,
     seeds: Annotated[int | None, typer.Option(parser=whole, metavar="INTEGER", help="How many seeds instead of the suite's.")] = None,
     device: Device = None,
@@ -62,8 +65,7 @@ def run(
 ) -> None:
     """Train and measure every run of a suite that is not finished yet, then write its leaderboard."""
     check_counts(seeds=seeds, jobs=jobs, threads=threads)
-    chosen = reader.read(suite, tuple(overrides or ()), words("--methods", methods), seeds)
-    whole = reader.read(suite, tuple(overrides or ()))
+    chosen, whole = reader.read_both(suite, tuple(overrides or ()), words("--methods", methods), seeds, name)
     if not dry_run and chosen.seeds * len(chosen.methods) > 1:
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
@@ -86,6 +88,7 @@ Threads = Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="CPU
 def evaluate(
     what: Measured,
     overrides: Set = None,
+    name: Name = None,
     metrics: Chosen = None,
     device: Where = None,
     data_root: DataRoot = DATA,
@@ -99,15 +102,15 @@ def evaluate(
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
-    raise typer.Exit(
-        measure_command.evaluate(what, tuple(overrides or ()), words("--metrics", metrics), Settings(out, data_root, device, threads, jobs))
-    )
+    target = measure_command.target_of(what, tuple(overrides or ()), out, name)
+    raise typer.Exit(measure_command.evaluate(target, words("--metrics", metrics), Settings(out, data_root, device, threads, jobs)))
 
 
 @app.command()
 def verify(
     what: Measured,
     overrides: Set = None,
+    name: Name = None,
     metrics: Chosen = None,
     device: Where = None,
     data_root: DataRoot = DATA,
@@ -125,8 +128,10 @@ def verify(
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
-    settings = Settings(out, data_root, device, threads, jobs)
-    raise typer.Exit(measure_command.verify(what, tuple(overrides or ()), words("--metrics", metrics), settings, tolerance))
+    target = measure_command.target_of(what, tuple(overrides or ()), out, name)
+    raise typer.Exit(
+        measure_command.verify(target, words("--metrics", metrics), Settings(out, data_root, device, threads, jobs), tolerance)
+    )
 
 
 def get_ready(device: str | None, jobs: int | None, threads: int) -> None:
@@ -151,6 +156,7 @@ def profile(
     suite: SuiteName,
     method: Annotated[str, typer.Option("--method", "-m", help="A row of the suite.")],
     overrides: Set = None,
+    name: Name = None,
     device: Device = None,
     data_root: DataRoot = DATA,
     out: Out = HERE,
@@ -160,7 +166,7 @@ def profile(
     check_counts(threads=threads)
     from bench.commands import run as command
 
-    chosen = reader.read(suite, tuple(overrides or ()), (method,))
+    chosen = reader.read(suite, tuple(overrides or ()), (method,), name=name)
     command.profile(chosen, Settings(out, data_root, device, threads, jobs=1))
 
 
@@ -168,6 +174,7 @@ def profile(
 def leaderboard(
     suite: SuiteName,
     overrides: Set = None,
+    name: Name = None,
     out: Out = HERE,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if the file on disk is another.")] = False,
 ) -> None:
@@ -176,25 +183,27 @@ def leaderboard(
     from bench.leaderboard import publish as boards
     from bench.records.store import Store
 
-    whole: Suite = reader.read(suite, tuple(overrides or ()))
+    whole: Suite = reader.read(suite, tuple(overrides or ()), name=name)
     if not Store(out, whole.name).kept():
         where = out / "leaderboards" / "runs" / f"{whole.name}.jsonl"
-        raise UserError(f"{where}: no records of suite {whole.name}; train its runs with: {reader.train_command(whole)} -o {out}")
+        raise UserError(f"{where}: no records of suite {whole.name}; train its runs with: python -m bench run {options(whole)} -o {out}")
     if check and not boards.current(out, whole):
-        print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: python -m bench leaderboard -s {suite}")
+        again = f"python -m bench leaderboard {options(whole)}"
+        print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: {again}")
         raise typer.Exit(1)
     if not check:
         print(boards.publish(out, whole, console.warn))
 
 
 @app.command()
-def curves(suite: SuiteName, overrides: Set = None, out: Out = HERE) -> None:
+def curves(suite: SuiteName, overrides: Set = None, name: Name = None, out: Out = HERE) -> None:
     """Draw the training curves of a suite's runs into its leaderboard."""
     from bench.commands import console
     from bench.leaderboard import publish as boards
     from bench.leaderboard.curves import draw
 
-    whole = reader.read(suite, tuple(overrides or ()))
+    whole = reader.read(suite, tuple(overrides or ()), name=name)
+    boards.check(out, whole)
     print(draw(out, whole))
     print(boards.publish(out, whole, console.warn))
 

@@ -24,6 +24,7 @@ from bench.runs.remeasure import Action, Measured, Task, evaluate_run, verify_ru
 from bench.runs.run import WEIGHTS
 from bench.runs.settings import Settings
 from bench.suites import reader
+from bench.suites.names import options
 from bench.suites.schema import Suite
 
 SHAPE = "<out>/runs/<suite>/<label>/<seed>-<key>"  # of a run's folder
@@ -40,12 +41,11 @@ class Target:
     lacking: str = ""  # what is said of finished runs whose weights are not here
 
 
-def evaluate(what: str, overrides: tuple[str, ...], metrics: tuple[str, ...], settings: Settings) -> int:
+def evaluate(target: Target, metrics: tuple[str, ...], settings: Settings) -> int:
     """Add metrics to the records, write the leaderboard anew; -> exit code, 1 where all metrics that were asked for are absent.
 
-    what: a run's folder, or a suite. metrics: () for the suite's own. UserError for a run that was refused, once the others are done.
+    metrics: () for the suite's own. UserError for a run that was refused, once the others are done.
     """
-    target = target_of(what, overrides, settings.out)
     asked = metrics or target.suite.metrics
     task = task_of(target, settings, metrics)
     try:
@@ -63,9 +63,8 @@ def evaluate(what: str, overrides: tuple[str, ...], metrics: tuple[str, ...], se
     return int(say_absent(records, recorded_names(asked, target.suite)))
 
 
-def verify(what: str, overrides: tuple[str, ...], metrics: tuple[str, ...], settings: Settings, tolerance: float) -> int:
+def verify(target: Target, metrics: tuple[str, ...], settings: Settings, tolerance: float) -> int:
     """Compute every metric of the records again and print what moved; -> exit code, 1 if something did."""
-    target = target_of(what, overrides, settings.out)
     with tempfile.TemporaryDirectory() as cache:  # features that were kept are not taken on trust
         task = task_of(target, replace(settings, cache=Path(cache)), metrics)
         found, refused = carry_out(verify_run, target, replace(task, tolerance=tolerance))
@@ -133,19 +132,22 @@ def task_of(target: Target, settings: Settings, metrics: tuple[str, ...]) -> Tas
     return Task(settings, target.suite.name, target.suite.plugins, metrics)
 
 
-def target_of(what: str, overrides: tuple[str, ...], out: Path) -> Target:
-    """The runs that were asked for; UserError where there are none, or none with weights."""
+def target_of(what: str, overrides: tuple[str, ...], out: Path, name: str | None) -> Target:
+    """The runs that were asked for, of a suite or by a run's folder; UserError where there are none, or none with weights."""
     folder = Path(what)
     if folder.is_dir() or ("/" in what and not what.endswith(".toml")):
-        return target_of_run(folder, overrides)
-    suite = reader.read(what, overrides)
+        if overrides or name:
+            raise UserError("--set and --name are of a suite; a run's folder has its values")
+        return target_of_run(folder)
+    suite = reader.read(what, overrides, name=name)
+    boards.check(out, suite)
     store = Store(out, suite.name)
     runs = [run for device in ("cpu", "cuda") for run in suite.runs(device)]
     records = {(line["label"], line["key"]): line for line in store.kept()}
     records |= {(run.label, run.key()): record for run in runs if (record := store.record(run))}
     done = [run for run in runs if records.get((run.label, run.key()), {}).get("status") == "done"]
     if not done:
-        raise UserError(f"{store.runs}: no finished run of suite {suite.name}; train them with: {reader.train_command(suite)}")
+        raise UserError(f"{store.runs}: no finished run of suite {suite.name}; train them with: {command(suite)}")
     here = [run for run in done if (store.folder(run) / WEIGHTS).is_file()]
     lacking = ""
     if len(here) < len(done):
@@ -158,13 +160,11 @@ def target_of(what: str, overrides: tuple[str, ...], out: Path) -> Target:
     return Target(store, suite, [Trained(store.folder(run), suite.plugins) for run in here], lacking)
 
 
-def target_of_run(folder: Path, overrides: tuple[str, ...]) -> Target:
+def target_of_run(folder: Path) -> Target:
     """The run of a folder."""
     parts = folder.resolve().parts
     if len(parts) < 5 or parts[-4] != "runs" or "-" not in parts[-1]:
         raise UserError(f"{folder}: not the folder of a run, which is {SHAPE}; or give a suite's name, or its .toml file")
-    if overrides:
-        raise UserError("--set is of a suite; a run's folder has its values")
     out, (name, label, place) = Path(*parts[:-4]), parts[-3:]
     suite, store = boards.suite_of(out, name), Store(out, name)
     lines = [line for line in store.kept() if (line["label"], f"{line['seed']}-{line['key']}") == (label, place)]
@@ -180,4 +180,9 @@ def target_of_run(folder: Path, overrides: tuple[str, ...]) -> Target:
 def again(folder: Path, suite: Suite, label: str = "") -> str:
     """How to train a run whose weights are missing once more, or the whole suite."""
     first = "delete its record.json, then " if (folder / RECORD).exists() else ""
-    return f"they are not in git, train again: {first}{reader.train_command(suite)}" + f" --methods {label}" * bool(label)
+    return f"they are not in git, train again: {first}{command(suite)}" + f" --methods {label}" * bool(label)
+
+
+def command(suite: Suite) -> str:
+    """What trains a suite."""
+    return f"python -m bench run {options(suite)}"

@@ -63,6 +63,7 @@ SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A suite's name, o
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key: methods.vcae.weight=0.5, budget.steps=1000. May be repeated.")
 ]
+Name = Annotated[str | None, typer.Option("--name", help="What results of --set are kept as, in place of a name made of its values.")]
 DEVICE = "cpu or cuda; cuda where there is one, if not said."
 Device = Annotated[str | None, typer.Option(parser=device_kind, metavar="TEXT", help=DEVICE)]
 Out = Annotated[Path, typer.Option("--out", "-o", parser=path, metavar="PATH", help="Folder that gets runs/ and leaderboards/.")]

@@ -1,7 +1,8 @@
 """What the commands do, once their options are read."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from bench.commands import console
@@ -15,6 +16,7 @@ from bench.leaderboard.statistics import figures, mean_and_interval
 from bench.records.check import finite
 from bench.records.store import KINDS, PROFILE
 from bench.runs.context import Context, context_of, with_jobs
+from bench.runs.events import Event, Tell
 from bench.runs.prepare import Prepared, build
 from bench.runs.profile import profiled
 from bench.runs.resolve import Resolved, resolve
@@ -41,6 +43,7 @@ def dry_run(suite: Suite, settings: Settings, smoke: bool) -> None:
     """Print every run with its steps and parameters."""
     context, resolved, prepared = checked(suite, settings, smoke)
     parameters = {one.run.label: f"{one.parameter_count:,}" for one in prepared}
+    boards.check(settings.out, suite)
     rows = []
     for run, values, plan in ((one.run, one.values, one.plan) for one in resolved):
         steps = f"{plan.total:,}" if plan.total is not None else f"as many as {plan.budget} allow"
@@ -57,11 +60,15 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
     """
     context, runs = checked(suite, settings, smoke)[:2]
     store = context.store
+    boards.check(settings.out, whole)
     for kind in KINDS:
         store.kept(kind)  # a damaged line of the records is said before anything starts
+    for one in runs:
+        store.record(one.run)
+    claims = [] if smoke else [partial(boards.claim, settings.out, whole)]
     try:
         with console.progress(len(runs)) as tell:
-            sweep(runs, context, profiles and not smoke, tell)
+            sweep(runs, context, profiles and not smoke, partial(hear, claims, tell))
     finally:
         records = [record for one in runs if (record := store.record(one.run))]
         if records and not smoke:
@@ -74,6 +81,13 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
     print("\nsmoke runs: not on any leaderboard" if smoke else f"\nleaderboard: {path}")
     done = all(record["status"] == "done" for record in records) and len(records) == len(runs)
     return 0 if done and not lacking else 1
+
+
+def hear(claims: list[Callable[[], None]], tell: Tell, event: Event) -> None:
+    """Pass news on; with the first of a run, that is once data are there and results can be written, the suite's name is claimed."""
+    while claims:
+        claims.pop()()
+    tell(event)
 
 
 def summary(records: list[dict[str, Any]], columns: Iterable[str], question: str) -> None:
@@ -98,6 +112,7 @@ def profile(suite: Suite, settings: Settings) -> None:
     """Profile the first row of a suite, print and keep it."""
     context, _, (prepared, *_) = checked(suite, settings)
     check_writable(context.store)
+    boards.check(settings.out, suite)
     try:
         result = profiled(prepared, context)
     except RunError as error:

@@ -83,6 +83,8 @@ OPTIONS = [
         a_file,
         "run -s tiny.toml -o mine.txt/below --jobs 1",
     ),
+    run("--name a/b --set seeds=2", "--name a/b: a suite's name becomes a file name, …; choose another"),
+    run("--name digits --set seeds=2", "--name digits: latentbench has a suite 'digits', their results would mix; choose another"),
     override("latent_dim", "write it as key=value, for instance methods.vcae.weight=0.5"),
     override("=1", "write it as key=value, for instance methods.vcae.weight=0.5"),
     override("", "write it as key=value, for instance methods.vcae.weight=0.5"),
@@ -163,11 +165,11 @@ COMMANDS = [
     command("leaderboard -s digits -o out --check", "out/leaderboards/runs/digits.jsonl: no records of suite digits; …"),
     command(
         "curves -s digits -o out",
-        "no run of digits in out/runs has left a training curve; train it with: python -m bench run --suite digits",
+        "no run of digits in out/runs has left a training curve; train it first: python -m bench run --suite digits",
     ),
     command(
         "curves -s tiny.toml -o elsewhere",
-        "no run of tiny in elsewhere/runs has left a training curve; train it with: python -m bench run --suite tiny.toml",
+        "no run of tiny in elsewhere/runs has left a training curve; train it first: python -m bench run --suite tiny.toml",
     ),
     # command("status digts -o out", "unknown suite 'digts'; did you mean 'digits'? known: …"),
     command("data fetsh mnist", "No such command 'fetsh'. Did you mean 'fetch'?…"),

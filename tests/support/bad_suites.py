@@ -72,18 +72,35 @@ FILES = [
     file("a number of 5,000 digits", "not a TOML file: Exceeds the limit …", f"latent_dim = {5000 * '1'}\n"),
     file(
         "called README.toml",
-        "a suite's name becomes a file name, it has letters, digits, _ and - only; rename the file",
+        "leaderboards/README is no suite's, and the page of this one would take its place; rename the file",
         GOOD,
         "README.toml",
     ),
     file(
         "called my suite.toml",
-        "a suite's name becomes a file name, it has letters, digits, _ and - only; rename the file",
+        "a suite's name becomes a file name, it has up to 100 letters, digits, _ and -, …; rename the file",
         GOOD,
         "my suite.toml",
     ),
-    file("called -s.toml", "a suite's name becomes a file name, it has letters, digits, _ and - only; rename the file", GOOD, "./-s.toml"),
+    file(
+        "called -s.toml",
+        "a suite's name becomes a file name, it has up to 100 letters, digits, _ and -, …; rename the file",
+        GOOD,
+        "./-s.toml",
+    ),
     file("called digits.toml", "latentbench has a suite 'digits', their results would mix; rename the file", GOOD, "digits.toml"),
+]
+FILES += [
+    file(
+        "a name of 200 letters",
+        "a suite's name becomes a file name, it has up to 100 letters, …; rename the file",
+        GOOD,
+        f"{200 * 'a'}.toml",
+    ),
+    file("called speed.toml", "leaderboards/speed is no suite's, …; rename the file", GOOD, "speed.toml"),
+    file(
+        "a row's name of 300 letters", "methods.'aaaa…: a name has up to 100 letters, …", f"{GOOD}\n[methods.{300 * 'a'}]\nmethod = 'ae'\n"
+    ),
 ]
 MISSING = [
     *(
@@ -200,7 +217,9 @@ ROWS = [
         "methods.ae = 5\n" + toml({k: v for k, v in SECTIONS.items() if "meth" not in k}),
     ),
     *(
-        file(f"[methods.'{name}']", f"methods.{name!r}: a name has letters, digits and _ + - only", GOOD + f"\n[methods.'{name}']\n")
+        file(
+            f"[methods.'{name}']", f"methods.{name!r}: a name has up to 100 letters, digits and _ + -, …", GOOD + f"\n[methods.'{name}']\n"
+        )
         for name in ("a.b", "a/b", "../ae", "", "ä", "-ae", "a b", "a|b")
     ),
     key('method = "vaee_gauss"', "methods.ae: unknown method 'vaee_gauss'; did you mean 'vae_gauss'? known: …", ROW),

@@ -41,7 +41,7 @@ def test_a_leaderboard_shows_the_curves_that_were_drawn(tmp_path: Path) -> None:
 def test_no_runs_and_no_matplotlib_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = reader.read("digits")
     with pytest.raises(
-        UserError, match=r"no run of digits in .* has left a training curve; train it with: python -m bench run --suite digits"
+        UserError, match=r"no run of digits in .* has left a training curve; train it first: python -m bench run --suite digits"
     ):
         draw(tmp_path, whole)
     store, run = Store(tmp_path, "digits"), whole.runs("cpu")[0]
