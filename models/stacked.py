@@ -140,8 +140,8 @@ class StackedWAE(Assembled):
                 terms[f"cost_{n}"] = weight * ((draw.z - mean).square() + variance).sum(1).mean()
             prior = self.down(len(x), noise, len(self.weights))
             with record_function("regulariser"):
-                ((weight, mmd),) = self.recipe.regularisers
-                terms["mmd"] = weight * cast(MMD, mmd).between(prior[-1].z, q[-1].z)
+                ((_, mmd),) = self.recipe.regularisers
+                terms["mmd"] = self.weights[-1] * cast(MMD, mmd).between(prior[-1].z, q[-1].z)
                 if self.penalty:
                     penalties = [math.exp(-n) * LogVariancePenalty()(draw, None) for n, draw in enumerate(q)]
                     terms["log_variance"] = self.penalty * torch.stack(penalties).sum()
