@@ -18,7 +18,9 @@ from bench.commands.records import records
 from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
+from bench.runs.settings import Settings
 from bench.suites import reader
+from bench.suites.names import options
 from bench.suites.schema import Suite
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler would print a line at each start and stop
@@ -31,6 +33,7 @@ SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A suite's name, o
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key: methods.vcae.weight=0.5, budget.steps=1000. May be repeated.")
 ]
+Name = Annotated[str | None, typer.Option("--name", help="What results of --set are kept as, in place of a name made of its values.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; cuda where there is one, if not said.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that gets runs/ and leaderboards/.")]
 Jobs = Annotated[int | None, typer.Option(help="Runs at a time; one a core on the CPU, one on a GPU, if not said.")]
@@ -42,6 +45,7 @@ HERE = Path()
 def run(
     suite: SuiteName = "digits",
     overrides: Set = None,
+    name: Name = None,
     methods: Annotated[str, typer.Option(help="Only these rows of the suite: vae_bernoulli,vcae.")] = "",
     seeds: Annotated[int | None, typer.Option(help="How many seeds instead of the suite's.")] = None,
     device: Device = None,
@@ -58,17 +62,16 @@ def run(
     counts(seeds=seeds, jobs=jobs, threads=threads)
     if not save_every >= 0:  # nan too
         raise UserError(f"--save-every must be at least 0, not {save_every:g}")
-    chosen = reader.read(suite, tuple(overrides or ()), words(methods), seeds)
-    whole = reader.read(suite, tuple(overrides or ()))
+    chosen, whole = reader.read_both(suite, tuple(overrides or ()), words(methods), seeds, name)
     if not dry_run and chosen.seeds * len(chosen.methods) > 1:
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
 
-    request = command.Request(chosen, whole, device, data_root, out, smoke, jobs, threads, save_every, profiles)
+    settings = Settings(out, data_root, device, threads, jobs, save_every)
     if dry_run:
-        command.dry_run(request)
+        command.dry_run(chosen, settings, smoke)
     else:
-        raise typer.Exit(command.run(request))
+        raise typer.Exit(command.run(chosen, whole, settings, smoke, profiles))
 
 
 Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]
@@ -81,6 +84,7 @@ Threads = Annotated[int, typer.Option(help="CPU threads of each run.")]
 def evaluate(
     what: Measured,
     overrides: Set = None,
+    name: Name = None,
     metrics: Chosen = "",
     device: Where = None,
     data_root: DataRoot = DATA,
@@ -94,14 +98,15 @@ def evaluate(
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
-    request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads)
-    measure_command.evaluate(request)
+    target = measure_command.target_of(what, tuple(overrides or ()), out, name)
+    measure_command.evaluate(target, words(metrics), Settings(out, data_root, device, threads, jobs))
 
 
 @app.command()
 def verify(
     what: Measured,
     overrides: Set = None,
+    name: Name = None,
     metrics: Chosen = "",
     device: Where = None,
     data_root: DataRoot = DATA,
@@ -118,8 +123,8 @@ def verify(
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
-    request = measure_command.Request(what, tuple(overrides or ()), words(metrics), device, data_root, out, jobs, threads, tolerance)
-    raise typer.Exit(measure_command.verify(request))
+    target = measure_command.target_of(what, tuple(overrides or ()), out, name)
+    raise typer.Exit(measure_command.verify(target, words(metrics), Settings(out, data_root, device, threads, jobs), tolerance))
 
 
 def counts(**given: int | None) -> None:
@@ -156,6 +161,7 @@ def profile(
     suite: SuiteName,
     method: Annotated[str, typer.Option("--method", "-m", help="A row of the suite.")],
     overrides: Set = None,
+    name: Name = None,
     device: Device = None,
     data_root: DataRoot = DATA,
     out: Out = HERE,
@@ -164,15 +170,15 @@ def profile(
     """Time a method's training step by phases and kernels; kept for the hot spots section of its leaderboard."""
     from bench.commands import run as command
 
-    chosen = reader.read(suite, tuple(overrides or ()), (method,))
-    whole = reader.read(suite, tuple(overrides or ()))
-    command.profile(command.Request(chosen, whole, device, data_root, out, threads=threads))
+    chosen = reader.read(suite, tuple(overrides or ()), (method,), name=name)
+    command.profile(chosen, Settings(out, data_root, device, threads, jobs=1))
 
 
 @app.command()
 def leaderboard(
     suite: SuiteName,
     overrides: Set = None,
+    name: Name = None,
     out: Out = HERE,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if the file on disk is another.")] = False,
 ) -> None:
@@ -180,22 +186,24 @@ def leaderboard(
     from bench.commands import console
     from bench.leaderboard import publish as boards
 
-    whole: Suite = reader.read(suite, tuple(overrides or ()))
+    whole: Suite = reader.read(suite, tuple(overrides or ()), name=name)
     if check and not boards.current(out, whole):
-        print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: latentbench leaderboard -s {suite}")
+        again = f"python -m bench leaderboard {options(whole)}"
+        print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: {again}")
         raise typer.Exit(1)
     if not check:
         print(boards.publish(out, whole, console.warn))
 
 
 @app.command()
-def curves(suite: SuiteName, overrides: Set = None, out: Out = HERE) -> None:
+def curves(suite: SuiteName, overrides: Set = None, name: Name = None, out: Out = HERE) -> None:
     """Draw the training curves of a suite's runs into its leaderboard."""
     from bench.commands import console
     from bench.leaderboard import publish as boards
     from bench.leaderboard.curves import draw
 
-    whole = reader.read(suite, tuple(overrides or ()))
+    whole = reader.read(suite, tuple(overrides or ()), name=name)
+    boards.check(out, whole)
     print(draw(out, whole))
     print(boards.publish(out, whole, console.warn))
 
@@ -226,11 +234,11 @@ def speed(
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="One network, few rounds, small sizes, no memory: to see that it works.")] = False,
 ) -> None:
-    """Compare training, evaluation and reading with others' ways; writes leaderboards/speed.md and speed.json.
+    """Compare training, evaluation and reading with other implementations; writes leaderboards/speed.md and speed.json.
 
     pythae's trainer and a bare loop train the same networks on the same images with the same batch and optimiser; torch-fidelity
-    and scipy compute the same distances and features, a DataLoader decodes the same images. The ways take turns inside one run of
-    ten minutes or so. MNIST is used where the data root has it. pythae comes with the extra `peers`; without it its rows are
+    and scipy compute the same distances and features, a DataLoader decodes the same images. All are timed alternately inside one
+    run of ten minutes or so. MNIST is used where the data root has it. pythae comes with the extra `peers`; without it its rows are
     missing and the page says so.
     """
     from bench.commands import speed as command

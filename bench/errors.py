@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """A mistake of the user's or a limit of the machine; the command line prints it and exits with 2."""
+    """A user error, or a limit of the machine; the command line prints it and exits with 2."""
 
 
 class RunError(Exception):

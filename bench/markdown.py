@@ -11,7 +11,7 @@ def section(title: str, *blocks: str) -> str:
 
 
 def bullets(lines: Iterable[str]) -> str:
-    """A list."""
+    """The lines as a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)
 
 

@@ -99,7 +99,7 @@ def load_plugin(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # where dataclasses look for the names in their annotations
     try:
         exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))  # never the bytecode of an edit before
-    except (Exception, SystemExit) as error:  # whatever a user's file raises is the user's to mend
+    except (Exception, SystemExit) as error:  # whatever a user's file raises is the user's to fix
         raise UserError(f"plugin {path}: {in_a_line(error)}") from error
     if not any(getattr(module, kind, None) for kind in LISTS):
         raise UserError(f"plugin {path}: it has none of the lists {', '.join(LISTS)}")

@@ -42,11 +42,11 @@ def total_variance(z: Tensor) -> Tensor:
 
 
 class TotalVariance(torch.autograd.Function):
-    """With its gradient 2 (z - z̄) / n at hand: four operations on (B, D) in the place of eleven; there is no second derivative."""
+    """With its gradient 2 (z - z̄) / n at hand: four operations on (B, D) instead of eleven; there is no second derivative."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor) -> Tensor:
-        """-> ()"""
+        """The summed variance of codes.   (B, D) -> ()"""
         around = z - z.mean(0)
         ctx.save_for_backward(around)
         return around.square().sum() / len(z)

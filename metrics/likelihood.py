@@ -65,7 +65,7 @@ def log_likelihoods(method: Any, batches: Iterable[Tensor], codes: Codes) -> OfK
 def log_weights(method: Any, prior: Any, batches: Iterable[Tensor], noise: torch.Generator, draws: int = IMPORTANCE) -> OfKind:
     """log p(x|z_k) p(z_k) / q(z_k|x) of so many draws of q(z|x) each, nats, float64.   batches of (B, C, H, W) -> (N, K)
 
-    A prior with latents t of its own is drawn from jointly, p(z|t) p(t) / q(t|z) in the place of p(z): L_K is a bound all the same.
+    A prior with latents t of its own is drawn from jointly, p(z|t) p(t) / q(t|z) instead of p(z): L_K is a bound all the same.
     """
     kind = likelihood_of(method)
     if not hasattr(prior, "log_prob"):

@@ -79,7 +79,7 @@ class LogRatio(nn.Module):
         return value - prior.log_prob(z) if self.analytic_prior else value
 
     def forward(self, draw: Draw, prior: Prior | None) -> Tensor:
-        """E T(x, z_q), in the place of a VAE's KL: what the encoder descends.   -> ()"""
+        """E T(x, z_q), instead of a VAE's KL: what the encoder descends.   -> ()"""
         assert draw.x is not None
         return self.ratio(draw.x, draw.z, prior).mean()
 

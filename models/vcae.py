@@ -1,4 +1,4 @@
-"""VCAE and dVCAE: a variance constraint in the place of a prior.
+"""VCAE and dVCAE: a variance constraint instead of a prior.
 
 "Variance Constrained Autoencoding", Eq. 7, Algorithm 1; SPEC 1.5, T10:
 

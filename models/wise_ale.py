@@ -1,4 +1,4 @@
-"""WiSE-ALE: one prior constraint on a batch's aggregate posterior, in the place of one on each image's.
+"""WiSE-ALE: one prior constraint on a batch's aggregate posterior, instead of one on each image's.
 
 Lin et al., "WiSE-ALE: Wide Sample Estimator for Approximate Latent Embedding", arXiv:1902.06160, Eq. 12, 17, 25, 27; SPEC 1.9:
 

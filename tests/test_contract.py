@@ -310,7 +310,7 @@ def test_a_dataset_is_what_its_card_says(name: str, tmp_path: Path) -> None:
     if source.counts["train"] * math.prod(source.shape) > LARGE and not find(root, name, source.convention, source.files):
         pytest.skip(f"{name}: it is large and not packed in LATENTBENCH_DATA")
     data = source.load(root)
-    assert source.fault(data) is None
+    assert source.mismatch(data) is None
     for split, labels, count in (
         (data.train, data.train_labels, source.counts["train"]),
         (data.test, data.test_labels, source.counts["test"]),

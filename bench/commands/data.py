@@ -122,7 +122,7 @@ def fetch(source: Source, root: Path) -> str:
 
 
 def verify(source: Source, root: Path) -> str:
-    """Read raw files and pack whole, against their checksums; raises UserError for the first fault."""
+    """Read raw files and pack whole, against their checksums; raises UserError for the first mismatch."""
     if not source.files:
         return f"{source.name}: built in, {counted(source, root)}"
     if source.verify is None:

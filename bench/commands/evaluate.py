@@ -1,7 +1,6 @@
 """`python -m bench evaluate` and `verify`: finished runs measured again from their weights."""
 
 import multiprocessing
-import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,18 +11,19 @@ from typing import Any
 from bench import processes
 from bench.commands import console
 from bench.engines.preload import preloaded
-from bench.environment import default_device
 from bench.errors import UserError, unknown
 from bench.leaderboard import publish as boards
-from bench.processes import default_jobs
 from bench.records.comparison import Change
 from bench.records.store import RECORD, Store, read_record
 from bench.registry import catalogue
+from bench.runs.context import with_jobs
 from bench.runs.events import Event
 from bench.runs.finished import Trained
-from bench.runs.remeasure import Action, Measured, Options, evaluate_run, verify_run, work
+from bench.runs.remeasure import Action, Measured, Task, evaluate_run, verify_run, work
 from bench.runs.run import WEIGHTS
+from bench.runs.settings import Settings
 from bench.suites import reader
+from bench.suites.names import options
 from bench.suites.schema import Suite
 
 SHAPE = "<out>/runs/<suite>/<label>/<seed>-<key>"  # of a run's folder
@@ -31,61 +31,46 @@ HEADS = ["run", "what", "recorded", "now", "relative", "why"]
 
 
 @dataclass(frozen=True)
-class Request:
-    """A run or a suite, and how to measure it."""
-
-    what: str
-    overrides: tuple[str, ...]
-    metrics: tuple[str, ...]
-    device: str | None
-    data_root: Path
-    out: Path
-    jobs: int | None
-    threads: int
-    tolerance: float = 0.0
-
-
-@dataclass(frozen=True)
 class Target:
     """What was asked for, as it lies on disk."""
 
-    out: Path
+    store: Store
     suite: Suite
     runs: list[Trained]
     lacking: str = ""  # what is said of finished runs whose weights are not here
 
 
-def evaluate(request: Request) -> None:
-    """Add metrics to the records, write the leaderboard anew; UserError for a run that was refused, once the others are done."""
-    target = target_of(request)
-    options = options_of(request, target)
-    options = replace(options, metrics=options.metrics or target.suite.metrics)
+def evaluate(target: Target, metrics: tuple[str, ...], settings: Settings) -> None:
+    """Add metrics to the records, write the leaderboard anew; UserError for a run that was refused, once the others are done.
+
+    metrics: () for the suite's own.
+    """
+    task = task_of(target, settings, metrics)
     try:
-        found, refused = carry_out(evaluate_run, target, options)
+        found, refused = carry_out(evaluate_run, target, replace(task, metrics=task.metrics or target.suite.metrics))
     finally:
-        if Store(target.out, target.suite.name).kept():  # those that were done before what ended it, too
-            boards.publish(target.out, target.suite, console.warn)
+        if target.store.kept():  # those that were done before what ended it, too
+            boards.publish(target.store.out, target.suite, console.warn)
     lost = sorted({name for names in found for name in names})
     if found:
-        print(f"{len(found)} runs evaluated; leaderboard: {target.out / 'leaderboards' / target.suite.name}.md")
+        print(f"{len(found)} runs evaluated; leaderboard: {target.store.boards / target.suite.name}.md")
     if lost:
         print(f"kept as they were, for the weights of their networks are not here: {', '.join(lost)}")
     say(refused)
 
 
-def verify(request: Request) -> int:
+def verify(target: Target, metrics: tuple[str, ...], settings: Settings, tolerance: float) -> int:
     """Compute every metric of the records again and print what moved; -> exit code, 1 if something did."""
-    target = target_of(request)
     with tempfile.TemporaryDirectory() as cache:  # features that were kept are not taken on trust
-        options = replace(options_of(request, target), tolerance=request.tolerance, cache=Path(cache))
-        found, refused = carry_out(verify_run, target, options)
+        task = task_of(target, replace(settings, cache=Path(cache)), metrics)
+        found, refused = carry_out(verify_run, target, replace(task, tolerance=tolerance))
     moved = [change for changes in found for change in changes]
     if moved:
         console.table(HEADS, [row(change) for change in moved])
         print()
     words = f"{sum(map(bool, found))} of {len(found)} runs moved" if moved else f"{len(found)} runs verified: nothing moved"
     if found:
-        print(f"{words} (tolerance {request.tolerance:g}, relative)")
+        print(f"{words} (tolerance {tolerance:g}, relative)")
     say(refused)
     return 1 if moved else 0
 
@@ -104,11 +89,11 @@ def say(refused: list[str]) -> None:
         raise UserError(refused[-1])
 
 
-def carry_out(action: Action, target: Target, options: Options) -> tuple[list[tuple[Any, ...]], list[str]]:
+def carry_out(action: Action, target: Target, task: Task) -> tuple[list[tuple[Any, ...]], list[str]]:
     """Do it to all runs; -> what there is to say of each that was measured, and a line for each that was refused."""
     found, refused = list[tuple[Any, ...]](), list[str]()
     with console.progress(len(target.runs)) as tell:
-        in_order(action, target.runs, options, partial(hear, tell, found, refused))
+        in_order(action, target.runs, task, partial(hear, tell, found, refused))
     if len(found) + len(refused) < len(target.runs):
         raise UserError("a worker died (often for lack of memory, try --jobs 1); the records of the runs that it had are as they were")
     return found, [*refused, *[target.lacking] * bool(target.lacking)]
@@ -123,42 +108,36 @@ def hear(tell: Callable[[Event], None], found: list[tuple[Any, ...]], refused: l
     tell(Event(news.run, news.share, news.status))
 
 
-def in_order(action: Action, runs: list[Trained], options: Options, tell: Callable[[Any], None]) -> None:
+def in_order(action: Action, runs: list[Trained], task: Task, tell: Callable[[Any], None]) -> None:
     """The runs in order, in this process or in several."""
     begun = multiprocessing.get_context("spawn").Value("i", 0)
-    job = partial(work, action, runs, begun, options)
-    if options.jobs > 1:
-        processes.run_workers(job, options.jobs, options.threads, tell, preloaded())
+    job, jobs = partial(work, action, runs, begun, task), task.settings.jobs or 1
+    if jobs > 1:
+        processes.run_workers(job, jobs, task.settings.threads, tell, preloaded())
     else:
         job(tell)
 
 
-def options_of(request: Request, target: Target) -> Options:
+def task_of(target: Target, settings: Settings, metrics: tuple[str, ...]) -> Task:
     """How the runs are measured; UserError for a metric that does not exist."""
     known = catalogue(target.suite.plugins).metrics
-    for name in request.metrics:
+    for name in metrics:
         if name not in known:
             raise UserError(f"--metrics: {unknown('metric', name, known)}")
-    jobs = request.jobs or default_jobs(request.device or default_device(), request.threads)
-    return Options(
-        out=target.out,
-        suite=target.suite.name,
-        data_root=request.data_root,
-        device=request.device,
-        threads=request.threads,
-        jobs=min(jobs, len(target.runs)),
-        plugins=target.suite.plugins,
-        metrics=request.metrics,
-    )
+    settings = with_jobs(replace(settings, out=target.store.out), len(target.runs))
+    return Task(settings, target.suite.name, target.suite.plugins, metrics)
 
 
-def target_of(request: Request) -> Target:
-    """The runs that were asked for; UserError where there are none, or none with weights."""
-    folder = Path(request.what)
-    if folder.is_dir() or ("/" in request.what and not request.what.endswith(".toml")):
-        return target_of_run(folder, request.overrides)
-    suite = reader.read(request.what, request.overrides)
-    store = Store(request.out, suite.name)
+def target_of(what: str, overrides: tuple[str, ...], out: Path, name: str | None) -> Target:
+    """The runs that were asked for, of a suite or by a run's folder; UserError where there are none, or none with weights."""
+    folder = Path(what)
+    if folder.is_dir() or ("/" in what and not what.endswith(".toml")):
+        if overrides or name:
+            raise UserError("--set and --name are of a suite; a run's folder has its values")
+        return target_of_run(folder)
+    suite = reader.read(what, overrides, name=name)
+    boards.check(out, suite)
+    store = Store(out, suite.name)
     runs = [run for device in ("cpu", "cuda") for run in suite.runs(device)]
     records = {(line["label"], line["key"]): line for line in store.kept()}
     records |= {(run.label, run.key()): record for run in runs if (record := store.record(run))}
@@ -174,16 +153,14 @@ def target_of(request: Request) -> Target:
         )
     if not here:
         raise UserError(lacking)
-    return Target(request.out, suite, [Trained(store.folder(run), suite.plugins) for run in here], lacking)
+    return Target(store, suite, [Trained(store.folder(run), suite.plugins) for run in here], lacking)
 
 
-def target_of_run(folder: Path, overrides: tuple[str, ...]) -> Target:
+def target_of_run(folder: Path) -> Target:
     """The run of a folder."""
     parts = folder.resolve().parts
     if len(parts) < 5 or parts[-4] != "runs" or "-" not in parts[-1]:
         raise UserError(f"{folder}: not the folder of a run, which is {SHAPE}; or give a suite's name, or its .toml file")
-    if overrides:
-        raise UserError("--set is of a suite; a run's folder has its values")
     out, (name, label, place) = Path(*parts[:-4]), parts[-3:]
     suite, store = boards.suite_of(out, name), Store(out, name)
     lines = [line for line in store.kept() if (line["label"], f"{line['seed']}-{line['key']}") == (label, place)]
@@ -193,7 +170,7 @@ def target_of_run(folder: Path, overrides: tuple[str, ...]) -> Target:
     if not folder.is_dir():
         near = sorted(str(path.relative_to(store.runs)) for path in store.runs.glob("*/*-*"))
         raise UserError(f"{folder}: {unknown('run', f'{label}/{place}', near)}")
-    return Target(out, suite, [Trained(folder, suite.plugins)])
+    return Target(store, suite, [Trained(folder, suite.plugins)])
 
 
 def again(folder: Path, suite: Suite, label: str = "") -> str:
@@ -204,5 +181,4 @@ def again(folder: Path, suite: Suite, label: str = "") -> str:
 
 def command(suite: Suite) -> str:
     """What trains a suite."""
-    name = Path(suite.source).stem if Path(suite.source).stem in reader.names() else suite.source
-    return " --set ".join([f"python -m bench run --suite {shlex.quote(name)}", *map(shlex.quote, suite.overrides)])
+    return f"python -m bench run {options(suite)}"

@@ -1,113 +1,83 @@
 """What the commands do, once their options are read."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from bench.commands import console
-from bench.engines.local import Options, sweep
-from bench.environment import default_device, set_up
+from bench.engines.local import sweep
+from bench.environment import default_device
 from bench.errors import RunError, UserError
 from bench.leaderboard import publish as boards
 from bench.leaderboard.rows import losses
 from bench.leaderboard.statistics import figures, mean_and_interval
-from bench.processes import default_jobs
 from bench.records.check import finite
-from bench.records.store import KINDS, PROFILE, Store
-from bench.registry import Catalogue, catalogue
-from bench.runs.context import Context, kernels_on
+from bench.records.store import KINDS, PROFILE
+from bench.runs.context import Context, context_of, with_jobs
+from bench.runs.prepare import Prepared, build
 from bench.runs.profile import profiled
-from bench.runs.run import Prepared, check_writable, prepare
-from bench.suites.schema import Run, Suite
+from bench.runs.resolve import Resolved, resolve
+from bench.runs.run import check_writable
+from bench.runs.settings import Settings
+from bench.suites.schema import Suite
 
 COLUMNS = ("rec_sse_test", "rec_sse_train", "overfit_gap", "frechet_pixels_pz", "frechet_pixels_qz")  # of the table on the console
 
 
-@dataclass(frozen=True)
-class Request:
-    """A suite and how to run it."""
-
-    suite: Suite  # the rows and seeds asked for
-    whole: Suite  # all of them, for the leaderboard
-    device: str | None
-    data_root: Path
-    out: Path
-    smoke: bool = False
-    jobs: int | None = None
-    threads: int = 1
-    save_every: float = 30.0
-    profiles: bool = True
-
-    @property
-    def device_kind(self) -> str:
-        """cpu or cuda."""
-        return self.device or default_device()
-
-    def runs(self) -> list[Run]:
-        """The runs asked for."""
-        return self.suite.runs(self.device_kind, smoke=self.smoke)
-
-    def options(self) -> Options:
-        """How the runs are run."""
-        jobs = self.jobs or default_jobs(self.device_kind, self.threads)
-        return Options(
-            self.out,
-            self.data_root,
-            self.device_kind,
-            self.threads,
-            min(jobs, len(self.runs())),
-            self.save_every,
-            self.profiles and not self.smoke,
-        )
-
-
-def checked(request: Request) -> tuple[Catalogue, list[Prepared]]:
-    """Build every row once: whatever is wrong with the suite is said before anything starts."""
-    kernels_on(set_up(request.device_kind, request.threads))
-    found = catalogue(request.suite.plugins)
+def checked(suite: Suite, settings: Settings, smoke: bool = False) -> tuple[Context, list[Resolved], list[Prepared]]:
+    """The suite's runs, and a method of each row: whatever is wrong with the suite is said before anything starts."""
+    device = settings.device or default_device()
+    runs = suite.runs(device, smoke=smoke)
+    context = context_of(with_jobs(replace(settings, device=device), len(runs)), suite.name, suite.plugins)
     try:
-        return found, [prepare(run, found) for run in request.runs() if run.seed == 0]
+        resolved = [resolve(run, context.catalogue) for run in runs]
+        return context, resolved, [build(one) for one in resolved if one.run.seed == 0]
     except UserError as error:
-        raise UserError(f"{request.suite.where}: {error}") from None
+        raise UserError(f"{suite.where}: {error}") from None
 
 
-def dry_run(request: Request) -> None:
+def dry_run(suite: Suite, settings: Settings, smoke: bool) -> None:
     """Print every run with its steps and parameters."""
+    context, resolved, prepared = checked(suite, settings, smoke)
+    parameters = {one.run.label: f"{one.parameter_count:,}" for one in prepared}
+    boards.check(settings.out, suite)
     rows = []
-    for prepared in checked(request)[1]:
-        steps = prepared.plan.total
-        shown = f"{steps:,}" if steps is not None else f"as many as {prepared.plan.budget} allow"
-        for run in (run for run in request.runs() if run.label == prepared.run.label):
-            values = ", ".join(f"{name}={value}" for name, value in prepared.hyperparameters.items())
-            rows.append([run.label, str(run.seed), run.method, values, f"{shown}", f"{prepared.parameter_count:,}", run.key()])
-    rows.sort(key=lambda row: int(row[1]))
-    suite = request.suite
-    words = f"{suite.name}: {suite.dataset}, {suite.network}, {suite.latent_dim} latents; {len(rows)} runs on {request.device_kind}"
+    for run, values, plan in ((one.run, one.values, one.plan) for one in resolved):
+        steps = f"{plan.total:,}" if plan.total is not None else f"as many as {plan.budget} allow"
+        shown = ", ".join(f"{name}={value}" for name, value in values.hyperparameters.items())
+        rows.append([run.label, str(run.seed), run.method, shown, steps, parameters[run.label], run.key()])
+    words = f"{suite.name}: {suite.dataset}, {suite.network}, {suite.latent_dim} latents; {len(rows)} runs on {context.device}"
     console.table(["run", "seed", "method", "values", "steps", "parameters", "key"], rows, words)
 
 
-def run(request: Request) -> int:
-    """Run what is not finished, write the leaderboard; -> exit code."""
-    checked(request)
-    runs, options = request.runs(), request.options()
-    store = Store(request.out, request.suite.name)
+def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: bool) -> int:
+    """Run what is not finished of a suite, write the leaderboard; -> exit code.
+
+    whole: the suite with all its rows and seeds, for the leaderboard.
+    """
+    context, runs = checked(suite, settings, smoke)[:2]
+    store = context.store
+    boards.check(settings.out, whole)
     for kind in KINDS:
         store.kept(kind)  # a damaged line of the records is said before anything starts
+    for one in runs:
+        store.record(one.run)
+    if not smoke:
+        boards.claim(settings.out, whole)
     try:
         with console.progress(len(runs)) as tell:
-            sweep(runs, options, tell)
+            sweep(runs, context, profiles and not smoke, tell)
     finally:
-        records = [record for item in runs if (record := store.record(item))]
-        if records and not request.smoke:
+        records = [record for one in runs if (record := store.record(one.run))]
+        if records and not smoke:
             store.merge(records)
-    if not request.smoke:
-        path = boards.publish(request.out, request.whole, console.warn)
-    summary(records, request)
-    print("\nsmoke runs: not on any leaderboard" if request.smoke else f"\nleaderboard: {path}")
+    if not smoke:
+        path = boards.publish(settings.out, whole, console.warn)
+    summary(records, suite.question)
+    print("\nsmoke runs: not on any leaderboard" if smoke else f"\nleaderboard: {path}")
     return 0 if all(record["status"] == "done" for record in records) and len(records) == len(runs) else 1
 
 
-def summary(records: list[dict[str, Any]], request: Request) -> None:
+def summary(records: list[dict[str, Any]], question: str) -> None:
     """The rows' main numbers on the console, means over the seeds that were asked for."""
     shown = [name for name in COLUMNS if any(name in record["metrics"] for record in records)]
     rows = []
@@ -116,7 +86,7 @@ def summary(records: list[dict[str, Any]], request: Request) -> None:
         done = [record for record in own if record["status"] == "done"]
         status = f"{len(done)}/{len(own)} done{losses(own)}"
         rows.append([label, status, *(mean([record["metrics"].get(name) for record in done]) for name in shown)])
-    console.table(["method", "status", *shown], rows, request.suite.question)
+    console.table(["method", "status", *shown], rows, question)
 
 
 def mean(entries: list[dict[str, Any] | None]) -> str:
@@ -125,17 +95,16 @@ def mean(entries: list[dict[str, Any] | None]) -> str:
     return figures(*mean_and_interval(values)) if values else "-"
 
 
-def profile(request: Request) -> None:
-    """Profile one row, print and keep it."""
-    found, prepared = checked(request)
-    store = Store(request.out, request.suite.name)
-    check_writable(store)
-    context = Context(found, store, set_up(request.device_kind, request.threads), request.data_root)
+def profile(suite: Suite, settings: Settings) -> None:
+    """Profile the first row of a suite, print and keep it."""
+    context, _, (prepared, *_) = checked(suite, settings)
+    check_writable(context.store)
+    boards.check(settings.out, suite)
     try:
-        result = profiled(prepared[0], context)
+        result = profiled(prepared, context)
     except RunError as error:
-        raise UserError(f"{prepared[0].run.label}: {error}") from error
-    store.merge([result], PROFILE)
+        raise UserError(f"{prepared.run.label}: {error}") from error
+    context.store.merge([result], PROFILE)
     shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in result["phases"].items())
     print(f"{result['label']}: {result['step_ms']:.3g} ms a step: {shares}\n")
     rows = [

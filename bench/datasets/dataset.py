@@ -95,7 +95,7 @@ class Source:
     verify: Callable[[Path], None] | None = None  # reads `files` and their checksums; raises UserError
     raw_bytes: int = 0  # of the official files, as they are downloaded
 
-    def fault(self, dataset: Dataset) -> str | None:
+    def mismatch(self, dataset: Dataset) -> str | None:
         """In what a loaded dataset, its validation split held out or not, is not what this card says; None where it is."""
         counts = {"train": self.train_count(dataset.held_out)}
         if dataset.held_out == "test":

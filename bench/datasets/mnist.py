@@ -100,7 +100,7 @@ def unpacked(path: Path) -> bytes:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def fault(data: bytes, file: Idx) -> str | None:
+def mismatch(data: bytes, file: Idx) -> str | None:
     """What is wrong with the bytes of an idx file, or None."""
     header, size = file.header(), len(file.header()) + int(np.prod(file.shape))
     if len(data) < len(header):
@@ -125,7 +125,7 @@ def checked(family: Family, root: Path) -> list[bytes]:
             data = unpacked(path)
         except UserError as error:
             raise UserError(f"{error}; expected sha256 (unpacked) {file.sha256}; {how}") from None
-        wrong = fault(data, file)
+        wrong = mismatch(data, file)
         if wrong:
             found = f"{path} is damaged ({path.stat().st_size:,} bytes on disk); unpacked: {wrong}"
             raise UserError(f"{found}; expected sha256 (unpacked) {file.sha256}; {how}")

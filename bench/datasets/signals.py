@@ -17,7 +17,7 @@ POINTS, POINTS_TEST, DIMENSIONS, SPREAD = 10_000, 2_000, 100, 0.25
 CENTRES = ((1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0))
 SINE_SEED, MOG_SEED = 0, 0
 BLOCK = 500  # signals at a time: what fits into a cache
-DEGREE = 19  # of the polynomial in the place of the sine: (π/2)^21 / 21! is below 3e-16
+DEGREE = 19  # of the polynomial instead of the sine: (π/2)^21 / 21! is below 3e-16
 
 
 def generator(seed: int) -> np.random.Generator:

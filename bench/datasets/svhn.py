@@ -142,7 +142,7 @@ def fetch(house: House, root: Path) -> None:
 
 
 def source(house: House) -> Source:
-    """The card."""
+    """What the harness knows of SVHN before its files are read."""
     return Source(
         name=house.name,
         shape=SHAPE,

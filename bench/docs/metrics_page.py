@@ -89,7 +89,7 @@ def page(metrics: Iterable[Metric]) -> str:
 
 
 def main(folder: Path) -> None:
-    """Write FOLDER/metrics.md."""
+    """Write metrics.md, every metric with its protocol, to the folder."""
     (folder / PAGE).write_text(page(catalogue().metrics.values()), encoding="utf-8")
 
 

@@ -3,53 +3,41 @@
 The same claims serve the workers of one command and two commands started by chance on the same suite.
 """
 
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from bench import processes
 from bench.engines.preload import preloaded
-from bench.environment import set_up
 from bench.errors import RunError, UserError
 from bench.records.store import PROFILE, Store
-from bench.registry import catalogue
-from bench.runs.context import Context
+from bench.runs.context import Context, context_of
 from bench.runs.events import Event, Tell
+from bench.runs.prepare import build
 from bench.runs.profile import profiled
-from bench.runs.run import check_writable, execute, prepare
+from bench.runs.resolve import Resolved, resolve
+from bench.runs.run import check_writable, execute
+from bench.runs.settings import Settings
 from bench.suites.schema import Run
-
-
-@dataclass(frozen=True)
-class Options:
-    """What every worker needs to know."""
-
-    out: Path
-    data_root: Path
-    device: str
-    threads: int
-    jobs: int
-    save_every: float = 30.0
-    profiles: bool = False  # of every row that has none
-
 
 Before = dict[str, int | None]  # by key of run: when its record was written that was there before this command, if one was
 
 
-def sweep(runs: list[Run], options: Options, tell: Tell) -> None:
-    """Bring every run to its end, wherever it happens, then profile rows; records and profiles are in the store then."""
-    store = Store(options.out, runs[0].suite)
-    left = [run for run in runs if not store.finished(run)]
-    for run in runs:
-        if run not in left:
-            tell(Event(name_of(run), 1.0, "skipped"))
+def sweep(runs: list[Resolved], context: Context, profiles: bool, tell: Tell) -> None:
+    """Bring every run to its end, wherever it happens, then profile rows; records and profiles are in the store then.
+
+    profiles: of every row that has none.
+    """
+    store = context.store
+    left = [one.run for one in runs if not store.finished(one.run)]
+    for one in runs:
+        if one.run not in left:
+            tell(Event(name_of(one.run), 1.0, "skipped"))
     before = {run.key(): store.written(run) for run in left}
-    pieces = max(len(left), len(unprofiled(runs, store, options)))
-    jobs = min(options.jobs, pieces)
+    pieces = max(len(left), len(unprofiled(runs, store)) if profiles else 0)
+    jobs = min(context.jobs, pieces)
     if jobs > 1:
-        in_processes(runs, before, options, jobs, tell)
+        in_processes(runs, before, context, profiles, jobs, tell)
     elif pieces:
-        work(runs, before, options, tell)
+        work(runs, before, context, profiles, tell)
 
 
 def name_of(run: Run) -> str:
@@ -57,65 +45,69 @@ def name_of(run: Run) -> str:
     return f"{run.label} seed {run.seed}"
 
 
-def unprofiled(runs: list[Run], store: Store, options: Options) -> list[list[Run]]:
-    """The runs of each row that is to have a profile of its present values on its kind of device, and has none."""
-    if not options.profiles:
-        return []
+def unprofiled(runs: list[Resolved], store: Store) -> list[list[Resolved]]:
+    """The runs of each row that has no profile of its present values on its kind of device."""
     known = {(profile["row_key"], profile["device"]) for profile in store.kept(PROFILE)}
-    rows: dict[str, list[Run]] = {}
-    for run in runs:
-        rows.setdefault(run.row_key(), []).append(run)
-    return [row for key, row in rows.items() if (key, row[0].device) not in known]
+    rows: dict[str, list[Resolved]] = {}
+    for one in runs:
+        rows.setdefault(one.run.row_key(), []).append(one)
+    return [row for key, row in rows.items() if (key, row[0].run.device) not in known]
 
 
-def work(runs: list[Run], before: Before, options: Options, tell: Tell) -> None:
+def work(runs: list[Resolved], before: Before, context: Context, profiles: bool, tell: Tell) -> None:
     """Run all that nobody else runs and profile rows, then wait for the runs of others and take over what they leave."""
-    device = set_up(options.device, options.threads)
-    store = Store(options.out, runs[0].suite)
-    context = Context(catalogue(runs[0].plugins), store, device, options.data_root, options.jobs, options.save_every)
-    context.data(runs[0])  # missing or damaged data is said before anything is written
-    check_writable(store)
-    left, rows = [run for run in runs if run.key() in before], unprofiled(runs, store, options)
+    context.data(runs[0].run)  # missing or damaged data is said before anything is written
+    check_writable(context.store)
+    left = [one for one in runs if one.run.key() in before]
+    rows = unprofiled(runs, context.store) if profiles else []
     for wait in (False, True):
-        left = [run for run in left if not attempt(run, before, context, tell, wait)]
-        rows = [row for row in rows if not attempt_profile(row, context, options, tell)]
+        left = [one for one in left if not attempt(one, before, context, tell, wait)]
+        rows = [row for row in rows if not attempt_profile(row, context, tell)]
 
 
-def attempt(run: Run, before: Before, context: Context, tell: Tell, wait: bool) -> bool:
+def attempt(resolved: Resolved, before: Before, context: Context, tell: Tell, wait: bool) -> bool:
     """Run it if it is free and has not ended since this command began, be it in a failure; -> whether it has ended."""
+    run, store = resolved.run, context.store
     name = name_of(run)
-    with context.store.claim(run, wait) as mine:
+    with store.claim(run, wait) as mine:
         if not mine:
             return False
-        if context.store.finished(run) or context.store.written(run) != before[run.key()]:
+        if store.finished(run) or store.written(run) != before[run.key()]:
             tell(Event(name, 1.0, "skipped"))
             return True
-        record = execute(run, context, lambda share: tell(Event(name, share)))
+        record = execute(resolved, context, lambda share: tell(Event(name, share)))
         tell(Event(name, 1.0, record["status"], record["error"]))
         return True
 
 
-def attempt_profile(row: list[Run], context: Context, options: Options, tell: Tell) -> bool:
+def attempt_profile(row: list[Resolved], context: Context, tell: Tell) -> bool:
     """Profile a row of which a run is done, if nobody else does, beside other workers' runs, as runs are; -> whether that has ended."""
-    store, name = context.store, f"{row[0].label} profile"
-    with store.claim(row[0]) as mine:
-        if not mine or not any((store.record(run) or {}).get("status") == "done" for run in row):
+    store, name = context.store, f"{row[0].run.label} profile"
+    with store.claim(row[0].run) as mine:
+        if not mine or not any((store.record(one.run) or {}).get("status") == "done" for one in row):
             return False
-        if not unprofiled(row, store, options):
+        if not unprofiled(row, store):
             return True
         tell(Event(name, counts=False))
         try:
-            store.merge([profiled(prepare(row[0], context.catalogue), context)], PROFILE)
+            store.merge([profiled(build(row[0]), context)], PROFILE)
             tell(Event(name, 1.0, "done", counts=False))
         except RunError as error:
             tell(Event(name, 1.0, "failed", str(error), counts=False))
         return True
 
 
-def in_processes(runs: list[Run], before: Before, options: Options, jobs: int, tell: Tell) -> None:
+def in_processes(runs: list[Resolved], before: Before, context: Context, profiles: bool, jobs: int, tell: Tell) -> None:
     """The same in `jobs` processes; UserError if one met an error that is no single run's, or died with something not ended."""
-    died = processes.run_workers(partial(work, runs, before, options), jobs, options.threads, tell, preloaded())
-    store = Store(options.out, runs[0].suite)
-    left = [run for run in runs if run.key() in before and store.written(run) == before[run.key()]]
-    if died and (left or unprofiled(runs, store, options)):
+    store, settings = context.store, context.settings
+    job = partial(work_in_process, [one.run for one in runs], before, settings, profiles)
+    died = processes.run_workers(job, jobs, settings.threads, tell, preloaded())
+    left = [one for one in runs if one.run.key() in before and store.written(one.run) == before[one.run.key()]]
+    if died and (left or (profiles and unprofiled(runs, store))):
         raise UserError(f"a worker died (exit code {died[0]}; -9 often means out of memory, try --jobs 1); the same command goes on")
+
+
+def work_in_process(runs: list[Run], before: Before, settings: Settings, profiles: bool, tell: Tell) -> None:
+    """The work of a process that has nothing but the runs' values."""
+    context = context_of(settings, runs[0].suite, runs[0].plugins)
+    work([resolve(run, context.catalogue) for run in runs], before, context, profiles, tell)

@@ -1,13 +1,14 @@
 """Leaderboards as Markdown, made of records and nothing else: the same records give the same bytes, in whatever order."""
 
 import json
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from bench.leaderboard.rows import ABSENT, Column, Record, Row, columns_of, losses, machine, machines, rows_of
 from bench.leaderboard.statistics import figures, mean_and_interval
 from bench.leaderboard.tiers import Tiers, tiers
 from bench.markdown import bullets, section, table, text
+from bench.suites.names import built_in, options, stem_of
 from bench.suites.schema import Suite, plain
 
 GROUPS = ("reconstruction", "generalisation", "latent", "samples")  # tables in this order, then any others, costs last
@@ -29,15 +30,18 @@ LEGEND = """\
 WIDE, LOST = " ~", " †"
 
 
-def render(suite: Suite, records: Iterable[Record], profiles: Iterable[Record], command: str | None = None) -> str:
+def render(
+    suite: Suite, records: Iterable[Record], profiles: Iterable[Record], command: str | None = None, folder: Path | None = None
+) -> str:
     """The whole of leaderboards/<suite>.md. `suite` has all its rows: labels that it lacks are called stale.
 
-    Raises UserError for a smoke run or a record of another suite.
+    folder: where the commands that the page names are to be given. Raises UserError for a smoke run or a record of another suite.
     """
     every = rows_of(suite, records, profiles)
     rows = [row for row in every if row.records or not row.stale]
-    stem = suite.name.partition("+")[0]  # a variant has its overrides in its name
-    remake = " --set ".join([f"nox -s bench -- --suite {stem}", *map(shlex.quote, sorted(suite.overrides))])
+    words, seeds = options(suite, folder), max((r["seed"] + 1 for row in rows if not row.stale for r in row.records), default=0)
+    remake = f"{'nox -s bench --' if stem_of(suite) in built_in() else 'python -m bench run'} {words}"
+    remake += f" --seeds {seeds}" * (seeds > suite.seeds)
     heads = columns_of(suite, rows)
     others = sorted({column.group for column in heads} - {*GROUPS, "cost", "reference"})
     blocks = [
@@ -49,7 +53,7 @@ def render(suite: Suite, records: Iterable[Record], profiles: Iterable[Record], 
         section("Runs", *runs(rows, suite.seeds)),
         section("Protocols", bullets(f"{name}: {text(c.protocol)}" for c, name in heads.items() if any(c.values(row) for row in rows))),
         section("Hyperparameters", recipes(rows)),
-        section("Hot spots", *hot_spots(suite, every)),
+        section("Hot spots", *hot_spots(every, words)),
         section("Environment", bullets(environments(rows))),
     ]
     return "\n\n".join(filter(None, blocks)) + "\n"
@@ -184,8 +188,11 @@ def settings(values: Record) -> str:
     return ", ".join(f"{key}={json.dumps(values[key], sort_keys=True)}" for key in sorted(values)) or ABSENT
 
 
-def hot_spots(suite: Suite, rows: Sequence[Row]) -> list[str]:
-    """Where a training step's time goes: its phases, the kernels that take most of it, and who was not profiled."""
+def hot_spots(rows: Sequence[Row], words: str) -> list[str]:
+    """Where a training step's time goes: its phases, the kernels that take most of it, and who was not profiled.
+
+    words: the options that name the suite to a command.
+    """
     profiles = {row.name: row.profile for row in rows if row.profile}
     names = [phase for phase in PHASES if any(phase in profile["phases"] for profile in profiles.values())]
     steps, kernels = [], []
@@ -196,7 +203,7 @@ def hot_spots(suite: Suite, rows: Sequence[Row]) -> list[str]:
             numbers = (f"{100 * kernel['share']:.1f}", figures(kernel["calls"]), figures(kernel["self_us"]))
             kernels.append([name, kernel["name"], *numbers, figures(kernel["flops"]) if kernel["flops"] else ABSENT])
     missing = ", ".join(row.name for row in rows if not row.profile and not row.stale)
-    how = f"Not profiled: {missing}; `python -m bench profile --suite {suite.name} --method NAME` does it."
+    how = f"Not profiled: {missing}; `python -m bench profile {words} --method NAME` does it."
     heads = ["method", "kernel", "share (%)", "calls per step", "self time per step (µs)", "FLOPs per step"]
     times = ["method", "step (ms)", *(f"{name} (%)" for name in names), "measured on"]
     return [table(times, steps), table(heads, kernels), how if missing else ""]

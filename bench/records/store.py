@@ -163,7 +163,7 @@ def text_of(path: Path) -> str | None:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:
-        raise UserError(f"{path}: not a record ({error}); mend or delete it") from None
+        raise UserError(f"{path}: not a record ({error}); fix or delete it") from None
 
 
 def save_record(folder: Path, record: dict[str, Any]) -> None:
@@ -244,4 +244,4 @@ def naming(path: Path, number: int) -> Iterator[None]:
     try:
         yield
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}:{number}: not a record ({error}); mend or delete that line") from None
+        raise UserError(f"{path}:{number}: not a record ({error}); fix or delete that line") from None

@@ -1,19 +1,21 @@
 """What runs of one process share: catalogue, store, device, and each dataset, read once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.datasets.dataset import Dataset, Values
+from bench.environment import default_device, set_up
 from bench.errors import UserError, in_a_line
 from bench.evaluation.evaluate import baselines_of
 from bench.evaluation.feature_networks import FeatureNetworks
+from bench.processes import default_jobs
 from bench.records.store import Store
-from bench.registry import Catalogue
+from bench.registry import Catalogue, catalogue
+from bench.runs.settings import Settings
 from bench.suites.schema import Run
 from metrics.kernels.backends import backend_of
 from metrics.reconstruction import Baselines
@@ -48,11 +50,13 @@ class Context:
     catalogue: Catalogue
     store: Store
     device: torch.device
-    data_root: Path
-    jobs: int = 1
-    save_every: float = 30.0
+    settings: Settings
     images: dict[tuple[str, str], Images] = field(default_factory=dict)
-    cache: Path | None = None  # of features; None: beside the runs
+
+    @property
+    def jobs(self) -> int:
+        """How many runs there may be at a time, in all processes."""
+        return self.settings.jobs or 1
 
     def data(self, run: Run) -> Images:
         """The run's dataset, loaded when first asked for."""
@@ -63,8 +67,8 @@ class Context:
             train_images, test_images = (torch.from_numpy(split).to(self.device) for split in splits)
             baselines = baselines_of(train_images, test_images, dataset.levels)
             values = self.catalogue.get("dataset", run.dataset).values
-            cache = self.cache or self.store.out / "runs" / ".features"
-            weights = self.data_root / "weights"
+            cache = self.settings.cache or self.store.out / "runs" / ".features"
+            weights = self.settings.data_root / "weights"
             networks = FeatureNetworks(run.dataset, train_images, dataset.levels, weights, cache) if values == "unit" else None
             columns = {"train": dataset.train_factors, "test": dataset.test_factors}
             factors = {split: torch.from_numpy(rows) for split, rows in columns.items() if rows is not None}
@@ -75,14 +79,27 @@ class Context:
         """The run's dataset as its source has it; UserError where it is not what its card says."""
         source = self.catalogue.get("dataset", run.dataset)
         try:
-            dataset = source.load(self.data_root)
+            dataset = source.load(self.settings.data_root)
             if run.held_out == "validation":
                 dataset = dataset.with_validation()
-            fault = source.fault(dataset)
+            mismatch = source.mismatch(dataset)
         except UserError:
             raise
         except Exception as error:  # a plugin's
             raise UserError(f"dataset {run.dataset} cannot be read: {in_a_line(error)}") from error
-        if fault:
-            raise UserError(f"dataset {run.dataset}: {fault}")
+        if mismatch:
+            raise UserError(f"dataset {run.dataset}: {mismatch}")
         return dataset
+
+
+def context_of(settings: Settings, suite: str, plugins: tuple[str, ...]) -> Context:
+    """What the runs of a suite share in this process; UserError for a device or a backend of kernels that cannot be."""
+    device = set_up(settings.device or default_device(), settings.threads)
+    kernels_on(device)
+    return Context(catalogue(plugins), Store(settings.out, suite), device, settings)
+
+
+def with_jobs(settings: Settings, runs: int) -> Settings:
+    """The settings with as many jobs as they ask for, or as there is room for, and no more than there are runs."""
+    jobs = settings.jobs or default_jobs(settings.device or default_device(), settings.threads)
+    return replace(settings, jobs=min(jobs, runs))

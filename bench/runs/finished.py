@@ -12,7 +12,8 @@ from torch import Tensor
 from bench.errors import RunError, UserError, in_a_line
 from bench.records.store import read_record
 from bench.runs.context import Context
-from bench.runs.run import WEIGHTS, Prepared, prepare
+from bench.runs.prepare import Prepared, prepare
+from bench.runs.run import WEIGHTS
 from bench.suites.schema import Budget, Density, Optimizer, Run
 
 

@@ -14,7 +14,7 @@ from bench.datasets.batches import Batches, generator
 from bench.environment import describe
 from bench.errors import RunError, UserError, in_a_line
 from bench.runs.context import Context
-from bench.runs.run import Prepared
+from bench.runs.prepare import Prepared
 from bench.training.clock import Clock
 from bench.training.precision import products_in
 from bench.training.train import Training

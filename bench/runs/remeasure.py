@@ -4,23 +4,23 @@ Values are those that a training run of the same weights would record: every vie
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing.sharedctypes import Synchronized
-from pathlib import Path
 from typing import Any
 
-from bench.environment import code_hash, describe, set_up
+from bench.environment import code_hash, describe
 from bench.errors import RunError, UserError, in_a_line
 from bench.evaluation.evaluate import evaluate, said, words_of
 from bench.processes import Tell
 from bench.records.comparison import Change, Now, changes, updated
 from bench.records.store import Store, cell, claimed, save_record
-from bench.registry import catalogue
-from bench.runs.context import Context, kernels_on
+from bench.runs.context import Context, context_of
+from bench.runs.costs import parameters
 from bench.runs.events import Event
 from bench.runs.finished import Trained
-from bench.runs.run import Prepared
+from bench.runs.prepare import Prepared
+from bench.runs.settings import Settings
 from bench.training.checkpoint import weights_hash
 from metrics.metric import Metric
 
@@ -28,19 +28,14 @@ PARAMETERS = "parameter_count"  # of a record's metrics, the one that no metric 
 
 
 @dataclass(frozen=True)
-class Options:
-    """What every worker needs to know."""
+class Task:
+    """What is measured of the runs of a suite; settings without a device leave each run on the kind that it was trained on."""
 
-    out: Path
+    settings: Settings
     suite: str
-    data_root: Path
-    device: str | None  # None: the kind that each run was trained on
-    threads: int
-    jobs: int
     plugins: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()  # () is every metric
     tolerance: float = 0.0  # of a verification
-    cache: Path | None = None  # of features; None: that of the runs
 
 
 @dataclass(frozen=True)
@@ -50,20 +45,20 @@ class Measured(Event):
     found: tuple[Any, ...] = ()
 
 
-Action = Callable[[Trained, Context, Options], tuple[Any, ...]]
+Action = Callable[[Trained, Context, Task], tuple[Any, ...]]
 
 
-def work(action: Action, runs: list[Trained], begun: "Synchronized[int]", options: Options, tell: Tell) -> None:
+def work(action: Action, runs: list[Trained], begun: "Synchronized[int]", task: Task, tell: Tell) -> None:
     """Do it to every run that no other worker has begun; what goes wrong with one is said, the others are done."""
     contexts: dict[str, Context] = {}
     while (number := take(begun)) < len(runs):
         trained = runs[number]
         tell(Measured(trained.name))
         try:
-            kind = options.device or trained.record()["config"].get("device", "cpu")
+            kind = task.settings.device or trained.record()["config"].get("device", "cpu")
             if kind not in contexts:
-                contexts[kind] = context_of(kind, options)
-            found = action(trained, contexts[kind], options)
+                contexts[kind] = context_of(replace(task.settings, device=kind), task.suite, task.plugins)
+            found = action(trained, contexts[kind], task)
         except RunError as error:
             tell(Measured(trained.name, 1.0, "refused", str(error)))
         else:
@@ -77,15 +72,7 @@ def take(begun: "Synchronized[int]") -> int:
         return begun.value - 1
 
 
-def context_of(kind: str, options: Options) -> Context:
-    """What runs on one kind of device share."""
-    device = set_up(kind, options.threads)
-    kernels_on(device)  # what cannot be is said before any work
-    store = Store(options.out, options.suite)
-    return Context(catalogue(options.plugins), store, device, options.data_root, options.jobs, cache=options.cache)
-
-
-def evaluate_run(trained: Trained, context: Context, options: Options) -> tuple[str, ...]:
+def evaluate_run(trained: Trained, context: Context, task: Task) -> tuple[str, ...]:
     """Put metrics into a run's record, in its folder and among its suite's; -> those whose old values stay.
 
     A value stays where the weights of the network that it is on are not here. RunError where weights or data are not the record's.
@@ -98,7 +85,7 @@ def evaluate_run(trained: Trained, context: Context, options: Options) -> tuple[
             raise RunError(f"{trained.folder}: its weights (sha256 {found[:16]}) are not those of its record; train this run again")
         if (data := context.data(prepared.run).sha256) != record["hashes"].get("data"):
             raise RunError(f"{trained.folder}: dataset {prepared.run.dataset} (sha256 {data[:16]}) is not the one that it was trained on")
-        metrics = [context.catalogue.get("metric", name) for name in options.metrics or context.catalogue.metrics]
+        metrics = [context.catalogue.get("metric", name) for name in task.metrics or context.catalogue.metrics]
         entries = measured(prepared, context, metrics)
         lost = tuple(name for metric, name in zip(metrics, entries, strict=True) if metric.details and gone(name, record, entries))
         note = {
@@ -114,7 +101,7 @@ def evaluate_run(trained: Trained, context: Context, options: Options) -> tuple[
     return lost
 
 
-def verify_run(trained: Trained, context: Context, options: Options) -> tuple[Change, ...]:
+def verify_run(trained: Trained, context: Context, task: Task) -> tuple[Change, ...]:
     """What moved of a run's record, and of its line among its suite's where that says something else; nothing is written."""
     record = trained.record()
     tensors = trained.weights()
@@ -123,16 +110,16 @@ def verify_run(trained: Trained, context: Context, options: Options) -> tuple[Ch
     line = published(record, context.store)
     kept = line if line and line["key"] == record["key"] else record
     words = words_of(data.values, prepared.run.held_out)
-    if options.metrics:
-        chosen = {said(name, words) for name in options.metrics}
+    if task.metrics:
+        chosen = {said(name, words) for name in task.metrics}
         record, kept = (only(chosen, one) for one in (record, kept))
     names = {*record["metrics"], *kept["metrics"]}
     metrics = [metric for metric in context.catalogue.metrics.values() if said(metric.name, words) in names]
-    entries = measured(prepared, context, metrics) | {PARAMETERS: prepared.parameters()}
+    entries = measured(prepared, context, metrics) | {PARAMETERS: parameters(prepared)}
     now = Now(weights_hash(tensors), data.sha256, code_hash(trained.plugins), describe(context.device, context.jobs))
-    found = changes(trained.name, record, entries, now, options.tolerance)
+    found = changes(trained.name, record, entries, now, task.tolerance)
     if (kept["metrics"], kept["hashes"]) != (record["metrics"], record["hashes"]):
-        found += changes(f"{trained.name}, leaderboard", kept, entries, now, options.tolerance)
+        found += changes(f"{trained.name}, leaderboard", kept, entries, now, task.tolerance)
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""Evaluation and reading in `latentbench speed`: Fréchet distances, Inception features and epochs of batches beside others' ways.
+"""Evaluation and reading in `latentbench speed`: Fréchet distances, Inception features and epochs of batches beside other implementations.
 
 Weights of Inception are random, for the real ones cannot be had everywhere; what is computed with them is the same.
 """
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from bench.processes import cores
 from bench.speed import reading
-from bench.speed.timing import Timed, chosen, ratio, take_turns
+from bench.speed.timing import Timed, quiet, ratio, timed_alternately
 from metrics.features import inception
 from metrics.features.network import verified
 from metrics.frechet import frechet_distance, moments
@@ -30,7 +30,7 @@ from metrics.frechet import frechet_distance, moments
 OURS, FIDELITY, SQRTM = "latentbench", "torch-fidelity", "scipy.linalg.sqrtm"
 FOLDED, COMPILED = "latentbench, folded", "latentbench, compiled"
 
-Way = Callable[[], Tensor | None]  # None: its values are compared by the tests alone
+Implementation = Callable[[], Tensor | None]  # None: its values are compared by the tests alone
 
 
 @dataclass(frozen=True)
@@ -55,25 +55,29 @@ class Comparison:
 
     title: str
     note: str  # what exactly is done, for the page
-    ways: Mapping[str, Way]
-    reference: str  # the way that others are compared with
+    implementations: Mapping[str, Implementation]
+    reference: str  # the implementation that others are compared with
     rounds: int
-    images: int | None = None  # that a call works on, where ways are compared by images per second
+    images: int | None = None  # that a call works on, where implementations are compared by images per second
 
     def measured(self, device: torch.device) -> dict[str, Any]:
-        """Every way's times, as JSON has them."""
+        """Every implementation's times, as JSON has them."""
         values = dict[str, Tensor | None]()
 
-        def keep(name: str, way: Way) -> None:
-            values[name] = way()
+        def keep(name: str, implementation: Implementation) -> None:
+            values[name] = implementation()
 
-        found = chosen(take_turns({name: partial(keep, name, way) for name, way in self.ways.items()}, self.rounds, device))
+        found = quiet(
+            timed_alternately(
+                {name: partial(keep, name, implementation) for name, implementation in self.implementations.items()}, self.rounds, device
+            )
+        )
         rows = {name: self.row(timed, found[self.reference], values[name], values[self.reference]) for name, timed in found.items()}
         facts = {"title": self.title, "note": self.note, "reference": self.reference, "images": self.images}
-        return {**facts, "rounds": len(found[self.reference].seconds), "ways": rows}
+        return {**facts, "rounds": len(found[self.reference].seconds), "implementations": rows}
 
     def row(self, timed: Timed, reference: Timed, value: Tensor | None, expected: Tensor | None) -> dict[str, Any]:
-        """A way's numbers; times: how many times as fast the reference is, or, where images are counted, the way."""
+        """An implementation's numbers; times: how many times as fast the reference is, or, where images are counted, the implementation."""
         return {
             "seconds": timed.median,
             "images_per_second": None if self.images is None else self.images / timed.median,
@@ -95,8 +99,8 @@ def features(seed: int, n: int, dim: int) -> Tensor:
     return (torch.randn(n, dim, generator=generator) @ mixing + 0.1 * seed).relu()
 
 
-def distances(rows: int, dim: int, device: torch.device) -> dict[str, Way]:
-    """The Fréchet distance of two sets of rows, given means and covariances, by each way.   each -> () float64"""
+def distances(rows: int, dim: int, device: torch.device) -> dict[str, Implementation]:
+    """The Fréchet distance of two sets of rows, given means and covariances, by each implementation.   each -> () float64"""
     from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric  # imports for seconds
 
     one, other = (tuple(part.to(device) for part in moments(features(seed, rows, dim))) for seed in (1, 2))
@@ -143,8 +147,8 @@ def random_inception(folder: Path, seed: int = 0) -> str:
     return verified(path, None)
 
 
-def networks(images: Tensor, compiled: bool) -> dict[str, Way]:
-    """Inception's features of those images by each way.   (B, 3, H, W) uint8 -> each (B, 2048) float32"""
+def networks(images: Tensor, compiled: bool) -> dict[str, Implementation]:
+    """Inception's features of those images by each implementation.   (B, 3, H, W) uint8 -> each (B, 2048) float32"""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # imports for seconds
 
     with tempfile.TemporaryDirectory() as temporary:

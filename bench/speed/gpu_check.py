@@ -21,7 +21,7 @@ from bench.environment import describe, peak_memory_mib, set_up
 from bench.errors import in_a_line
 from bench.runs.profile import kernels as hot_spots
 from bench.speed import training as speed
-from bench.speed.timing import take_turns
+from bench.speed.timing import timed_alternately
 from bench.suites.schema import Budget, Optimizer, Precision
 from bench.training.clock import Clock
 from bench.training.precision import products_in
@@ -116,7 +116,7 @@ def kernel_times(case: Case) -> dict[str, Any]:
             p, q = (torch.randn(n, d, device=device) for _ in range(2))
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
-            found = take_turns({name: partial(value_and_gradient, loss, p, q)}, case.rounds, device)
+            found = timed_alternately({name: partial(value_and_gradient, loss, p, q)}, case.rounds, device)
             rows.append({"kernel": name, "n": n, "d": d, "ms": 1000 * found[name].median, "peak_mib": peak_memory_mib(device)})
     return {"ok": True, "rows": rows}
 
@@ -165,8 +165,8 @@ def training_times(case: Case) -> dict[str, Any]:
                 words: training_of(network, wae_mmd, dim, device, shape=(1, 28, 28), precision=precision, capture=words == "graph")
                 for words in ("graph", "eager")
             }
-            ways = {words: (lambda t=t, b=b: t.take_steps(b, 5)) for words, (t, b) in made.items()}
-            found = take_turns(ways, case.rounds, device, operations=5, warm_up=2)
+            implementations = {words: (lambda t=t, b=b: t.take_steps(b, 5)) for words, (t, b) in made.items()}
+            found = timed_alternately(implementations, case.rounds, device, operations=5, warm_up=2)
             ms = {words: 1000 * timed.median for words, timed in found.items()}
             rows.append({"network": name, "precision": precision, **ms, "eager_over_graph": ms["eager"] / ms["graph"]})
             rows[-1]["execution"] = made["graph"][0].execution
@@ -179,7 +179,7 @@ def matmul_rate(device: torch.device, precision: Precision, size: int, rounds: i
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     out = torch.empty(size, size, device=device, dtype=dtype)
     with products_in(precision):
-        found = take_turns({"": lambda: [torch.mm(a, b, out=out) for _ in range(4)]}, rounds, device, operations=4)
+        found = timed_alternately({"": lambda: [torch.mm(a, b, out=out) for _ in range(4)]}, rounds, device, operations=4)
     return 2 * size**3 / found[""].median
 
 
@@ -199,7 +199,7 @@ def utilisation(case: Case) -> dict[str, Any]:
                 with FlopCounterMode(display=False) as counter:
                     eager.take_step(batches)
                 training, batches = training_of(network, wae_mmd, 64, device, **options)
-                found = take_turns({"": partial(training.take_steps, batches, 5)}, case.rounds, device, 5, warm_up=2)
+                found = timed_alternately({"": partial(training.take_steps, batches, 5)}, case.rounds, device, 5, warm_up=2)
                 flops = counter.get_total_flops() / found[""].median
                 words = {"precision": precision, "batch": batch, "channels_last": channels_last, "execution": training.execution}
                 rows.append({**words, "ms": 1000 * found[""].median, "matmul_tflops": rate / 1e12, "mfu": flops / rate})

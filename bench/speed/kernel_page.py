@@ -97,7 +97,7 @@ def of_limit(cell: Cell, machine: dict[str, float]) -> str:
 
 
 def short(value: float | None) -> str:
-    """Three digits."""
+    """A number to three significant digits; empty where there is none."""
     return "" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 

@@ -16,22 +16,30 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The page."""
+    """leaderboards/speed.md from what was measured."""
     machine = result["environment"]
     lines = [
         "# Speed",
         "",
-        "Written by `latentbench speed`, never edited. Ways take turns inside one run; medians, and medians of the ratios of each round.",
+        "Written by `python -m bench speed`, never edited. Implementations are timed alternately inside one run; medians, and medians of "
+        "the ratios of each round.",
         "",
         f"{machine['device']}; {machine['threads']} thread; torch {machine['torch']}, numpy {machine['numpy']}; "
         f"{result['data']}, {result['images']:,} images of uint8 in memory; batch {result['batch']}; Adam at 1e-3.",
         "",
         *(f"Not compared: {reason}." for reason in result["skipped"]),
     ]
-    headers = ["way", "ms a step", "images/s", "time over bare loop's", "over bare loop's without divergence", "over pythae's"]
-    headers += ["outside forward + backward", "memory, MiB", "waited for a CPU"]
+    headers = [
+        "implementation",
+        "ms a step",
+        "images/s",
+        "time relative to bare loop",
+        "relative to bare loop without divergence",
+        "relative to pythae",
+    ]
+    headers += ["outside forward + backward", "memory, MiB", "CPU wait"]
     for compared in result["training"]:
-        rows = [cells(name, way) for name, way in compared["ways"].items()]
+        rows = [cells(name, implementation) for name, implementation in compared["implementations"].items()]
         lines += ["", f"## {compared['work']}", "", tabulate(rows, headers, "pipe", disable_numparse=True), ""]
         lines += [f"{compared['rounds']} rounds; forward and backward alone {number(compared['forward_backward_ms'])} ms."]
     lines += ["", "## Growth"]
@@ -52,14 +60,27 @@ def evaluation(found: dict[str, Any]) -> list[str]:
 
 def table(compared: dict[str, Any]) -> str:
     """A comparison's rows; without differences where no values were compared."""
-    reference, ways = compared["reference"], compared["ways"]
-    rate, apart = compared["images"] is not None, any(way["difference"] is not None for way in ways.values())
-    headers = ["way", "images/s", f"times {reference}'s"] if rate else ["way", "seconds", f"{reference} is so many times as fast"]
-    headers += [f"difference from {reference}"] * apart + ["waited for a CPU"]
+    reference, implementations = compared["reference"], compared["implementations"]
+    rate, apart = (
+        compared["images"] is not None,
+        any(implementation["difference"] is not None for implementation in implementations.values()),
+    )
+    headers = (
+        ["implementation", "images/s", f"times {reference}'s"]
+        if rate
+        else ["implementation", "seconds", f"{reference} is so many times as fast"]
+    )
+    headers += [f"difference from {reference}"] * apart + ["CPU wait"]
     measure = "images_per_second" if rate else "seconds"
     rows = [
-        [name, rounded(way[measure]), rounded(way["times"]), *[number(way["difference"], 2)] * apart, percent(way["waited"])]
-        for name, way in ways.items()
+        [
+            name,
+            rounded(implementation[measure]),
+            rounded(implementation["times"]),
+            *[number(implementation["difference"], 2)] * apart,
+            percent(implementation["waited"]),
+        ]
+        for name, implementation in implementations.items()
     ]
     return tabulate(rows, headers, "pipe", disable_numparse=True)
 
@@ -69,15 +90,19 @@ def rounded(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else number(value)
 
 
-def cells(name: str, way: dict[str, Any]) -> list[str]:
-    """A way's row."""
-    ratios = [number(way[key]) for key in ("over_bare", "over_without", "over_pythae")]
-    rest = [percent(way["outside_forward_backward"]), number(way.get("memory_mib")), percent(way["waited"])]
-    return [name, number(way["ms"]), f"{way['images_per_second']:,.0f}", *ratios, *rest]
+def cells(name: str, implementation: dict[str, Any]) -> list[str]:
+    """An implementation's row."""
+    ratios = [number(implementation[key]) for key in ("over_bare", "over_without", "over_pythae")]
+    rest = [
+        percent(implementation["outside_forward_backward"]),
+        number(implementation.get("memory_mib")),
+        percent(implementation["waited"]),
+    ]
+    return [name, number(implementation["ms"]), f"{implementation['images_per_second']:,.0f}", *ratios, *rest]
 
 
 def percent(share: float | None) -> str:
-    """A share."""
+    """A share between 0 and 1 in percent; a dash where it was not measured."""
     return "-" if share is None else f"{100 * share:.0f} %"
 
 

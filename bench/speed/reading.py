@@ -65,7 +65,10 @@ def of_batches(images: Tensor, batch: int) -> Epoch:
 
 
 def epochs(folder: Path, files: int, device: torch.device, batch: int = BATCH) -> dict[str, Epoch]:
-    """An epoch of so many images by each way, on the device; `folder` gets files and pack. Decoding has a process for each core."""
+    """An epoch of so many images by each implementation, on the device; `folder` gets files and pack.
+
+    Decoding has a process for each core.
+    """
     (folder / "images").mkdir()
     paths = [folder / "images" / f"{number:06d}.jpg" for number in range(files)]
     for number, path in enumerate(paths):

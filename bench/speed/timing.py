@@ -1,4 +1,4 @@
-"""Times of ways to do the same thing: taken in turn inside one run, medians, ratios round by round, and how long they waited for a CPU."""
+"""Times of implementations of the same thing: timed alternately inside one run; medians, ratios round by round, the share of CPU wait."""
 
 import statistics
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ def waited() -> float:
 
 @dataclass(frozen=True)
 class Timed:
-    """A way's rounds."""
+    """An implementation's rounds."""
 
     seconds: list[float]  # of each round, an operation's share
     waits: list[float]  # the share of each round spent waiting for a CPU
@@ -32,15 +32,15 @@ class Timed:
         return statistics.median(self.seconds)
 
 
-def take_turns(
-    ways: Mapping[str, Callable[[], object]], rounds: int, device: torch.device, operations: int = 1, warm_up: int = 1
+def timed_alternately(
+    implementations: Mapping[str, Callable[[], object]], rounds: int, device: torch.device, operations: int = 1, warm_up: int = 1
 ) -> dict[str, Timed]:
-    """Each way in every round, in order; a call does so many operations. The device is idle at both ends."""
-    clock, found = Clock(device), {name: Timed([], []) for name in ways}
+    """Each implementation in every round, in order; a call does so many operations. The device is idle at both ends."""
+    clock, found = Clock(device), {name: Timed([], []) for name in implementations}
     for turn in range(warm_up + rounds):
-        for name, way in ways.items():
+        for name, implementation in implementations.items():
             wait, start = waited(), clock.wait()
-            way()
+            implementation()
             seconds, wait = clock.wait() - start, waited() - wait
             if turn >= warm_up:
                 found[name].seconds.append(seconds / operations)
@@ -49,18 +49,18 @@ def take_turns(
 
 
 def quiet_rounds(found: Mapping[str, Timed]) -> list[int]:
-    """The rounds in which no way waited for long, if there are three of them at least; otherwise all."""
+    """The rounds in which no implementation waited for long, if there are three of them at least; otherwise all."""
     rounds = range(min(len(timed.seconds) for timed in found.values()))
     quiet = [i for i in rounds if all(timed.waits[i] <= QUIET for timed in found.values())]
     return quiet if len(quiet) >= 3 else list(rounds)
 
 
-def chosen(found: Mapping[str, Timed]) -> dict[str, Timed]:
+def quiet(found: Mapping[str, Timed]) -> dict[str, Timed]:
     """Only the rounds that count."""
     rounds = quiet_rounds(found)
     return {name: Timed([t.seconds[i] for i in rounds], [t.waits[i] for i in rounds]) for name, t in found.items()}
 
 
-def ratio(way: Timed, reference: Timed) -> float:
-    """Median over rounds of the way's time over the reference's: both met the same neighbours."""
-    return statistics.median(a / b for a, b in zip(way.seconds, reference.seconds, strict=True))
+def ratio(implementation: Timed, reference: Timed) -> float:
+    """Median over rounds of the implementation's time over the reference's: both met the same neighbours."""
+    return statistics.median(a / b for a, b in zip(implementation.seconds, reference.seconds, strict=True))

@@ -1,7 +1,7 @@
 """`latentbench speed`: the harness's training beside pythae's trainer and a bare hand-written loop, how times grow, and evaluation.
 
 Same networks, images, batch and Adam. A step without the harness is the bare loop's; forward and backward alone, on one batch that
-lies ready, are what no trainer can do without. Memory is measured in a process for each way.
+lies ready, are what no trainer can do without. Memory is measured in a process for each implementation.
 """
 
 import multiprocessing
@@ -22,7 +22,7 @@ from bench.errors import UserError
 from bench.registry import catalogue
 from bench.speed import peers
 from bench.speed.evaluation import QUICK, Sizes, evaluation
-from bench.speed.timing import Timed, chosen, ratio, take_turns
+from bench.speed.timing import Timed, quiet, ratio, timed_alternately
 from bench.suites.schema import Budget, Optimizer
 from bench.training.train import Plan, Training
 from metrics.divergences import imq, mmd
@@ -67,7 +67,7 @@ class Work:
         return encoder, decoder
 
     def loss(self, divergence: bool = True) -> peers.Loss:
-        """By hand."""
+        """The objective of the bare loop, written out for this work; without its divergence if asked for."""
         return peers.vae_loss if self.kind == "vae" else peers.wae_mmd_loss(WEIGHT if divergence else 0.0)
 
 
@@ -115,8 +115,8 @@ def ours(work: Work, images: Tensor, batch: int = BATCH) -> Callable[[int], None
     return take
 
 
-def ways(work: Work, images: Tensor, names: tuple[str, ...]) -> dict[str, Callable[[], object]]:
-    """Rounds of `work.steps` steps by each of those ways."""
+def implementations(work: Work, images: Tensor, names: tuple[str, ...]) -> dict[str, Callable[[], object]]:
+    """Rounds of `work.steps` steps by each of those implementations."""
     device, batch = images.device, images[:BATCH].float().div(255)
 
     def networks() -> Pair:
@@ -139,16 +139,23 @@ def ways(work: Work, images: Tensor, names: tuple[str, ...]) -> dict[str, Callab
 
 
 def comparison(work: Work, images: Tensor, settings: Settings) -> dict[str, Any]:
-    """Every way's times on one piece of work, with ratios to the bare loop and to pythae."""
+    """Every implementation's times on one piece of work, with ratios to the bare loop and to pythae."""
     names = [OURS, BARE, INNER] + [WITHOUT] * (work.kind != "vae") + [PEER, PEER_INNER] * (peers.absent() is None)
     rounds = settings.slow_rounds if work.steps == 1 else settings.rounds
-    found = chosen(take_turns(ways(work, images, tuple(names)), rounds, images.device, work.steps, warm_up=1 + (work.steps > 1)))
+    found = quiet(
+        timed_alternately(implementations(work, images, tuple(names)), rounds, images.device, work.steps, warm_up=1 + (work.steps > 1))
+    )
     rows = {name: row(name, found) for name in names if name not in (INNER, PEER_INNER)}
-    return {"work": work.name, "rounds": len(found[OURS].seconds), "ways": rows, "forward_backward_ms": 1000 * found[INNER].median}
+    return {
+        "work": work.name,
+        "rounds": len(found[OURS].seconds),
+        "implementations": rows,
+        "forward_backward_ms": 1000 * found[INNER].median,
+    }
 
 
 def row(name: str, found: dict[str, Timed]) -> dict[str, Any]:
-    """A way's numbers."""
+    """An implementation's numbers."""
     timed, inner = found[name], found.get(PEER_INNER if name == PEER else INNER)
     outside = None if inner is None or name == WITHOUT else 1 - ratio(inner, timed)
     return {
@@ -167,9 +174,9 @@ def memory_child(number: int, name: str, settings: Settings, pipe: Any) -> None:
     device = set_up(settings.device, settings.threads)
     images = mnist_like(settings.data_root)[0][:6000].to(device)
     before = 0.0 if device.type == "cuda" else peak_now(device)
-    way = ways(WORKS[number], images, (name,))[name]
-    way()
-    way()
+    implementation = implementations(WORKS[number], images, (name,))[name]
+    implementation()
+    implementation()
     peak = peak_memory_mib(device)
     pipe.send(None if peak is None else peak - before)
 
@@ -201,7 +208,7 @@ def growth(images: Tensor, settings: Settings) -> dict[str, list[dict[str, Any]]
     mlp, found = WORKS[0], dict[str, list[dict[str, Any]]]()
 
     def timed(title: str, unit: str, cases: Mapping[str, Callable[[], object]], operations: int = 1) -> None:
-        times = chosen(take_turns(cases, rounds, device, operations))
+        times = quiet(timed_alternately(cases, rounds, device, operations))
         first = next(iter(times.values()))
         found[title] = [{"case": name, unit: 1000 * t.median, "over_first": ratio(t, first)} for name, t in times.items()]
 
@@ -239,8 +246,8 @@ def measure(settings: Settings, tell: Callable[[str], None]) -> dict[str, Any]:
         tell(f"training: {work.name}")
         compared.append(comparison(work, images, settings))
         for name in (OURS, BARE, PEER):
-            if name in compared[-1]["ways"] and not settings.quick:
-                compared[-1]["ways"][name]["memory_mib"] = memory(number, name, settings)
+            if name in compared[-1]["implementations"] and not settings.quick:
+                compared[-1]["implementations"][name]["memory_mib"] = memory(number, name, settings)
     tell("growth")
     grown = growth(images, settings)
     return {

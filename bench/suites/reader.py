@@ -10,11 +10,11 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bench.errors import UserError, unknown
+from bench.suites.names import SUITES, check_name, fingerprint, settled, variant
+from bench.suites.names import built_in as names
 from bench.suites.schema import Budget, Claim, Density, Entry, Optimizer, Order, Suite
 
-SUITES = Path(__file__).parent
-STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")  # no dot: --set methods.NAME.key splits there
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,99}")  # of a folder; no dot: --set methods.NAME.key splits there
 OWN = (
     "method",
     "network",
@@ -27,37 +27,45 @@ OWN = (
 OWN_OF_DENSITY = ("model", "budget", "optimizer")
 
 
-def names() -> list[str]:
-    """The suites that come with latentbench."""
-    return sorted(path.stem for path in SUITES.glob("*.toml"))
-
-
-def read(suite: str, overrides: tuple[str, ...] = (), methods: tuple[str, ...] = (), seeds: int | None = None) -> Suite:
+def read(
+    suite: str, overrides: tuple[str, ...] = (), methods: tuple[str, ...] = (), seeds: int | None = None, name: str | None = None
+) -> Suite:
     """The suite of that name, or in that file, with `key=value` overrides and a choice of its rows.
 
-    Overrides make a variant with a name of its own, so that its numbers never mix with the suite's.
+    Overrides make a variant with a name of its own, or with the one given, so that its numbers never mix with the suite's.
     """
     path = locate(suite)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
-    return choose(from_text(text, path, overrides, seeds), methods)
+    return choose(from_text(text, path, overrides, seeds, name), methods)
 
 
-def from_text(text: str, path: Path, overrides: tuple[str, ...] = (), seeds: int | None = None) -> Suite:
+def read_both(
+    suite: str, overrides: tuple[str, ...], methods: tuple[str, ...], seeds: int | None = None, name: str | None = None
+) -> tuple[Suite, Suite]:
+    """The suite with the rows and seeds that were asked for, and with all that its file has, as its page shows it."""
+    return read(suite, overrides, methods, seeds, name), read(suite, overrides, name=name)
+
+
+def from_text(text: str, path: Path, overrides: tuple[str, ...] = (), seeds: int | None = None, name: str | None = None) -> Suite:
     """The suite that a TOML text, read from `path`, and overrides make together."""
     try:
         table = tomllib.loads(text)
     except ValueError as error:
         raise UserError(f"{path}: not a TOML file: {error}") from None
     where = " --set ".join([str(path), *overrides])
+    if name is not None:
+        check_name(name, f"--name {name}", "choose another")
     try:
         for override in overrides:
             apply(table, override)
+        values = settled(overrides, table)
+        about = {"name": name or variant(path.stem, values), "chosen_name": name or "", "values": fingerprint(values)}
         if seeds is not None:
             table["seeds"] = seeds
-        return parse(table, path, name=variant(path.stem, overrides), source=str(path), text=text, overrides=overrides)
+        return parse(table, path, **about, source=str(path), text=text, overrides=overrides)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
 
@@ -68,10 +76,8 @@ def locate(suite: str) -> Path:
         path = Path(suite)
         if not path.is_file():
             raise UserError(f"{suite}: no such suite file; known suites: {', '.join(names())}")
-        if not STEM.fullmatch(path.stem) or path.stem == "README":
-            raise UserError(f"{suite}: a suite's name becomes a file name, it has letters, digits, _ and - only; rename the file")
-        if path.stem in names() and not path.samefile(SUITES / f"{path.stem}.toml"):
-            raise UserError(f"{suite}: latentbench has a suite {path.stem!r}, their results would mix; rename the file")
+        if path.resolve().parent != SUITES.resolve():
+            check_name(path.stem, suite, "rename the file")
         return path
     if suite not in names():
         raise UserError(unknown("suite", suite, names()) + "; or give the path of a .toml file")
@@ -97,12 +103,6 @@ def apply(table: dict[str, Any], override: str) -> None:
     if parents[-1:] == ["budget"]:
         table.clear()  # a budget is one key: the new one takes the old one's place
     table[last] = value
-
-
-def variant(stem: str, overrides: tuple[str, ...]) -> str:
-    """The name under which a suite's results are kept: `digits`, or `digits+methods.vcae.weight=0.5`."""
-    said = ["+" + re.sub(r"[^A-Za-z0-9_.=-]+", "_", override.replace(" ", "")) for override in sorted(overrides)]
-    return stem + "".join(said)
 
 
 def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
@@ -151,7 +151,7 @@ def with_preset(row: dict[str, Any], presets: Mapping[str, Mapping[str, Any]], w
 def entry(label: str, row: Mapping[str, Any]) -> Entry:
     """One [methods.LABEL] table."""
     if not LABEL.fullmatch(label):
-        raise UserError(f"methods.{label!r}: a name has letters, digits and _ + - only")
+        raise UserError(f"methods.{label!r:.110}: a name has up to 100 letters, digits and _ + -, the first a letter or digit")
     own, values = split(row, OWN)
     if "density" in own:
         own["density"] = density(own["density"], f"methods.{label}.density")

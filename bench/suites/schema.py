@@ -110,7 +110,9 @@ class Suite:
     orders: tuple[Order, ...] = ()
     source: str = ""  # the file it was read from
     text: str = ""  # what the file said
-    overrides: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()  # in their order
+    values: str = ""  # a hash of what the overrides came to
+    chosen_name: str = ""  # with --name
 
     def __post_init__(self) -> None:
         at_least_one(self, "latent_dim", "batch_size", "seeds")

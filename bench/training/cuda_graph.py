@@ -12,14 +12,14 @@ from torch import Tensor
 from bench.errors import in_a_line
 
 WARM_UP = 3
-Turns = Callable[[Sequence[Tensor], tuple[bool, ...]], Tensor]  # batches, which players move -> (terms,)
+PlayersStep = Callable[[Sequence[Tensor], tuple[bool, ...]], Tensor]  # batches, which players move -> (terms,)
 
 
 class Captured:
-    """`turns`, replayed from a graph wherever it can be; recorded anew when other players move or batches have another shape."""
+    """A step, replayed from a graph wherever it can be; recorded anew when other players move or batches have another shape."""
 
-    def __init__(self, turns: Turns, noise: torch.Generator):
-        self.turns, self.noise, self.stream = turns, noise, torch.cuda.Stream(noise.device)
+    def __init__(self, players_step: PlayersStep, noise: torch.Generator):
+        self.players_step, self.noise, self.stream = players_step, noise, torch.cuda.Stream(noise.device)
         self.reason: str | None = None  # why it cannot be recorded
         self.key: object = None
         self.taken = 0
@@ -36,18 +36,18 @@ class Captured:
             self.record(batches, moving)
         if self.graph is None:
             self.taken += 1
-            return self.aside(batches, moving)
+            return self.on_side_stream(batches, moving)
         for own, x in zip(self.inputs, batches, strict=True):
             own.copy_(x)
         self.graph.replay()
         return self.output.clone()
 
-    def aside(self, batches: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:
+    def on_side_stream(self, batches: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:
         """The step on the side stream, kernel by kernel."""
         current = torch.cuda.current_stream(self.noise.device)
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
-            terms = self.turns(batches, moving)
+            terms = self.players_step(batches, moving)
         current.wait_stream(self.stream)
         terms.record_stream(current)
         return terms
@@ -61,7 +61,7 @@ class Captured:
         graph.register_generator_state(self.noise)
         try:
             with torch.cuda.graph(graph, stream=self.stream):
-                self.output = self.turns(self.inputs, moving)
+                self.output = self.players_step(self.inputs, moving)
         except Exception as error:  # whatever a method does that a graph cannot hold
             self.reason = in_a_line(error)
             for stream, state in zip(streams, before, strict=True):

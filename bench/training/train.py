@@ -1,4 +1,4 @@
-"""The only training loop: players take turns, a budget ends it, a state resumes it bit for bit (on the CPU)."""
+"""The only training loop: each player moves in turn, a budget ends it, a state resumes it bit for bit (on the CPU)."""
 
 import math
 import time
@@ -16,7 +16,7 @@ from bench.datasets.batches import Batches
 from bench.suites.budget import Budget, Optimizer, Precision
 from bench.training.adam import Adam
 from bench.training.clock import Clock
-from bench.training.cuda_graph import Captured, Turns
+from bench.training.cuda_graph import Captured, PlayersStep
 from bench.training.precision import autocast, products_in
 from models.interfaces import Trainable
 
@@ -56,6 +56,7 @@ class Outcome:
     seconds: float
     curve: list[dict[str, float]]  # the mean of every term over each block of steps
     error: str | None = None
+    execution: str = ""  # how steps were taken: eagerly, and why, or as a CUDA graph
 
     def spent(self, per_epoch: int, batch_size: int) -> dict[str, Any]:
         """The steps as a record has them."""
@@ -79,7 +80,7 @@ class Training:
         self.names: list[str] = []
         self.step, self.curve = 0, list[dict[str, float]]()
         self.eager = self.why_eager(capture)
-        self.run: Turns = self.turns if self.eager else Captured(self.turns, noise)
+        self.run: PlayersStep = self.players_step if self.eager else Captured(self.players_step, noise)
 
     def why_eager(self, capture: bool) -> str | None:
         """The reason why steps are no CUDA graph; None if they are to be."""
@@ -130,7 +131,7 @@ class Training:
         self.step += 1
         return values
 
-    def turns(self, streams: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:
+    def players_step(self, streams: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:
         """What a step does once its batches and rates are there; nothing in it waits for the device.   -> (terms,)"""
         values, names = list[Tensor](), list[str]()
         for player, optimizer, moves in zip(self.players, self.optimizers, moving, strict=True):
@@ -209,10 +210,10 @@ def train(
             training.call_hooks("training_ended", batches)
             seconds = clock.stop()
         if error := training.read(rows):
-            return Outcome("diverged", training.step, seconds, training.curve, error)
+            return Outcome("diverged", training.step, seconds, training.curve, error, training.execution)
         if report:
             report(min(1.0, plan.done(training.step, seconds)))
         if save and time.monotonic() - saved >= save_every:
             save(training.state(seconds))
             saved = time.monotonic()
-    return Outcome("done", training.step, clock.spent, training.curve)
+    return Outcome("done", training.step, clock.spent, training.curve, execution=training.execution)

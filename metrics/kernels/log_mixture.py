@@ -134,7 +134,7 @@ class TiledLogMixture(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, mean: Tensor, log_variance: Tensor, log_weights: Tensor | None) -> Tensor:
-        """-> (N,)"""
+        """The log density of every point.   (N, D), (K, D), (K, D), (K,) -> (N,)"""
         density = Tiles(z, mean, log_variance, log_weights).density()
         ctx.save_for_backward(z, mean, log_variance, log_weights, density)
         return density.to(z.dtype)

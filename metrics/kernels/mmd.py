@@ -164,7 +164,7 @@ class TiledMMD(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, p: Tensor, q: Tensor, C: float, kernel: str) -> Tensor:
-        """-> ()"""
+        """The unbiased MMD² of two groups of points.   (n, D), (m, D) -> ()"""
         value, of_p, of_q = tiled_mmd(p, q, C, kernel, *ctx.needs_input_grad[:2])
         ctx.save_for_backward(of_p, of_q)
         return value

@@ -135,7 +135,7 @@ class TiledBound(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, mean: Tensor, log_variance: Tensor, of: Units) -> Tensor:
-        """-> ()"""
+        """WiSE-ALE's bound on the KL of the batch's aggregate posterior, nats (arXiv:1902.06160, Eq. 25).   (B, D), (B, D) -> ()"""
         m, d = mean.shape
         wide, variance = mean.double(), log_variance.double().exp()
         passes = Overlaps(of)

@@ -35,7 +35,7 @@ class Sliced(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, p: Tensor, q: Tensor, directions: Tensor) -> Tensor:
-        """-> ()"""
+        """The squared sliced Wasserstein distance.   (n, D), (n, D), (L, D) -> ()"""
         (along_p, order_p), (along_q, order_q) = ((directions @ x.mT).sort(1) for x in (p, q))  # (L, N)
         apart = along_q - along_p
         scale = 2 / apart.numel()

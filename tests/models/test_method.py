@@ -1,4 +1,4 @@
-"""Assembly: terms and their scale, players, and the verbs of a method."""
+"""Assembly: terms and their scale, players, and the interface of a method."""
 
 import pytest
 import torch

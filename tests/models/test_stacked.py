@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bench.datasets.batches import Batches
 from bench.errors import UserError
 from bench.registry import catalogue
-from bench.runs.run import prepare
+from bench.runs.prepare import prepare
 from bench.suites import reader
 from bench.suites.schema import Budget
 from bench.training.train import train

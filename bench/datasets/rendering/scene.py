@@ -99,7 +99,7 @@ def cube(o: Vector, d: Vector, half: float) -> Hit:
 
 
 def cylinder(o: Vector, d: Vector, radius: float, height: float) -> Hit:
-    """Upright."""
+    """Where rays from o along d meet an upright cylinder that stands on z = 0; lengths in units of the scene."""
     side, cap = around(o, d, radius), between(o.z, d.z, 0.0, height)
     enter, leave = torch.maximum(side[0], cap[0]), torch.minimum(side[1], cap[1])
     place, curved = o.plus(enter, d), side[0] > cap[0]

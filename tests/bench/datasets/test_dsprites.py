@@ -160,7 +160,7 @@ def test_the_whole_set_is_drawn_once_and_stays_on_disk(tmp_path: Path, monkeypat
     (card,) = [source for source in dsprites.DATASETS if source.name == "dsprites_render"]
     card = replace(card, counts={"train": 2_100, "test": 2_100})
     found = card.load(tmp_path)
-    assert card.fault(found) is None
+    assert card.mismatch(found) is None
     assert isinstance(found.train, np.memmap)
     np.testing.assert_array_equal(found.train, render(np.arange(2_100)))
     np.testing.assert_array_equal(found.test_factors, factors(dsprites.held_out(2_100)))
@@ -207,7 +207,7 @@ def test_an_official_archive_loads_packs_and_trains(tmp_path: Path, monkeypatch:
     np.testing.assert_array_equal(found.test, found.train[of])
     np.testing.assert_array_equal(found.test_factors, found.train_factors[of])
     (card,) = [source for source in dsprites.DATASETS if source.name == "dsprites"]
-    assert replace(card, counts={"train": 72, "test": 20}).fault(found) is None
+    assert replace(card, counts={"train": 72, "test": 20}).mismatch(found) is None
     content = path.read_bytes()
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
     card = replace(card, verify=partial(dsprites.verify, blob=blob))

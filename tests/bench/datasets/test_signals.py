@@ -104,7 +104,7 @@ def test_held_out_signals_are_none_of_the_training_signals(name: str) -> None:
     assert "Philox" in source.convention
     whole = source.load(NOWHERE)
     for data in (whole, whole.with_validation()):
-        assert source.fault(data) is None
+        assert source.mismatch(data) is None
         rows = {row.tobytes() for row in data.train}
         assert len(rows) == len(data.train)
         assert not any(row.tobytes() in rows for row in data.test)

@@ -157,7 +157,7 @@ def test_a_field_that_is_wrong_is_named(where: str, value: Any, says: str, tmp_p
     good, bad = old()[1], changed(old()[0], where, value)
     path = tmp_path / "mog.jsonl"
     path.write_text(f"{json.dumps(good)}\n{json.dumps(bad)}\n", encoding="utf-8")
-    with pytest.raises(UserError, match=rf"^{re.escape(f'{path}:2: not a record ({says}')}.*\); mend or delete that line$"):
+    with pytest.raises(UserError, match=rf"^{re.escape(f'{path}:2: not a record ({says}')}.*\); fix or delete that line$"):
         read_records(path, "")
     path = tmp_path / "record.json"
     path.write_text(json.dumps(bad), encoding="utf-8")

@@ -320,7 +320,7 @@ def test_a_line_that_is_no_record_is_named_with_its_number(tmp_path: Path) -> No
     assert read_records(path, "") == []
     for bad in ("{", "[]", "3", '"text"', '{"label": "ae"}', ""):
         path.write_text(f"{good}\n{bad}\n{good}\n")
-        with pytest.raises(UserError, match=r"lines:2: not a record \(.*\); mend or delete that line"):
+        with pytest.raises(UserError, match=r"lines:2: not a record \(.*\); fix or delete that line"):
             read_records(path, "")
     store = Store(tmp_path, "tiny")
     store.merge([record("ae"), record("vae")])
@@ -338,7 +338,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / RECORD).write_bytes(b"\xff")
     (tmp_path / "folder" / RECORD).mkdir(parents=True)
     for read in (read_record, lambda folder: read_records(folder / RECORD, "")):
-        with pytest.raises(UserError, match=rf"^{tmp_path}/{RECORD}: not a record \(.*\); mend or delete it$"):
+        with pytest.raises(UserError, match=rf"^{tmp_path}/{RECORD}: not a record \(.*\); fix or delete it$"):
             read(tmp_path)
         with pytest.raises(UserError, match=rf"^{tmp_path}/folder/{RECORD}: cannot be read: Is a directory$"):
             read(tmp_path / "folder")

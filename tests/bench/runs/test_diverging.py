@@ -9,7 +9,10 @@ from harness import cli, files, records, suite
 from bench.records.store import Store
 from bench.registry import catalogue
 from bench.runs.context import Context
-from bench.runs.run import execute, judged
+from bench.runs.resolve import resolve
+from bench.runs.run import execute
+from bench.runs.settings import Settings
+from bench.runs.stages import check_weights
 from bench.suites import reader
 from bench.training.train import Outcome
 
@@ -30,13 +33,13 @@ METRICS = [Metric("breaks", breaks_down, ("test.codes",), "raises", "this test")
 
 def test_an_outcome_is_judged_by_its_weights_too() -> None:
     done = Outcome("done", 7, 1.0, [])
-    assert judged(done, {"a": torch.ones(3), "count": torch.tensor(2)}) == done
+    assert check_weights(done, {"a": torch.ones(3), "count": torch.tensor(2)}) == done
     for value in (torch.nan, torch.inf):
-        found = judged(done, {"a": torch.ones(3), "layer.weight": torch.tensor([1.0, value, value, 0.0])})
+        found = check_weights(done, {"a": torch.ones(3), "layer.weight": torch.tensor([1.0, value, value, 0.0])})
         assert (found.status, found.step) == ("diverged", 7)
         assert found.error == "after step 7: 2 of 4 values of layer.weight are not finite; lower lr"
     diverged = Outcome("diverged", 3, 1.0, [], "step 3: the loss is not finite")
-    assert judged(diverged, {"a": torch.tensor(torch.nan)}) == diverged
+    assert check_weights(diverged, {"a": torch.tensor(torch.nan)}) == diverged
 
 
 @pytest.mark.parametrize(("lr", "steps"), [("1e30", 1), ("3e38", 1), ("1e20", 1)])
@@ -71,7 +74,7 @@ def test_weights_are_there_before_anything_is_measured(tmp_path: Path, monkeypat
 
     monkeypatch.setattr("bench.runs.run.evaluate", broken)
     out, plan = tmp_path / "out", reader.read(str(suite(tmp_path, "[methods.ae]\n", steps=5)))
-    context = Context(catalogue(), Store(out, plan.name), torch.device("cpu"), tmp_path)
-    record = execute(plan.runs("cpu")[0], context)
+    context = Context(catalogue(), Store(out, plan.name), torch.device("cpu"), Settings(out, tmp_path))
+    record = execute(resolve(plan.runs("cpu")[0], context.catalogue), context)
     assert record["error"].startswith("MemoryError: no memory left")
     assert list(files(out, "weights.safetensors")) == ["ae/0"]

@@ -25,7 +25,7 @@ from bench.evaluation.feature_views import networks_of
 from bench.figures.pictures import CURVE_HEIGHT, CURVE_WIDTH, curves, pictures
 from bench.records.store import Store, read_record
 from bench.registry import catalogue
-from bench.runs.run import prepare
+from bench.runs.prepare import prepare
 from bench.suites import reader
 from bench.suites.schema import Budget
 from bench.training.train import train
@@ -340,8 +340,8 @@ DATA = Dataset(
     ],
 )
 def test_a_card_finds_the_fault(changes: dict[str, Any], says: str | None) -> None:
-    assert CARD.fault(replace(DATA, **changes)) == says
-    assert CARD.fault(DATA.with_validation()) is None
+    assert CARD.mismatch(replace(DATA, **changes)) == says
+    assert CARD.mismatch(DATA.with_validation()) is None
 
 
 def test_mog_mlp_is_specs(tmp_path: Path) -> None:

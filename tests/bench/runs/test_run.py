@@ -17,7 +17,7 @@ from bench.environment import code_hash, peak_memory_mib, reset_peak_memory
 from bench.errors import UserError
 from bench.records.store import Store
 from bench.registry import catalogue
-from bench.runs.run import prepare
+from bench.runs.prepare import prepare
 from bench.suites import reader
 from bench.training.checkpoint import weights_hash
 
@@ -144,7 +144,7 @@ def test_preparing_a_run_reads_no_data_and_leaves_the_random_stream_alone(file: 
     assert weights_hash(prepared.tensors()) == weights_hash(prepare(first, found).tensors())
     assert weights_hash(prepared.tensors()) != weights_hash(prepare(again, found).tensors())
     assert (prepared.plan.total, prepared.plan.per_epoch) == (60, 14)
-    assert (prepare(other[0], found).plan.total, prepare(other[0], found).hyperparameters["noise_variance"]) == (13, 0.05)
+    assert (prepare(other[0], found).plan.total, prepare(other[0], found).values.hyperparameters["noise_variance"]) == (13, 0.05)
     assert [metric.name for metric in prepared.metrics] == list(found.metrics)
 
 

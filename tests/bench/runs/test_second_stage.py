@@ -1,6 +1,5 @@
 """The second stage of a run: the encoder is frozen, an interrupted run goes on, suite files say what they want, metrics tell."""
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness import HEAD
 from small_methods import DIM, LEVELS, build, noise, pixels, tiny_with_batch_norm, weights
 from torch import Tensor
 
@@ -18,35 +18,27 @@ from bench.errors import UserError
 from bench.evaluation.evaluate import Evaluation, baselines_of, evaluate
 from bench.records.store import SECOND, Store
 from bench.registry import catalogue
-from bench.runs.context import Context
-from bench.runs.run import execute, prepare
-from bench.runs.second_stage import Second, prepare_second, train_second
+from bench.runs.context import Context, Images
+from bench.runs.prepare import prepare
+from bench.runs.resolve import resolve
+from bench.runs.run import execute
+from bench.runs.second_stage import density_stage
+from bench.runs.settings import Settings
+from bench.runs.stages import train_stage
 from bench.suites import reader
 from bench.suites.schema import SCHEMA, Budget, Density, Optimizer, Run, digest
+from bench.training.checkpoint import load_state
 from bench.training.train import Outcome, Plan
 from metrics.frechet import frechet_of_features, pixel_features
 from models.method import AutoEncoder, Recipe
+from models.parts import density as densities
 from models.parts.density import SecondStage, gaussian, maf, mixture
 from models.vae import ae, vae_bernoulli
 from models.vcae import vcae
 
 TRAIN, TEST = pixels(43, seed=1), pixels(25, seed=2)
 CATALOGUE = catalogue()
-SUITE = """
-question = "Does it hold?"
-hardware = "any"
-expected_time = "seconds"
-dataset = "digits"
-network = "mlp"
-latent_dim = 2
-batch_size = 100
-
-[budget]
-steps = 60
-
-[methods.vcae]
-{rows}
-"""
+SUITE = HEAD.format(seeds=1, steps=60, plugins=[]) + "[methods.vcae]\n{rows}\n"
 FLOW = """
 [methods.flow]
 method = "vcae"
@@ -67,12 +59,11 @@ def trained(make: Callable[[], Recipe]) -> AutoEncoder:
     return method
 
 
-def flow(steps: int = 120) -> Second:
+def flow(steps: int = 120) -> tuple[densities.Density, Plan]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         density = maf(DIM, transforms=2, hidden=(8, 8))
-    budget = Budget(steps=steps)
-    return Second(density, Density("maf"), Plan(budget, Optimizer(lr=5e-3), 43 // 8, steps))
+    return density, Plan(Budget(steps=steps), Optimizer(lr=5e-3), 43 // 8, steps)
 
 
 def a_run(rows: str = FLOW, label: str = "flow", seed: int = 0) -> Run:
@@ -81,28 +72,38 @@ def a_run(rows: str = FLOW, label: str = "flow", seed: int = 0) -> Run:
 
 
 def second(
+    folder: Path,
     method: AutoEncoder,
-    stage: Second,
-    states: list[dict[str, Any]],
-    state: dict[str, Any] | None = None,
+    density: densities.Density,
+    plan: Plan | None = None,
     *,
     seed: int = 5,
     images: Tensor = TRAIN,
-) -> Outcome:
-    run = replace(a_run(), batch_size=8, seed=seed)
-    save = lambda state: states.append(copy.deepcopy(state))
-    return train_second(stage, method, images, LEVELS, run, resume=lambda training: state, save=save, save_every=0, report=None)
+    start: bytes | None = None,
+) -> tuple[Outcome, list[bytes]]:
+    """Fit the density to the method's codes, from a checkpoint if one is given; -> how it ended, and its checkpoints."""
+    run, payloads = replace(a_run(), batch_size=8, seed=seed), list[bytes]()
+    known = context(folder)
+    known.images[run.dataset, run.held_out] = Images(images, TEST, LEVELS, "unit", "", baselines_of(images, TEST, LEVELS), None, {})
+    if start:
+        known.store.save_checkpoint(run, start, SECOND)
+
+    def report(share: float) -> None:
+        payload = known.store.checkpoint(run, SECOND)
+        payloads.extend([payload] if payload else [])
+
+    return train_stage(density_stage(density, method, plan), run, known, of="its method", report=report), payloads
 
 
 @pytest.mark.parametrize("make", [lambda: vcae(DIM), lambda: vae_bernoulli(DIM)])
-def test_the_encoder_stays_as_it_is_and_the_density_learns(make: Callable[[], Recipe]) -> None:
-    method, stage = trained(make), flow(300)
+def test_the_encoder_stays_as_it_is_and_the_density_learns(tmp_path: Path, make: Callable[[], Recipe]) -> None:
+    method, (density, plan) = trained(make), flow(300)
     method.train()
-    before, random = weights(method), weights(stage.density)
-    outcome = second(method, stage, [])
+    before, random = weights(method), weights(density)
+    outcome, _ = second(tmp_path, method, density, plan)
     assert weights(method) == before  # weights and batch norm's moments, bit for bit
     assert all(p.grad is None for p in method.parameters())
-    assert all(weights(stage.density)[name] != random[name] for name, _ in stage.density.named_parameters())
+    assert all(weights(density)[name] != random[name] for name, _ in density.named_parameters())
     assert (outcome.status, outcome.step) == ("done", 300)
     assert outcome.curve[-1]["density.loss"] < outcome.curve[0]["density.loss"]
 
@@ -131,26 +132,25 @@ def test_batch_norm_is_in_evaluation_mode() -> None:
     assert torch.allclose(stage.codes(x, noise()), alone, atol=1e-6)
 
 
-def test_a_density_in_closed_form_is_fitted_to_the_codes_of_the_training_images() -> None:
-    method, stage = trained(lambda: ae(DIM)), Second(gaussian(DIM, floor=1e-9), Density("gaussian"), None)
-    outcome = second(method, stage, [])
+def test_a_density_in_closed_form_is_fitted_to_the_codes_of_the_training_images(tmp_path: Path) -> None:
+    method, density = trained(lambda: ae(DIM)), gaussian(DIM, floor=1e-9)
+    outcome, payloads = second(tmp_path, method, density)
     codes = method.eval().draw(TRAIN / LEVELS, noise()).z.detach().double()
-    assert (outcome.step, outcome.curve) == (0, [])
+    assert (outcome.step, outcome.curve, payloads) == (0, [], [])
     assert outcome.seconds > 0
-    found = stage.density.state_dict()
+    found = density.state_dict()
     assert found["means"][0].tolist() == pytest.approx(codes.mean(0).tolist(), abs=1e-5)
     covariance = (codes - codes.mean(0)).T @ (codes - codes.mean(0)) / 43
     assert torch.allclose((found["roots"][0] @ found["roots"][0].T).double(), covariance, atol=1e-5)
 
 
-def test_a_resumed_stage_ends_with_the_same_bits() -> None:
-    method, states = trained(lambda: vcae(DIM)), list[dict[str, Any]]()
-    whole = flow()
-    outcome = second(method, whole, states)
-    assert 0 < states[1]["step"] < 120
-    again = flow()
-    resumed = second(method, again, [], state=states[1])
-    assert weights(again.density) == weights(whole.density)
+def test_a_resumed_stage_ends_with_the_same_bits(tmp_path: Path) -> None:
+    method, (whole, plan), (again, _) = trained(lambda: vcae(DIM)), flow(), flow()
+    outcome, payloads = second(tmp_path / "whole", method, whole, plan)
+    assert load_state(payloads[1], torch.device("cpu"))["step"] == 100
+    resumed, later = second(tmp_path / "again", method, again, plan, start=payloads[1])
+    assert later == payloads[1:], "nothing before the checkpoint was trained again"
+    assert weights(again) == weights(whole)
     assert resumed.curve == outcome.curve
     assert resumed.step == outcome.step
 
@@ -160,7 +160,11 @@ class Killed(BaseException):
 
 
 def context(folder: Path, save_every: float = 0) -> Context:
-    return Context(CATALOGUE, Store(folder, "tiny"), torch.device("cpu"), folder / "data", save_every=save_every)
+    return Context(CATALOGUE, Store(folder, "tiny"), torch.device("cpu"), Settings(folder, folder / "data", save_every=save_every))
+
+
+def executed(run: Run, known: Context, report: Callable[[float], None] | None = None) -> dict[str, Any]:
+    return execute(resolve(run, CATALOGUE), known, report)
 
 
 def killed(share: float) -> None:
@@ -171,14 +175,14 @@ def killed(share: float) -> None:
 
 def test_a_run_killed_in_its_second_stage_goes_on_there_and_ends_the_same(tmp_path: Path) -> None:
     run, shares = a_run(), list[float]()
-    whole = execute(run, context(tmp_path / "whole"))
+    whole = executed(run, context(tmp_path / "whole"))
     assert whole["status"] == "done", whole["error"]
     broken = context(tmp_path / "broken")
     with pytest.raises(Killed):
-        execute(run, broken, killed)
+        executed(run, broken, killed)
     folder = broken.store.folder(run)
     assert {path.name for path in folder.glob("*.pt")} == {"checkpoint.pt", SECOND}
-    record = execute(run, broken, shares.append)
+    record = executed(run, broken, shares.append)
     assert record["status"] == "done", record["error"]
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == ((1 + 100 / 120) / 2, 1)  # from the block that was not saved, of the second stage
@@ -191,26 +195,26 @@ def test_a_run_killed_in_its_second_stage_goes_on_there_and_ends_the_same(tmp_pa
 def test_the_whole_first_stage_is_kept_however_seldom_checkpoints_are(tmp_path: Path) -> None:
     run, broken, shares = a_run(), context(tmp_path, save_every=math.inf), list[float]()
     with pytest.raises(Killed):
-        execute(run, broken, killed)
+        executed(run, broken, killed)
     assert [path.name for path in broken.store.folder(run).glob("*.pt")] == ["checkpoint.pt"]
-    assert execute(run, broken, shares.append)["status"] == "done"
+    assert executed(run, broken, shares.append)["status"] == "done"
     assert shares[0] > 0.5  # nothing of the first stage was trained again
 
 
 def test_a_second_stages_checkpoint_of_another_first_stage_is_not_used(tmp_path: Path) -> None:
     run, other = a_run(), a_run(seed=1)
-    whole = execute(run, context(tmp_path / "whole"))
+    whole = executed(run, context(tmp_path / "whole"))
     broken = context(tmp_path / "broken")
     with pytest.raises(Killed):
-        execute(other, broken, killed)
+        executed(other, broken, killed)
     payload = broken.store.checkpoint(other, SECOND)
     assert payload is not None
     broken.store.save_checkpoint(run, payload, SECOND)
-    assert execute(run, broken)["hashes"]["weights"] == whole["hashes"]["weights"]
+    assert executed(run, broken)["hashes"]["weights"] == whole["hashes"]["weights"]
 
 
 def test_the_first_stage_does_not_know_of_the_second(tmp_path: Path) -> None:
-    alone, both = (execute(a_run(label=label), context(tmp_path)) for label in ("vcae", "flow"))
+    alone, both = (executed(a_run(label=label), context(tmp_path)) for label in ("vcae", "flow"))
     for name in ("rec_sse_test", "sum_latent_variance", "frechet_pixels_reconstruction"):
         assert alone["metrics"][name] == both["metrics"][name]
     assert both["spent"] == {**alone["spent"], "density": {"steps": 120, "epochs": 120 / 14, "images": 12_000}}
@@ -233,7 +237,7 @@ def test_a_run_without_a_density_keeps_its_key() -> None:
 
 
 def test_a_diverging_density_is_its_rows_status(tmp_path: Path) -> None:
-    record = execute(a_run(FLOW + "optimizer = {lr = 1e30}"), context(tmp_path))
+    record = executed(a_run(FLOW + "optimizer = {lr = 1e30}"), context(tmp_path))
     assert record["status"] == "diverged"
     assert record["error"].startswith("density: step ")
     assert "density.loss" in record["error"]
@@ -241,9 +245,7 @@ def test_a_diverging_density_is_its_rows_status(tmp_path: Path) -> None:
 
 def test_a_smoke_run_is_a_few_steps_of_both_stages() -> None:
     prepared = prepare(replace(a_run(), smoke=True), CATALOGUE)
-    assert prepared.second is not None
-    assert prepared.second.plan is not None
-    assert (prepared.plan.total, prepared.second.plan.total) == (5, 5)
+    assert [stage.plan and stage.plan.total for stage in prepared.stages] == [5, 5]
 
 
 def test_a_suite_file_says_which_density() -> None:
@@ -290,9 +292,9 @@ def test_a_density_is_a_table() -> None:
 
 def test_the_weights_of_a_density_come_from_the_seed() -> None:
     def built(seed: int) -> dict[str, bytes]:
-        found = prepare_second(a_run(seed=seed), 3, CATALOGUE, 1437, Budget(steps=5))
-        assert found is not None
-        return weights(found.density)
+        density = prepare(a_run(seed=seed), CATALOGUE).density
+        assert density is not None
+        return weights(density)
 
     before = torch.get_rng_state()
     assert built(0) == built(0) != built(1)
@@ -337,7 +339,7 @@ def test_codes_that_the_density_knows_have_a_lower_nll() -> None:
 
 def test_samples_of_a_density_fitted_to_real_digits_look_like_digits(tmp_path: Path) -> None:
     table = '[methods.flow]\nmethod = "vcae"\nlatent_dim = 8\nbudget = {steps = 400}\ndensity = {model = "gaussian"}'
-    metrics = execute(a_run(table), context(tmp_path))["metrics"]
+    metrics = executed(a_run(table), context(tmp_path))["metrics"]
     assert metrics["frechet_pixels_qz"]["value"] < 2.5  # a constant image: 4.9; the samples of a VAE after 1,400 steps: 1.1
 
 
@@ -349,36 +351,36 @@ class Watched(type(gaussian(DIM))):  # type: ignore[misc]
         super().fit(codes, noise)
 
 
-def watched() -> Second:
-    return Second(Watched(DIM, 1, 1e-6), Density("gaussian"), None)
+def watched() -> Watched:
+    return Watched(DIM, 1, 1e-6)
 
 
-def test_a_density_knows_only_the_training_codes() -> None:
-    method, stage = trained(lambda: ae(DIM)), watched()
-    second(method, stage, [])
+def test_a_density_knows_only_the_training_codes(tmp_path: Path) -> None:
+    method, density = trained(lambda: ae(DIM)), watched()
+    second(tmp_path, method, density)
     known = method.eval().draw(TRAIN / LEVELS, noise()).z
-    assert torch.allclose(stage.density.seen.sort(0).values, known.sort(0).values, atol=1e-6)
+    assert torch.allclose(density.seen.sort(0).values, known.sort(0).values, atol=1e-6)
 
 
-def test_of_many_images_twenty_thousand_are_coded() -> None:
-    stage, images = watched(), pixels(20_300, seed=3)
+def test_of_many_images_twenty_thousand_are_coded(tmp_path: Path) -> None:
+    density, images = watched(), pixels(20_300, seed=3)
     method = trained(lambda: ae(DIM))
-    second(method, stage, [], images=images)
-    seen = stage.density.seen
+    second(tmp_path, method, density, images=images)
+    seen = density.seen
     assert len(seen) == 20_000
     known = method.eval().draw(images / LEVELS, noise()).z
     assert not torch.allclose(seen[:1000], known[:1000]), "random ones"
 
 
-def test_the_noise_of_a_density_is_the_seeds_and_not_that_of_the_first_stage() -> None:
+def test_the_noise_of_a_density_is_the_seeds_and_not_that_of_the_first_stage(tmp_path: Path) -> None:
     method = trained(lambda: vcae(DIM))
     means = method.eval().draw(TRAIN / LEVELS, noise()).mean.mean(0)
 
     def shift(seed: int) -> Tensor:
         """Mean noise of the codes, whatever their order."""
-        stage = watched()
-        second(method, stage, [], seed=seed)
-        return stage.density.seen.mean(0) - means
+        density = watched()
+        second(tmp_path, method, density, seed=seed)
+        return density.seen.mean(0) - means
 
     first_stage = math.sqrt(0.05) * torch.randn(43, DIM, generator=generator(torch.device("cpu"), 5, "noise")).mean(0)
     found = [shift(5), shift(5), shift(6), first_stage]
@@ -386,16 +388,16 @@ def test_the_noise_of_a_density_is_the_seeds_and_not_that_of_the_first_stage() -
     assert all((found[0] - other).abs().max() > 1e-3 for other in found[2:])
 
 
-def test_batches_of_a_density_are_not_those_of_the_first_stage() -> None:
-    method, stage, seen = trained(lambda: ae(DIM)), flow(5), list[Tensor]()
-    log_prob = stage.density.log_prob
+def test_batches_of_a_density_are_not_those_of_the_first_stage(tmp_path: Path) -> None:
+    method, (density, plan), seen = trained(lambda: ae(DIM)), flow(5), list[Tensor]()
+    log_prob = density.log_prob
 
     def watch(z: Tensor) -> Tensor:
         seen.append(z.detach())
         return log_prob(z)
 
-    stage.density.log_prob = watch
-    second(method, stage, [])
+    density.log_prob = watch
+    second(tmp_path, method, density, plan)
     first = Batches(TRAIN, LEVELS, 8, 5)
     for step, z in enumerate(seen):
         assert z.shape == (8, DIM)
@@ -403,20 +405,19 @@ def test_batches_of_a_density_are_not_those_of_the_first_stage() -> None:
     assert len(seen) == 5
 
 
-def test_the_fit_before_training_is_on_the_clock() -> None:
-    stage = flow(3)
-    fit = stage.density.fit
+def test_the_fit_before_training_is_on_the_clock(tmp_path: Path) -> None:
+    density, plan = flow(3)
+    fit = density.fit
 
     def slow(codes: Tensor, noise: torch.Generator) -> None:
         time.sleep(0.3)
         fit(codes, noise)
 
-    stage.density.fit = slow
-    assert second(trained(lambda: ae(DIM)), stage, []).seconds >= 0.3
+    density.fit = slow
+    assert second(tmp_path, trained(lambda: ae(DIM)), density, plan)[0].seconds >= 0.3
 
 
 def test_epochs_of_a_density_are_those_of_the_training_images() -> None:
-    found = prepare_second(a_run(FLOW.replace("steps = 120", "epochs = 2")), DIM, CATALOGUE, 1437, Budget(steps=5))
-    assert found is not None
-    assert found.plan is not None
-    assert (found.plan.per_epoch, found.plan.total) == (14, 28)
+    plan = prepare(a_run(FLOW.replace("steps = 120", "epochs = 2")), CATALOGUE).stages[1].plan
+    assert plan is not None
+    assert (plan.per_epoch, plan.total) == (14, 28)

@@ -1,4 +1,4 @@
-"""What `latentbench speed` compares in evaluation and reading gives the same values by every way, and is timed and told as it says."""
+"""What `latentbench speed` compares in evaluation and reading has the same values by every implementation, and timed as its page says."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ FULL = Sizes()
     [(1000, 128), pytest.param(FULL.rows, FULL.dim, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
 )
 def test_every_way_gives_the_frechet_distance(rows: int, dim: int) -> None:
-    found = {name: way().item() for name, way in distances(rows, dim, CPU).items()}
+    found = {name: implementation().item() for name, implementation in distances(rows, dim, CPU).items()}
     assert list(found) == [OURS, FIDELITY, SQRTM]
     assert found == pytest.approx(dict.fromkeys(found, found[OURS]), rel=1e-6)
     assert found[OURS] > 0.01
@@ -37,7 +37,7 @@ def test_fewer_rows_than_inceptions_dimensions_have_the_distance_of_their_covari
 @pytest.mark.parametrize(("count", "compiled"), [(2, False), pytest.param(32, True, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 def test_every_way_gives_inceptions_features(count: int, compiled: bool) -> None:
     images = torch.randint(0, 256, (count, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    found = {name: way() for name, way in networks(images, compiled).items()}
+    found = {name: implementation() for name, implementation in networks(images, compiled).items()}
     assert list(found) == [FIDELITY, FOLDED, *[COMPILED] * compiled]
     expected = found[FIDELITY]
     assert expected.shape == (count, 2048)
@@ -81,15 +81,15 @@ def test_the_pack_from_disk_is_no_copy_in_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("images", "times"), [(None, {"a": 1, "b": 4}), (10, {"a": 1, "b": 0.25})])
 def test_a_comparison_is_of_times_or_of_rates(images: int | None, times: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
-    def timed(ways: dict[str, object], rounds: int, device: torch.device) -> dict[str, Timed]:
-        for way in ways.values():
-            way()
+    def timed(implementations: dict[str, object], rounds: int, device: torch.device) -> dict[str, Timed]:
+        for implementation in implementations.values():
+            implementation()
         return {name: Timed([seconds] * rounds, [0.0] * rounds) for name, seconds in {"a": 0.5, "b": 2.0}.items()}
 
-    monkeypatch.setattr(speed_evaluation, "take_turns", timed)
-    ways = {"a": lambda: torch.tensor([3.0, 4.0]), "b": lambda: torch.tensor([3.0, 4.5])}
-    found = Comparison("title", "note", ways, "a", 3, images).measured(CPU)
-    rows = found["ways"]
+    monkeypatch.setattr(speed_evaluation, "timed_alternately", timed)
+    implementations = {"a": lambda: torch.tensor([3.0, 4.0]), "b": lambda: torch.tensor([3.0, 4.5])}
+    found = Comparison("title", "note", implementations, "a", 3, images).measured(CPU)
+    rows = found["implementations"]
     assert {name: row["times"] for name, row in rows.items()} == times
     assert {name: row["seconds"] for name, row in rows.items()} == {"a": 0.5, "b": 2.0}
     assert {name: row["images_per_second"] for name, row in rows.items()} == ({"a": 20, "b": 5} if images else {"a": None, "b": None})
@@ -104,4 +104,4 @@ def test_ways_without_values_have_no_column_of_differences() -> None:
     found = Comparison("title", "note", {"a": lambda: None, "b": lambda: None}, "a", 1, 10).measured(CPU)
     table = speed_page.table(found)
     assert "difference" not in table
-    assert {line.count("|") for line in table.splitlines()} == {5}  # way, images/s, times a's, waited
+    assert {line.count("|") for line in table.splitlines()} == {5}  # implementation, images/s, times a's, waited

@@ -72,9 +72,11 @@ def test_utilisation_is_a_steps_operations_over_its_time_over_the_rate() -> None
 
 
 def test_profiles_divide_by_their_ten_steps() -> None:
+    per_step = {"aten::_fused_adam_": 1, "aten::addmm": 6}  # of the six layers
     for row in gpu_check.profiles(CPU)["rows"]:
-        calls = {kernel["name"]: kernel["calls"] for kernel in row["kernels"]}
-        assert calls["aten::_fused_adam_"] == pytest.approx(1)
+        calls = {kernel["name"]: kernel["calls"] for kernel in row["kernels"] if kernel["name"] in per_step}
+        assert calls  # which operations are among the eight longest depends on the machine
+        assert calls == pytest.approx({name: per_step[name] for name in calls})
 
 
 def test_parts_that_hang_crash_or_raise_are_lines_of_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

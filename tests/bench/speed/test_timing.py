@@ -1,11 +1,11 @@
-"""Times of ways that take turns."""
+"""Times of implementations that are timed alternately."""
 
 import time
 
 import pytest
 import torch
 
-from bench.speed.timing import Timed, chosen, quiet_rounds, ratio, take_turns, waited
+from bench.speed.timing import Timed, quiet, quiet_rounds, ratio, timed_alternately, waited
 
 CPU = torch.device("cpu")
 
@@ -17,7 +17,7 @@ def test_ways_take_turns_and_an_operations_share_is_counted() -> None:
         calls.append(name)
         time.sleep(seconds)
 
-    found = take_turns({"a": lambda: pause("a", 0.02), "b": lambda: pause("b", 0.08)}, 3, CPU, operations=2)
+    found = timed_alternately({"a": lambda: pause("a", 0.02), "b": lambda: pause("b", 0.08)}, 3, CPU, operations=2)
     assert calls == ["a", "b"] * 4  # one to warm up
     assert all(seconds >= 0.01 for seconds in found["a"].seconds)
     assert all(seconds >= 0.04 for seconds in found["b"].seconds)
@@ -26,15 +26,15 @@ def test_ways_take_turns_and_an_operations_share_is_counted() -> None:
 
 
 def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
-    way, reference = Timed([2.0, 30.0, 4.0], [0.0] * 3), Timed([1.0, 10.0, 4.0], [0.0] * 3)
-    assert ratio(way, reference) == 2.0  # of 2, 3, 1
-    assert way.median == 4.0
+    implementation, reference = Timed([2.0, 30.0, 4.0], [0.0] * 3), Timed([1.0, 10.0, 4.0], [0.0] * 3)
+    assert ratio(implementation, reference) == 2.0  # of 2, 3, 1
+    assert implementation.median == 4.0
 
 
 def test_rounds_in_which_someone_waited_are_left_out_where_three_others_are_there() -> None:
     found = {"a": Timed([1.0, 2, 3, 4, 5], [0, 0.5, 0, 0, 0]), "b": Timed([9.0, 8, 7, 6, 5], [0, 0, 0.04, 0, 0.06])}
     assert quiet_rounds(found) == [0, 2, 3]
-    assert chosen(found)["b"].seconds == [9.0, 7.0, 6.0]
+    assert quiet(found)["b"].seconds == [9.0, 7.0, 6.0]
     found["a"].waits[0] = 1.0
     assert quiet_rounds(found) == [0, 1, 2, 3, 4]
 

@@ -1,4 +1,4 @@
-"""`latentbench speed`: the ways do the same work, its page says what was measured, a missing peer is said and skipped."""
+"""`latentbench speed`: the implementations do the same work, its page says what was measured, a missing peer is said and skipped."""
 
 import json
 from importlib.util import find_spec
@@ -60,9 +60,9 @@ def test_every_way_trains(name: str) -> None:
     original = speed.Work.pair
     try:
         speed.Work.pair = lambda self: pair  # type: ignore[method-assign]
-        way = speed.ways(work, IMAGES.repeat(14, 1, 1, 1), (name,))[name]
+        implementation = speed.implementations(work, IMAGES.repeat(14, 1, 1, 1), (name,))[name]
         before = [p.detach().clone() for p in pair[0].parameters()]
-        way()
+        implementation()
         seen = [torch.equal(p, q) for p, q in zip(pair[0].parameters(), before, strict=True)]
     finally:
         speed.Work.pair = original  # type: ignore[method-assign]
@@ -76,12 +76,14 @@ def test_the_command_writes_a_page_and_a_file(tmp_path: Path) -> None:
     said = json.loads((tmp_path / "leaderboards" / "speed.json").read_text(encoding="utf-8"))
     assert "digits of scikit-learn enlarged to 28×28 (MNIST is not in the data root)" in page
     (compared,) = said["training"]
-    assert compared["ways"]["bare loop"]["over_bare"] == 1
-    assert compared["ways"]["latentbench"]["images_per_second"] == pytest.approx(1e5 / compared["ways"]["latentbench"]["ms"])
-    assert (peers.absent() is None) == ("pythae" in compared["ways"]) == (not said["skipped"])
+    assert compared["implementations"]["bare loop"]["over_bare"] == 1
+    assert compared["implementations"]["latentbench"]["images_per_second"] == pytest.approx(
+        1e5 / compared["implementations"]["latentbench"]["ms"]
+    )
+    assert (peers.absent() is None) == ("pythae" in compared["implementations"]) == (not said["skipped"])
     assert len(said["growth"]) == 5
     assert [compared["reference"] for compared in said["evaluation"]["comparisons"]] == ["latentbench", "torch-fidelity", "DataLoader"]
-    assert all(len(compared["ways"]) >= 2 for compared in said["evaluation"]["comparisons"])
+    assert all(len(compared["implementations"]) >= 2 for compared in said["evaluation"]["comparisons"])
     assert "evaluation: reading images" in result.err
     assert page in result.out
     assert page == speed_page.markdown(said)
@@ -94,4 +96,4 @@ def test_a_missing_peer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     settings = speed.Settings("cpu", 1, tmp_path, rounds=1, slow_rounds=1, quick=True)
     result = speed.measure(settings, lambda text: None)
     assert "Not compared: pythae is not installed" in speed_page.markdown(result)
-    assert "pythae" not in result["training"][0]["ways"]
+    assert "pythae" not in result["training"][0]["implementations"]

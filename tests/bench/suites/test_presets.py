@@ -3,25 +3,18 @@
 from pathlib import Path
 
 import pytest
+from harness import HEAD
 
 from bench.errors import UserError
 from bench.registry import catalogue
-from bench.runs.run import prepare
+from bench.runs.prepare import prepare
 from bench.suites import reader
 from bench.suites.schema import Budget, Entry, Optimizer
 
 KNOWN = catalogue()
-SUITE = """
-question = "Do presets hold?"
-hardware = "any"
-expected_time = "seconds"
-dataset = "digits"
-network = "mlp"
-latent_dim = 2
-batch_size = 100
-[budget]
-steps = 60
-
+SUITE = (
+    HEAD.format(seeds=1, steps=60, plugins=[])
+    + """
 [presets.paper]
 latent_dim = 3
 weight = 4.0
@@ -32,6 +25,7 @@ optimizer = { lr = 0.5, milestones = [[3, 0.5]] }
 weight = 9.0
 
 """
+)
 
 
 def entry(rows: str, *overrides: str) -> Entry:

@@ -64,7 +64,7 @@ def test_a_graph_is_recorded_on_cuda_alone_and_only_where_it_is_asked_for(
     method, stream = build(lambda: ae(DIM)), SimpleNamespace(device=torch.device(device))  # no CUDA is needed to be told so
     taken = Training(method, Plan(Budget(steps=1), Optimizer(), 1, 1), stream, capture=capture)
     assert made == [True] * recorded
-    assert (taken.run == taken.turns) == (not recorded)
+    assert (taken.run == taken.players_step) == (not recorded)
 
 
 def test_a_budget_in_seconds_ends_when_they_are_spent() -> None:

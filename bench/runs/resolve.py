@@ -1,0 +1,65 @@
+"""A suite's run resolved: the things that its names stand for, all its values, checked. Nothing is built, no data are read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from bench.datasets.dataset import Source
+from bench.errors import UserError
+from bench.registry import Catalogue, hyperparameters
+from bench.suites.budget import Budget, Optimizer, Precision
+from bench.suites.schema import Run
+from bench.training.precision import check_precision
+from bench.training.train import Plan
+from metrics.metric import Metric
+
+SMOKE_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A run with all that it takes to build it."""
+
+    run: Run  # as its suite has it: its key is of this one
+    values: Run  # the same with every hyper-parameter and option
+    method: Callable[..., Any]
+    network: Callable[..., Any]
+    density: Callable[[int], Any] | None  # of so many latents
+    source: Source
+    metrics: list[Metric]
+    plan: Plan
+
+    @property
+    def where(self) -> str:
+        """The table of its row in the suite file, as messages name it."""
+        return f"methods.{self.run.label}"
+
+
+def resolve(run: Run, catalogue: Catalogue) -> Resolved:
+    """The run with its names looked up and its values checked; UserError for anything that the suite got wrong."""
+    where = f"methods.{run.label}"
+    method, network = catalogue.get("method", run.method), catalogue.get("network", run.network)
+    source = catalogue.get("dataset", run.dataset)
+    values = replace(run, hyperparameters=hyperparameters(method, run.hyperparameters, where))
+    metrics = [catalogue.get("metric", name) for name in run.metrics or catalogue.metrics]
+    n = source.train_count(run.held_out)
+    if run.batch_size > n:
+        raise UserError(f"{where}: batch_size {run.batch_size} is more than the {n} training images of {run.dataset}")
+    if run.batch_size < 2:
+        raise UserError(f"{where}: batch_size must be at least 2, not {run.batch_size}")
+    precision = run.precision or "float32"
+    check_precision(precision, run.device)
+    plan = plan_of(run, source, run.budget, run.optimizer, precision)
+    if run.density is None:
+        return Resolved(run, values, method, network, None, source, metrics, plan)
+    density = catalogue.get("density", run.density.model)
+    options = hyperparameters(density, run.density.options, f"{where}.density")
+    values = replace(values, density=replace(run.density, options=options))
+    return Resolved(run, values, method, network, partial(density, **options), source, metrics, plan)
+
+
+def plan_of(run: Run, source: Source, budget: Budget, optimizer: Optimizer, precision: Precision = "float32") -> Plan:
+    """A budget in steps of the run's batches; a smoke run's is a few steps."""
+    n, budget = source.train_count(run.held_out), Budget(steps=SMOKE_STEPS) if run.smoke else budget
+    return Plan(budget, optimizer, n // run.batch_size, budget.total_steps(n, run.batch_size), precision)
