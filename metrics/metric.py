@@ -34,6 +34,13 @@ class Metric:
     details: tuple[str, ...] = ()  # views of text that the protocol goes on with: weights, counts
     bias: str = ""  # in which direction the estimate errs, and why; empty for a mean over images that is what it says
 
+    def __post_init__(self) -> None:
+        """ValueError for one that cannot be measured."""
+        if isinstance(self.needs, str) or isinstance(self.details, str):
+            raise ValueError(f"metric {self.name}: needs and details must be tuples of names of views, not a text")
+        if self.better not in ("lower", "higher", "target", None):
+            raise ValueError(f"metric {self.name}: better must be 'lower', 'higher', 'target' or None, not {self.better!r}")
+
     def on(self, held_out: str) -> "Metric":
         """The metric as a run calls it that holds out this split."""
         name, protocol, bias = (words.replace("{held_out}", held_out) for words in (self.name, self.protocol, self.bias))
@@ -95,7 +102,7 @@ def number(name: str, found: Any) -> float:
         words = f"an array of shape {shape}" if shape else " ".join(repr(value).split())[:60]
         raise Unavailable(f"{name} returned {words} ({type(found).__name__}), not a number")
     if not math.isfinite(value):
-        raise Unavailable(f"not a finite number: {float(value)}")  # JSON has none
+        raise Unavailable(f"{name} returned {float(value)}, not a finite number")  # JSON has none
     return float(value)
 
 

@@ -25,7 +25,7 @@ from bench.training.train import train
 from metrics.metric import Metric
 from models.interfaces import Player
 from models.method import AutoEncoder, Recipe
-from models.networks.network import Network
+from models.networks.network import Levels, Network
 
 KNOWN = catalogue()
 DIM = 3
@@ -113,6 +113,52 @@ def test_players_are_named_apart_disjoint_and_complete(variant: str) -> None:
     assert set(moved) == {id(p) for p in method.parameters()}
     assert len({player.name for player in players}) == len(players)
     assert "autoencoder" in {player.name for player in players}
+
+
+class Taped(torch.nn.Module):
+    """A network whose outputs are kept, and given once more, rounded as they were and in float32."""
+
+    def __init__(self, network: torch.nn.Module, tape: list[Tensor]):
+        super().__init__()
+        self.network, self.tape, self.playing = network, tape, False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.playing:
+            return self.tape.pop(0).float()
+        self.tape.append(self.network(x))
+        return self.tape[-1]
+
+
+@variants
+def test_losses_of_networks_in_bfloat16_are_float32_losses_of_what_they_gave(variant: str) -> None:
+    """To the bit: of the same outputs, rounded to bfloat16, each player's terms are what they are where nothing is rounded."""
+    method, values = VARIANTS[variant]
+    tape, made = list[Tensor](), list[Taped]()
+
+    def taped(side: torch.nn.Module) -> torch.nn.Module:
+        wrapped = [Taped(module, tape) for module in (side if isinstance(side, Levels) else [side])]
+        made.extend(wrapped)
+        return Levels(wrapped, side.dims) if isinstance(side, Levels) else wrapped[0]
+
+    def network(shape: tuple[int, int, int], dim: int, outputs: int) -> Any:
+        plain: Network = KNOWN.networks["stacked_mlp" if method.__module__ == "models.stacked" else "mlp"]
+        encoder, decoder = plain(shape, dim, outputs)
+        return taped(encoder), taped(decoder)
+
+    trained = build(partial(method, DIM, **values), network=network, shape=(1, 8, 8), dim=DIM)
+    for player in trained.players():
+        tape.clear()
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = player.terms(given(player), noise())
+        assert {y.dtype for y in tape} == {torch.bfloat16}
+        for module in made:
+            module.playing = True
+        exact = player.terms(given(player), noise())
+        for module in made:
+            module.playing = False
+        assert tape == []
+        assert {name: term.item() for name, term in rounded.items()} == {name: term.item() for name, term in exact.items()}
+        assert {term.dtype for term in rounded.values()} == {torch.float32}
 
 
 @variants

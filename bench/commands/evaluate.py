@@ -10,12 +10,13 @@ from typing import Any
 
 from bench import processes
 from bench.commands import console
+from bench.commands.absent import recorded_names, say_absent
 from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
 from bench.leaderboard import publish as boards
 from bench.records.comparison import Change
 from bench.records.store import RECORD, Store, read_record
-from bench.registry import catalogue
+from bench.registry import Catalogue, catalogue
 from bench.runs.context import with_jobs
 from bench.runs.events import Event
 from bench.runs.finished import Trained
@@ -40,14 +41,16 @@ class Target:
     lacking: str = ""  # what is said of finished runs whose weights are not here
 
 
-def evaluate(target: Target, metrics: tuple[str, ...], settings: Settings) -> None:
-    """Add metrics to the records, write the leaderboard anew; UserError for a run that was refused, once the others are done.
+def evaluate(target: Target, metrics: tuple[str, ...], settings: Settings) -> int:
+    """Add metrics to the records, write the leaderboard anew; -> exit code, 1 where all metrics that were asked for are absent.
 
-    metrics: () for the suite's own.
+    metrics: () for the suite's own. UserError for a run that was refused, once the others are done.
     """
-    task = task_of(target, settings, metrics)
+    asked = metrics or target.suite.metrics
+    known = catalogue(target.suite.plugins)
+    task = task_of(target, settings, metrics, known)
     try:
-        found, refused = carry_out(evaluate_run, target, replace(task, metrics=task.metrics or target.suite.metrics))
+        found, refused = carry_out(evaluate_run, target, replace(task, metrics=asked))
     finally:
         if target.store.kept():  # those that were done before what ended it, too
             boards.publish(target.store.out, target.suite, console.warn)
@@ -57,12 +60,14 @@ def evaluate(target: Target, metrics: tuple[str, ...], settings: Settings) -> No
     if lost:
         print(f"kept as they were, for the weights of their networks are not here: {', '.join(lost)}")
     say(refused)
+    records = [record for run in target.runs if (record := read_record(run.folder))]
+    return int(say_absent(records, recorded_names(asked, target.suite, known)))
 
 
 def verify(target: Target, metrics: tuple[str, ...], settings: Settings, tolerance: float) -> int:
     """Compute every metric of the records again and print what moved; -> exit code, 1 if something did."""
     with tempfile.TemporaryDirectory() as cache:  # features that were kept are not taken on trust
-        task = task_of(target, replace(settings, cache=Path(cache)), metrics)
+        task = task_of(target, replace(settings, cache=Path(cache)), metrics, catalogue(target.suite.plugins))
         found, refused = carry_out(verify_run, target, replace(task, tolerance=tolerance))
     moved = [change for changes in found for change in changes]
     if moved:
@@ -118,12 +123,11 @@ def in_order(action: Action, runs: list[Trained], task: Task, tell: Callable[[An
         job(tell)
 
 
-def task_of(target: Target, settings: Settings, metrics: tuple[str, ...]) -> Task:
+def task_of(target: Target, settings: Settings, metrics: tuple[str, ...], known: Catalogue) -> Task:
     """How the runs are measured; UserError for a metric that does not exist."""
-    known = catalogue(target.suite.plugins).metrics
     for name in metrics:
-        if name not in known:
-            raise UserError(f"--metrics: {unknown('metric', name, known)}")
+        if name not in known.metrics:
+            raise UserError(f"--metrics: {unknown('metric', name, known.metrics)}")
     settings = with_jobs(replace(settings, out=target.store.out), len(target.runs))
     return Task(settings, target.suite.name, target.suite.plugins, metrics)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bench.datasets.batches import generator, scaled
 from bench.datasets.dataset import Values
-from bench.errors import UserError, in_a_line
+from bench.errors import UserError, in_a_line, unknown
 from bench.evaluation import code_views, feature_views
 from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.view_checks import checked
@@ -213,15 +213,28 @@ def evaluate(evaluation: Evaluation, metrics: Collection[Metric]) -> dict[str, d
     """Every metric's entry in a record, under the name that it has there."""
     evaluation.eval()
     data, views = evaluation.data, evaluation.views(metrics)
-    entries = {name_of(metric, data): entry_of(metric.on(data.held_out), views) for metric in metrics}
+    entries = {name_of(metric, data.held_out, data.values): entry_of(metric.on(data.held_out), views) for metric in metrics}
     for entry in entries.values():
         entry["protocol"] = rename(entry["protocol"], data.values)
     return entries
 
 
-def name_of(metric: Metric, data: DeviceDataset) -> str:
-    """What records on these data call a metric."""
-    return rename(metric.on(data.held_out).name, data.values)
+def name_of(metric: Metric, held_out: str, values: Values) -> str:
+    """What records call a metric on that split of data with such values."""
+    return rename(metric.on(held_out).name, values)
+
+
+def check_needs(method: Method, metrics: Collection[Metric]) -> None:
+    """UserError for a metric that needs a view which nobody makes; known before anything is trained."""
+    nothing = torch.empty(0)
+    known = Evaluation(method, DeviceDataset(nothing, nothing, 1), 0).views(metrics).makers
+    for metric in metrics:
+        for name in (*metric.needs, *metric.details):
+            if name not in known:
+                near = [view for view in known if view.partition(".")[0] == name.partition(".")[0]] or {
+                    view.partition(".")[0] for view in known
+                }
+                raise UserError(f"metric {metric.on('test').name} needs a view that does not exist: {unknown('view', name, near)}")
 
 
 def entry_of(metric: Metric, views: Views) -> dict[str, Any]:

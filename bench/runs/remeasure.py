@@ -111,10 +111,10 @@ def verify_run(trained: Trained, context: Context, task: Task) -> tuple[Change, 
     kept = line if line and line["key"] == record["key"] else record
     known = context.catalogue.metrics
     if task.metrics:
-        chosen = {name_of(known[name], data) for name in task.metrics}
+        chosen = {name_of(known[name], data.held_out, data.values) for name in task.metrics}
         record, kept = (only(chosen, one) for one in (record, kept))
     names = {*record["metrics"], *kept["metrics"]}
-    metrics = [metric for metric in known.values() if name_of(metric, data) in names]
+    metrics = [metric for metric in known.values() if name_of(metric, data.held_out, data.values) in names]
     entries = measured(prepared, context, metrics) | {PARAMETERS: parameters(prepared)}
     now = Now(weights_hash(tensors), data.sha256, code_hash(trained.plugins), describe(context.device, context.jobs))
     found = changes(trained.name, record, entries, now, task.tolerance)
