@@ -1,7 +1,6 @@
 """`python -m bench evaluate` and `verify`: finished runs measured again from their weights."""
 
 import multiprocessing
-import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 
 from bench import processes
 from bench.commands import console
+from bench.commands.absent import recorded_names, say_absent
 from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
 from bench.leaderboard import publish as boards
@@ -24,6 +24,7 @@ from bench.runs.remeasure import Action, Measured, Task, evaluate_run, verify_ru
 from bench.runs.run import WEIGHTS
 from bench.runs.settings import Settings
 from bench.suites import reader
+from bench.suites.names import options
 from bench.suites.schema import Suite
 
 SHAPE = "<out>/runs/<suite>/<label>/<seed>-<key>"  # of a run's folder
@@ -40,15 +41,15 @@ class Target:
     lacking: str = ""  # what is said of finished runs whose weights are not here
 
 
-def evaluate(what: str, overrides: tuple[str, ...], metrics: tuple[str, ...], settings: Settings) -> None:
-    """Add metrics to the records, write the leaderboard anew; UserError for a run that was refused, once the others are done.
+def evaluate(target: Target, metrics: tuple[str, ...], settings: Settings) -> int:
+    """Add metrics to the records, write the leaderboard anew; -> exit code, 1 where all metrics that were asked for are absent.
 
-    what: a run's folder, or a suite. metrics: () for the suite's own.
+    metrics: () for the suite's own. UserError for a run that was refused, once the others are done.
     """
-    target = target_of(what, overrides, settings.out)
+    asked = metrics or target.suite.metrics
     task = task_of(target, settings, metrics)
     try:
-        found, refused = carry_out(evaluate_run, target, replace(task, metrics=task.metrics or target.suite.metrics))
+        found, refused = carry_out(evaluate_run, target, replace(task, metrics=asked))
     finally:
         if target.store.kept():  # those that were done before what ended it, too
             boards.publish(target.store.out, target.suite, console.warn)
@@ -58,11 +59,12 @@ def evaluate(what: str, overrides: tuple[str, ...], metrics: tuple[str, ...], se
     if lost:
         print(f"kept as they were, for the weights of their networks are not here: {', '.join(lost)}")
     say(refused)
+    records = [record for run in target.runs if (record := read_record(run.folder))]
+    return int(say_absent(records, recorded_names(asked, target.suite)))
 
 
-def verify(what: str, overrides: tuple[str, ...], metrics: tuple[str, ...], settings: Settings, tolerance: float) -> int:
+def verify(target: Target, metrics: tuple[str, ...], settings: Settings, tolerance: float) -> int:
     """Compute every metric of the records again and print what moved; -> exit code, 1 if something did."""
-    target = target_of(what, overrides, settings.out)
     with tempfile.TemporaryDirectory() as cache:  # features that were kept are not taken on trust
         task = task_of(target, replace(settings, cache=Path(cache)), metrics)
         found, refused = carry_out(verify_run, target, replace(task, tolerance=tolerance))
@@ -130,12 +132,15 @@ def task_of(target: Target, settings: Settings, metrics: tuple[str, ...]) -> Tas
     return Task(settings, target.suite.name, target.suite.plugins, metrics)
 
 
-def target_of(what: str, overrides: tuple[str, ...], out: Path) -> Target:
-    """The runs that were asked for; UserError where there are none, or none with weights."""
+def target_of(what: str, overrides: tuple[str, ...], out: Path, name: str | None) -> Target:
+    """The runs that were asked for, of a suite or by a run's folder; UserError where there are none, or none with weights."""
     folder = Path(what)
     if folder.is_dir() or ("/" in what and not what.endswith(".toml")):
-        return target_of_run(folder, overrides)
-    suite = reader.read(what, overrides)
+        if overrides or name:
+            raise UserError("--set and --name are of a suite; a run's folder has its values")
+        return target_of_run(folder)
+    suite = reader.read(what, overrides, name=name)
+    boards.check(out, suite)
     store = Store(out, suite.name)
     runs = [run for device in ("cpu", "cuda") for run in suite.runs(device)]
     records = {(line["label"], line["key"]): line for line in store.kept()}
@@ -155,13 +160,11 @@ def target_of(what: str, overrides: tuple[str, ...], out: Path) -> Target:
     return Target(store, suite, [Trained(store.folder(run), suite.plugins) for run in here], lacking)
 
 
-def target_of_run(folder: Path, overrides: tuple[str, ...]) -> Target:
+def target_of_run(folder: Path) -> Target:
     """The run of a folder."""
     parts = folder.resolve().parts
     if len(parts) < 5 or parts[-4] != "runs" or "-" not in parts[-1]:
         raise UserError(f"{folder}: not the folder of a run, which is {SHAPE}; or give a suite's name, or its .toml file")
-    if overrides:
-        raise UserError("--set is of a suite; a run's folder has its values")
     out, (name, label, place) = Path(*parts[:-4]), parts[-3:]
     suite, store = boards.suite_of(out, name), Store(out, name)
     lines = [line for line in store.kept() if (line["label"], f"{line['seed']}-{line['key']}") == (label, place)]
@@ -182,5 +185,4 @@ def again(folder: Path, suite: Suite, label: str = "") -> str:
 
 def command(suite: Suite) -> str:
     """What trains a suite."""
-    name = Path(suite.source).stem if Path(suite.source).stem in reader.names() else suite.source
-    return " --set ".join([f"python -m bench run --suite {shlex.quote(name)}", *map(shlex.quote, suite.overrides)])
+    return f"python -m bench run {options(suite)}"

@@ -1,9 +1,12 @@
 """What the commands do, once their options are read."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from bench.commands import console
+from bench.commands.absent import recorded_names, say_absent
 from bench.engines.local import sweep
 from bench.environment import default_device
 from bench.errors import RunError, UserError
@@ -13,6 +16,7 @@ from bench.leaderboard.statistics import figures, mean_and_interval
 from bench.records.check import finite
 from bench.records.store import KINDS, PROFILE
 from bench.runs.context import Context, context_of, with_jobs
+from bench.runs.events import Event, Tell
 from bench.runs.prepare import Prepared, build
 from bench.runs.profile import profiled
 from bench.runs.resolve import Resolved, resolve
@@ -39,6 +43,7 @@ def dry_run(suite: Suite, settings: Settings, smoke: bool) -> None:
     """Print every run with its steps and parameters."""
     context, resolved, prepared = checked(suite, settings, smoke)
     parameters = {one.run.label: f"{one.parameter_count:,}" for one in prepared}
+    boards.check(settings.out, suite)
     rows = []
     for run, values, plan in ((one.run, one.values, one.plan) for one in resolved):
         steps = f"{plan.total:,}" if plan.total is not None else f"as many as {plan.budget} allow"
@@ -55,25 +60,39 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
     """
     context, runs = checked(suite, settings, smoke)[:2]
     store = context.store
+    boards.check(settings.out, whole)
     for kind in KINDS:
         store.kept(kind)  # a damaged line of the records is said before anything starts
+    for one in runs:
+        store.record(one.run)
+    claims = [] if smoke else [partial(boards.claim, settings.out, whole)]
     try:
         with console.progress(len(runs)) as tell:
-            sweep(runs, context, profiles and not smoke, tell)
+            sweep(runs, context, profiles and not smoke, partial(hear, claims, tell))
     finally:
         records = [record for one in runs if (record := store.record(one.run))]
         if records and not smoke:
             store.merge(records)
     if not smoke:
         path = boards.publish(settings.out, whole, console.warn)
-    summary(records, suite.question)
+    asked = recorded_names(suite.metrics, suite)
+    summary(records, asked or recorded_names(COLUMNS, suite), suite.question)
+    lacking = say_absent(records, asked)
     print("\nsmoke runs: not on any leaderboard" if smoke else f"\nleaderboard: {path}")
-    return 0 if all(record["status"] == "done" for record in records) and len(records) == len(runs) else 1
+    done = all(record["status"] == "done" for record in records) and len(records) == len(runs)
+    return 0 if done and not lacking else 1
 
 
-def summary(records: list[dict[str, Any]], question: str) -> None:
-    """The rows' main numbers on the console, means over the seeds that were asked for."""
-    shown = [name for name in COLUMNS if any(name in record["metrics"] for record in records)]
+def hear(claims: list[Callable[[], None]], tell: Tell, event: Event) -> None:
+    """Pass news on; with the first of a run, that is once data are there and results can be written, the suite's name is claimed."""
+    while claims:
+        claims.pop()()
+    tell(event)
+
+
+def summary(records: list[dict[str, Any]], columns: Iterable[str], question: str) -> None:
+    """Those of the rows' numbers that they have on the console, means over the seeds that were asked for."""
+    shown = [name for name in columns if any(name in record["metrics"] for record in records)]
     rows = []
     for label in dict.fromkeys(record["label"] for record in records):
         own = [record for record in records if record["label"] == label]
@@ -93,6 +112,7 @@ def profile(suite: Suite, settings: Settings) -> None:
     """Profile the first row of a suite, print and keep it."""
     context, _, (prepared, *_) = checked(suite, settings)
     check_writable(context.store)
+    boards.check(settings.out, suite)
     try:
         result = profiled(prepared, context)
     except RunError as error:

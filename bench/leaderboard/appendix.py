@@ -84,8 +84,11 @@ def settings(values: Record) -> str:
     return ", ".join(f"{key}={json.dumps(values[key], sort_keys=True)}" for key in sorted(values) if values[key] is not None) or ABSENT
 
 
-def hot_spots(suite: Suite, rows: Sequence[Row]) -> list[str]:
-    """Where a training step's time goes: its phases, the kernels that take most of it, and who was not profiled."""
+def hot_spots(rows: Sequence[Row], words: str) -> list[str]:
+    """Where a training step's time goes: its phases, the kernels that take most of it, and who was not profiled.
+
+    words: the options that name the suite to a command.
+    """
     profiles = {row.name: row.profile for row in rows if row.profile}
     phases = [phase for phase in PHASES if any(phase in profile["phases"] for profile in profiles.values())]
     places = list(dict.fromkeys(machine(profile["environment"]) for profile in profiles.values()))
@@ -99,7 +102,7 @@ def hot_spots(suite: Suite, rows: Sequence[Row]) -> list[str]:
         where = [str(places.index(machine(profile["environment"])) + 1)] * (len(places) > 1)
         lines.append([name, figures(profile["step_ms"]), *shares, kernels, *where])
     missing = ", ".join(row.name for row in rows if not row.profile and not row.stale)
-    how = f"Not profiled: {missing}; `python -m bench profile --suite {suite.name} --method NAME` does it."
+    how = f"Not profiled: {missing}; `python -m bench profile {words} --method NAME` does it."
     heads = ["method", "step (ms)", *(f"{name} (%)" for name in phases), "most of it: kernels, their share (calls per step)"]
     measured = [f"{number}: {place}" if len(places) > 1 else f"measured on {place}" for number, place in enumerate(places, 1)]
     return [compact([*heads, *["place"] * (len(places) > 1)], lines), bullets(measured), how if missing else ""]

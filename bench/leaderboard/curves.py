@@ -8,6 +8,7 @@ from bench.errors import UserError
 from bench.files import write
 from bench.leaderboard.statistics import mean
 from bench.records.store import Store, read_lines
+from bench.suites.names import options
 from bench.suites.schema import Suite
 
 TERMS = ("autoencoder.reconstruction", "autoencoder.loss")
@@ -39,9 +40,8 @@ def draw(out: Path, suite: Suite) -> Path:
     store = Store(out, suite.name)
     found = curves(store, suite)
     if not found:
-        raise UserError(
-            f"no run of {suite.name} in {out / 'runs'} has left a training curve; train it first: latentbench run -s {suite.name}"
-        )
+        where, again = out / "runs", f"python -m bench run {options(suite)}"
+        raise UserError(f"no run of {suite.name} in {where} has left a training curve; train it first: {again}")
     try:
         from matplotlib.figure import Figure
     except ImportError:

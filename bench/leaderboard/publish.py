@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from os.path import normpath
 from pathlib import Path
 
 from bench.errors import UserError, in_a_line
@@ -12,6 +13,7 @@ from bench.leaderboard.paper_claims import section
 from bench.leaderboard.render import render
 from bench.records.store import PROFILE, Store
 from bench.suites import reader
+from bench.suites.names import relative, stem_of
 from bench.suites.schema import Suite
 
 SUITE = ".suite.json"  # ends the names of kept suite files
@@ -23,11 +25,11 @@ Warn = Callable[[str], None]  # a line for the user
 def publish(out: Path, suite: Suite, warn: Warn) -> Path:
     """Write leaderboards/<suite>.md and the index; -> the leaderboard's path. What is wrong with other suites' files is a warning."""
     store = Store(out, suite.name)
-    if suite.name not in reader.names():
-        keep(store, suite)
     path = store.boards / f"{suite.name}.md"
     with store.alone():  # a board made of fewer records must not come after one made of more
-        write(path, board(store, suite).encode())
+        text = board(store, suite)
+        claim(out, suite)
+        write(path, text.encode())
         write(store.boards / "README.md", index(everything(out, warn)).encode())
     return path
 
@@ -42,15 +44,39 @@ def current(out: Path, suite: Suite) -> bool:
 def board(store: Store, suite: Suite) -> str:
     """The text of a leaderboard, with its training curves where they have been drawn."""
     records, curves = store.kept(), picture(store)
-    text = render(suite, records, store.kept(PROFILE)) + section(suite, records)
+    text = render(suite, records, store.kept(PROFILE), folder=store.out) + section(suite, records)
     words = "Means over seeds of the terms as each row minimises them; scales of different costs differ."
     return f"{text}\n## Training curves\n\n{words}\n\n![curves]({curves.name})\n" if curves.exists() else text
 
 
-def keep(store: Store, suite: Suite) -> None:
-    """Keep the text of a suite that does not come with latentbench beside its records, for the index."""
+def claim(out: Path, suite: Suite) -> None:
+    """Keep the text of a suite of the user's own beside its records, for the index; UserError where the name is another suite's there."""
+    if suite.name in reader.names():
+        return
+    check(out, suite)
     content = {"toml": suite.text, "set": list(suite.overrides), "file": Path(suite.source).name}
-    write(store.boards / "runs" / f"{suite.name}{SUITE}", (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    if stem_of(suite) not in reader.names():
+        content["path"] = relative(suite.source, out)
+    if suite.chosen_name:
+        content |= {"name": suite.chosen_name, "values": suite.values}
+    write(out / "leaderboards" / "runs" / f"{suite.name}{SUITE}", (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def check(out: Path, suite: Suite) -> None:
+    """UserError where a folder's results under the suite's name are those of another file, or of other values."""
+    try:
+        kept = json.loads((out / "leaderboards" / "runs" / f"{suite.name}{SUITE}").read_bytes())
+        file, name, values = str(kept["file"]), kept.get("name", ""), kept.get("values", "")
+        theirs = Path(normpath(out / kept["path"])) if "path" in kept else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or a damaged one, which is written anew
+        return
+    mine, shipped = Path(suite.source), [f"{name}.toml" for name in reader.names()]
+    other = (file in shipped) != (mine.name in shipped) or (file in shipped and file != mine.name)
+    if other or (theirs and theirs.is_file() and mine.is_file() and not theirs.samefile(mine)):
+        way = "choose another --name" if suite.chosen_name else "rename one of the files, or give another --name or --out"
+        raise UserError(f"{suite.where}: {out} has results of {theirs or file} under the name {suite.name!r}; {way}")
+    if (name, values) != (suite.chosen_name, suite.values if suite.chosen_name else ""):
+        raise UserError(f"--name {suite.name}: {out} has results under it that are of other values; choose another")
 
 
 def everything(out: Path, warn: Warn) -> dict[str, tuple[Suite, list[dict]]]:
@@ -78,8 +104,9 @@ def kept_suite(path: Path) -> Suite:
     """The suite that `keep` kept there."""
     try:
         content = json.loads(path.read_bytes())
-        return reader.from_text(content["toml"], Path(content["file"]), tuple(content["set"]))
-    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+        file = Path(normpath(path.parents[2] / content["path"]) if "path" in content else content["file"])
+        return reader.from_text(content["toml"], file, tuple(content["set"]), name=content.get("name"))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError) as error:
         raise UserError(f"{path}: not a suite that this version can read ({error}); delete it") from None
 
 

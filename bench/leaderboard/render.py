@@ -1,7 +1,7 @@
 """Leaderboards as Markdown, made of records and nothing else: the same records give the same bytes, in whatever order."""
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from bench.leaderboard import appendix
 from bench.leaderboard.capacity import other_codes
@@ -13,6 +13,7 @@ from bench.leaderboard.headline import heads
 from bench.leaderboard.rows import Column, Record, Row, columns_of, rows_of
 from bench.leaderboard.standing import column_standing, standing
 from bench.markdown import bullets, folded, section
+from bench.suites.names import built_in, options, stem_of
 from bench.suites.schema import Suite
 
 GROUPS = ("reconstruction", "generalisation", "latent", "samples")  # tables in this order, then any others, costs last
@@ -23,15 +24,18 @@ READING = (
 )
 
 
-def render(suite: Suite, records: Iterable[Record], profiles: Iterable[Record], command: str | None = None) -> str:
+def render(
+    suite: Suite, records: Iterable[Record], profiles: Iterable[Record], command: str | None = None, folder: Path | None = None
+) -> str:
     """The whole of leaderboards/<suite>.md. `suite` has all its rows: labels that it lacks are called stale.
 
-    Raises UserError for a smoke run or a record of another suite.
+    folder: where the commands that the page names are to be given. Raises UserError for a smoke run or a record of another suite.
     """
     every = rows_of(suite, records, profiles)
     rows = [row for row in every if row.records or not row.stale]
-    stem = suite.name.partition("+")[0]  # a variant has its overrides in its name
-    remake = " --set ".join([f"nox -s bench -- --suite {stem}", *map(shlex.quote, sorted(suite.overrides))])
+    words, seeds = options(suite, folder), max((r["seed"] + 1 for row in rows if not row.stale for r in row.records), default=0)
+    remake = f"{'nox -s bench --' if stem_of(suite) in built_in() else 'python -m bench run'} {words}"
+    remake += f" --seeds {seeds}" * (seeds > suite.seeds)
     columns = columns_of(suite, rows)
     apart = other_codes(suite, rows)
     standings = {column: column_standing(column, rows, apart) for column in columns}
@@ -54,7 +58,7 @@ def render(suite: Suite, records: Iterable[Record], profiles: Iterable[Record], 
             bullets(appendix.environments(rows)),
             folded("Runs", *appendix.runs(rows, suite.seeds)),
             folded("Hyperparameters", *appendix.recipes(rows)),
-            folded("Hot spots", *appendix.hot_spots(suite, every)),
+            folded("Hot spots", *appendix.hot_spots(every, words)),
             folded("Protocols", protocols(measured)),
         ),
     ]

@@ -11,6 +11,7 @@ from bench.suites.budget import Budget, Optimizer, Precision
 
 MOST_HEADS = 6  # of a first screen, beside place and method
 SCHEMA = 1  # of run keys; a change makes every earlier run another run
+MOST_SEEDS = 1000
 
 
 def canonical(value: Any) -> str:
@@ -81,9 +82,7 @@ class Order:
 
     def __post_init__(self) -> None:
         if len(self.rows) != len(self.printed) or len(self.rows) < 2:
-            raise UserError(
-                f"orders: an order needs a printed value for each of two rows or more, not {len(self.printed)} for {len(self.rows)}"
-            )
+            raise UserError(f"printed must have a value for each of two rows or more, not {len(self.printed)} for {len(self.rows)}")
 
 
 @dataclass(frozen=True)
@@ -91,15 +90,15 @@ class Suite:
     """A question, the dataset, networks, methods, budget and seeds that answer it."""
 
     name: str
-    question: str
-    hardware: str
-    expected_time: str
     dataset: str
     network: str
     latent_dim: int
     batch_size: int
     budget: Budget
     methods: tuple[Entry, ...]
+    question: str = ""
+    hardware: str = "not said"
+    expected_time: str = "not said"
     seeds: int = 1  # 0, 1, ..., seeds - 1
     optimizer: Optimizer = field(default_factory=Optimizer)
     held_out: Literal["test", "validation"] = "test"
@@ -112,10 +111,14 @@ class Suite:
     orders: tuple[Order, ...] = ()
     source: str = ""  # the file it was read from
     text: str = ""  # what the file said
-    overrides: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()  # in their order
+    values: str = ""  # a hash of what the overrides came to
+    chosen_name: str = ""  # with --name
 
     def __post_init__(self) -> None:
         at_least_one(self, "latent_dim", "batch_size", "seeds")
+        if self.seeds > MOST_SEEDS:
+            raise UserError(f"seeds must be at most {MOST_SEEDS}, not {self.seeds}")
         if not self.methods:
             raise UserError("methods: a suite needs at least one [methods.NAME]")
         if len(self.headline) > MOST_HEADS:

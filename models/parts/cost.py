@@ -8,7 +8,7 @@ names its kind in `likelihood` and has `log_likelihood`, with all constants; val
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -114,6 +114,16 @@ class Bernoulli:
         return "Bernoulli"
 
 
+LikelihoodName = Literal["bernoulli", "gaussian"]
+
+
+def cost_of(likelihood: LikelihoodName, decoder_variance: float) -> Bernoulli | Gaussian:
+    """The likelihood that a suite names; decoder_variance: σ_G² of the Gaussian one."""
+    if likelihood not in get_args(LikelihoodName):
+        raise ValueError(f"likelihood must be 'bernoulli' or 'gaussian', not {likelihood!r}")
+    return Bernoulli() if likelihood == "bernoulli" else Gaussian(decoder_variance)
+
+
 class Laplace(nn.Module):
     """-log Π_j Laplace(x_j; x̂_j, b) with a learned b (arXiv:2009.00088, Eq. 2; SPEC 1.8):  |x - x̂|_1 / b + D log 2b.
 
@@ -156,7 +166,7 @@ class Laplace(nn.Module):
         own = torch.Generator(noise.device).manual_seed(0)
         batches = some(FLOOR_IMAGES).split(ENCODED)
         with evaluating(method):
-            error = [(x - self.prediction(method.decoder(method.draw(x, own).z))).abs().flatten(1).mean(1) for x in batches]
+            error = [(x - self.prediction(method.raw(method.draw(x, own).z))).abs().flatten(1).mean(1) for x in batches]
         self.floor.copy_(torch.cat(error).mean())
 
     def image(self, y: Tensor) -> Tensor:
@@ -174,7 +184,7 @@ class Laplace(nn.Module):
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
             with torch.no_grad():
-                y = method.decoder(method.draw(x, noise).z)
+                y = method.raw(method.draw(x, noise).z)
             return {"loss": self(x, y).mean()}
 
         return [Player("laplace_scale", (self.scale,), terms, **vars(self.adam))]

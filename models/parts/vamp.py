@@ -15,6 +15,7 @@ from models.parts.adam import Adam
 from models.parts.elbo import monte_carlo
 from models.parts.mode import evaluating
 from models.parts.posterior import standard_normal_like
+from models.parts.precision import run_network
 
 
 class VampPrior(nn.Module):
@@ -43,7 +44,7 @@ class VampPrior(nn.Module):
         """One draw of each q(z|u_k).   -> Draw of K"""
         encoder, posterior = self.bound
         with evaluating(encoder):
-            return posterior(encoder(self.inputs), noise)
+            return posterior(run_network(encoder, self.inputs), noise)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log 1/K Σ_k q(z|u_k), nats.   (B, D) -> (B,)"""
@@ -67,9 +68,7 @@ class VampPrior(nn.Module):
         """u, after the autoencoder: only the cross-entropy of the bound depends on it."""
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
-            with torch.no_grad():
-                draw = method.draw(x, noise)
-            return {"loss": -self.expected_log_prob(draw).mean()}
+            return {"loss": -self.expected_log_prob(method.draw_without_gradient(x, noise)).mean()}
 
         return [Player("pseudo_inputs", (self.inputs,), terms, **vars(self.adam))]
 

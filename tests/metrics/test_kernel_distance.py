@@ -1,11 +1,11 @@
 """The kernel distance: loops, torch-fidelity, the expectation of subsets, its sign."""
 
 import numpy as np
+import others
 import pytest
 import torch
 from small_methods import normal
 from torch import Tensor
-from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 
 from metrics import kernel_distance as module
 from metrics.kernel_distance import kernel_distance
@@ -28,18 +28,14 @@ def test_it_is_the_formula(n: int, m: int) -> None:
     assert kernel_distance(a, b).item() == pytest.approx(by_loops(a, b), rel=1e-10)
 
 
-def theirs(a: Tensor, b: Tensor, subsets: int, size: int) -> float:
-    return float(kid_features_to_metric(a, b, kid_subsets=subsets, kid_subset_size=size, verbose=False)[KEY_METRIC_KID_MEAN])
-
-
 def test_on_one_subset_of_everything_it_is_torch_fidelitys() -> None:
     a, b = normal(120, 16, seed=1), normal(120, 16, seed=2) + 0.2
-    assert kernel_distance(a, b).item() == pytest.approx(theirs(a, b, 1, 120), rel=1e-6)
+    assert kernel_distance(a, b).item() == pytest.approx(others.kid(a, b, 120), rel=1e-6)
 
 
 def test_it_is_what_their_subsets_estimate() -> None:
     a, b = normal(400, 8, seed=1), normal(400, 8, seed=2) + 0.5
-    values = np.array([theirs(a[start::10], b[start::10], 1, 40) for start in range(10)])
+    values = np.array([others.kid(a[start::10], b[start::10], 40) for start in range(10)])
     assert kernel_distance(a, b).item() == pytest.approx(values.mean(), abs=4 * values.std() / np.sqrt(10))
 
 

@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 import safetensors.torch
-import timm
 import torch
 from small_methods import noise
 from torch import Tensor
@@ -12,6 +11,8 @@ from torch import Tensor
 
 def random_backbone(folder: Path, model: str, seed: int = 0) -> str:
     """Random weights of a model of timm; -> sha256 of the file."""
+    import timm  # with half a compiler, which takes seconds: only where it is used, as in all tests
+
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -18,6 +18,7 @@ from harness import cli, files, suite
 
 from bench.commands.run import mean
 from bench.records.store import Store
+from bench.suites import reader
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,7 +31,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An output folder of the whole suite, profiled."""
-    out = tmp_path_factory.mktemp("finished")
+    out = tmp_path_factory.mktemp("finished") / "out"  # as far from the suite file as copies of it are: pages name that path
     assert cli("run", "-s", file, "-o", out, "--jobs", 1).code == 0
     return out
 
@@ -112,26 +113,29 @@ def test_more_seeds_join_those_that_are_there(file: Path, out: Path) -> None:
 
 
 def test_a_variant_has_a_board_of_its_own(file: Path, out: Path) -> None:
-    before = boards(out)
+    before, name = boards(out), reader.read(str(file), ("methods.wae_gan.weight=0.5",)).name
     result = cli("run", "-s", file, "-o", out, "--set", "methods.wae_gan.weight=0.5", "--methods", "wae_gan", "--jobs", 1, "--no-profile")
     assert result.code == 0
     after = boards(out)
     assert {name for name in before if after[name] != before[name]} == {"README.md"}
-    assert set(after) - set(before) == {f"{path}tiny+methods.wae_gan.weight=0.5{end}" for path, end in NEW}
-    (record,) = Store(out, "tiny+methods.wae_gan.weight=0.5").kept()
+    assert set(after) - set(before) == {f"{path}{name}{end}" for path, end in NEW}
+    (record,) = Store(out, name).kept()
     assert record["config"]["hyperparameters"]["weight"] == 0.5
-    assert record["suite"] == "tiny+methods.wae_gan.weight=0.5"
-    assert b"[tiny+methods.wae_gan.weight=0.5]" in after["README.md"]
+    assert record["suite"] == name
+    assert f"[{name}]".encode() in after["README.md"]
     assert cli("leaderboard", "-s", file, "-o", out, "--check").code == 0
 
 
 NEW = [("", ".md"), ("runs/", ".jsonl"), ("runs/", ".suite.json")]
 
 
-def test_a_row_that_is_changed_is_another_cell_and_the_old_one_is_called_stale(file: Path, out: Path, tmp_path: Path) -> None:
-    changed = tmp_path / "tiny.toml"
-    changed.write_text(file.read_text().replace("width = 32", "width = 16"))
-    assert cli("run", "-s", changed, "-o", out, "--seeds", 1, "--methods", "ae", "--no-profile").code == 0
+def test_a_row_that_is_changed_is_another_cell_and_the_old_one_is_called_stale(file: Path, out: Path) -> None:
+    before = file.read_text()
+    file.write_text(before.replace("width = 32", "width = 16"))
+    try:
+        assert cli("run", "-s", file, "-o", out, "--seeds", 1, "--methods", "ae", "--no-profile").code == 0
+    finally:
+        file.write_text(before)
     text = (out / "leaderboards" / "tiny.md").read_text(encoding="utf-8")
     assert "wae_gan (stale" in text
     assert len(files(out, "record.json")) == 2
@@ -240,7 +244,7 @@ def to_closed_pipe() -> int:
 @pytest.mark.parametrize(
     ("sink", "more", "codes", "says"),
     [
-        (to_closed_pipe, {}, {1, 141}, ""),
+        (to_closed_pipe, {}, {0}, ""),
         (lambda: os.open("/dev/full", os.O_WRONLY), {}, {2}, "latentbench: standard output: No space left on device\n"),
         (lambda: os.open(os.devnull, os.O_WRONLY), {"PYTHONIOENCODING": "ascii"}, {0}, ""),
     ],

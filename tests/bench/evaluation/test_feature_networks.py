@@ -10,13 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.torch
-import timm
 import torch
 from sklearn.decomposition import PCA
 from small_features import bytes_of, random_backbone
-from timm.data import create_transform, resolve_model_data_config
 from torch import nn
-from torchvision.transforms.functional import to_pil_image
 
 from bench.evaluation.feature_networks import FeatureNetworks
 from metrics.features import classifier as classifiers
@@ -126,6 +123,10 @@ def test_six_hundred_of_mnists_images_are_seen_by_mnists_classifier(tmp_path: Pa
 
 @pytest.mark.parametrize("model", ["test_vit", "resnet10t"])
 def test_a_backbone_gives_timms_own_pooled_features(tmp_path: Path, model: str) -> None:
+    import timm  # with half a compiler, which takes seconds
+    from timm.data import create_transform, resolve_model_data_config
+    from torchvision.transforms.functional import to_pil_image
+
     digest = random_backbone(tmp_path, model)
     found = backbone(model, tmp_path)
     images = bytes_of(2, 1, (3, 24, 24))

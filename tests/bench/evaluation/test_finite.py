@@ -82,13 +82,12 @@ def poisoned(view: Any, value: float) -> Any:
 
 
 WHOLE = ("prior", "density", "channel")  # no rows
-CASES = [(metric, need) for metric in measurable() for need in metric.needs if need in sound() and need not in WHOLE]
 
 
 @pytest.mark.parametrize("value", BAD)
 def test_no_metric_makes_a_number_of_a_view_that_is_not_finite(value: float) -> None:
     flattering, met = [], 0
-    for metric, need in CASES:
+    for metric, need in [(each, need) for each in measurable() for need in each.needs if need in sound() and need not in WHOLE]:
         given = [poisoned(sound()[name], value) if name == need else sound().get(name) for name in metric.needs]
         if any(part is None for part in given) or need.endswith("factors"):
             continue

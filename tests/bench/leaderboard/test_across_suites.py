@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-import scikit_posthocs
 from scipy import stats
 
 from bench.leaderboard.across_suites import (
@@ -41,6 +40,8 @@ def test_quantiles_of_demsars_table(rows: int, q: float) -> None:
 
 
 def test_nemenyi_is_scikit_posthocs() -> None:
+    import scikit_posthocs  # which takes seconds
+
     rng = np.random.default_rng(1)
     for scores in (DEMSAR, rng.normal(size=(8, 6)) + np.arange(6), rng.integers(0, 4, size=(7, 5)).astype(float)):
         assert nemenyi_p(scores) == pytest.approx(scikit_posthocs.posthoc_nemenyi_friedman(scores).to_numpy(), abs=1e-6)

@@ -40,7 +40,9 @@ def test_a_leaderboard_shows_the_curves_that_were_drawn(tmp_path: Path) -> None:
 
 def test_no_runs_and_no_matplotlib_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = reader.read("digits")
-    with pytest.raises(UserError, match=r"no run of digits in .* has left a training curve; train it first: latentbench run -s digits"):
+    with pytest.raises(
+        UserError, match=r"no run of digits in .* has left a training curve; train it first: python -m bench run --suite digits"
+    ):
         draw(tmp_path, whole)
     store, run = Store(tmp_path, "digits"), whole.runs("cpu")[0]
     store.save_curve(run, [{"step": 50, "autoencoder.loss": 1.0}])

@@ -380,7 +380,7 @@ def test_header_and_footer_say_how_it_was_made() -> None:
     records[2]["hashes"]["data"] = "e" * 64
     assert f"hash {'d' * 16} **but also** {'e' * 16}" in render(SUITE, records, [])
     variant = replace(SUITE, name="digits+a=x_y+seeds=2", overrides=("seeds=2", "a=x y"))
-    assert "command: `nox -s bench -- --suite digits --set 'a=x y' --set seeds=2`" in render(variant, [], [])
+    assert "command: `nox -s bench -- --suite digits --set seeds=2 --set 'a=x y'`" in render(variant, [], [])
 
 
 def test_the_index_has_a_line_for_each_board() -> None:

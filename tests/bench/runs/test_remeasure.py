@@ -349,7 +349,7 @@ def test_mistakes_are_one_line(file: Path, out: Path, tmp_path: Path, command: s
     assert "not the folder of a run, which is <out>/runs/" in line(tmp_path)
     assert f"unknown run 'vcae/0-{folder.name[2:-1]}'; did you mean 'vcae/{folder.name}'?" in line(str(folder)[:-1])
     assert "no finished run of suite digits; train them with: python -m bench run --suite digits" in line("digits", "-o", out)
-    assert "--set is of a suite" in line(folder, "--set", "latent_dim=3")
+    assert "--set and --name are of a suite" in line(folder, "--set", "latent_dim=3")
     assert "--jobs must be at least 1" in line(folder, "--jobs", 0)
     (out / "leaderboards" / "runs" / "tiny.suite.json").rename(tmp_path / "kept")
     assert "name its suite file instead of the run" in line(folder)
@@ -379,7 +379,7 @@ def test_without_weights_it_is_said_how_to_train_again(file: Path, out: Path) ->
     folder = files(out, "record.json")["vcae/0"].parent
     again = f"train again: python -m bench run --suite {file}"
     (folder / "weights.safetensors").unlink()
-    deleted = f"delete its record.json, then python -m bench run --suite {file.name}"
+    deleted = f"delete its record.json, then python -m bench run --suite {file}"
     assert deleted in cli("evaluate", folder).line()
     some = cli("evaluate", file, "-o", out, "--metrics", "overfit_gap", "--jobs", 1)
     assert some.code == 2
@@ -387,7 +387,6 @@ def test_without_weights_it_is_said_how_to_train_again(file: Path, out: Path) ->
     shutil.rmtree(out / "runs")
     for command in ("evaluate", "verify"):
         assert (
-            f"its weights are not here; they are not in git, train again: python -m bench run --suite {file.name}"
-            in cli(command, folder).line()
+            f"its weights are not here; they are not in git, train again: python -m bench run --suite {file}" in cli(command, folder).line()
         )
         assert again in cli(command, file, "-o", out).line()

@@ -3,18 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import others
 import pytest
 import torch
 import torch.nn.functional as F
-import torch_fidelity
 from small_features import bytes_of
 from small_methods import normal
 from torch import Tensor
 from torch.utils.data import Dataset
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
-from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
-from torch_fidelity.metric_prc import prc_features_to_metric
 
 from bench.speed.evaluation import random_inception
 from metrics.features import inception as module
@@ -68,6 +64,8 @@ class Colours(Dataset):
 
 
 def theirs(samples: Tensor, test: Tensor, folder: Path, layer: str) -> dict[str, float]:
+    import torch_fidelity  # which imports a compiler
+
     return torch_fidelity.calculate_metrics(
         input1=Colours(samples),
         input2=Colours(test),
@@ -97,14 +95,10 @@ def test_of_sets_that_are_alike_too(seen: Seen) -> None:
     """Given float64 and noise: float32, or covariances that are nearly singular, would lose torch-fidelity digits."""
     a = seen[1].double() + 0.1 * normal(N, 64, seed=1)
     b = 0.9 * seen[1].double().flip(0) + 0.1 * seen[2].double() + 0.1 * normal(N, 64, seed=2)
-    one, other = map(fid_features_to_statistics, (a, b))
-    fid = fid_statistics_to_metric(one, other, verbose=False)[KEY_METRIC_FID]
-    kid = kid_features_to_metric(a, b, kid_subsets=1, kid_subset_size=N, verbose=False)[KEY_METRIC_KID_MEAN]
-    prc = prc_features_to_metric(b, a, prc_neighborhood=3, prc_batch_size=10_000, save_cpu_ram=True, verbose=False)
     found = scores(real(a), b)
-    assert frechet_of_features(a, b).item() == pytest.approx(fid, rel=1e-6)
-    assert kernel_distance(a, b).item() == pytest.approx(kid, rel=1e-6)
-    assert (found.precision, found.recall) == pytest.approx((prc["precision"], prc["recall"]), rel=1e-6)
+    assert frechet_of_features(a, b).item() == pytest.approx(others.fid(a, b), rel=1e-6)
+    assert kernel_distance(a, b).item() == pytest.approx(others.kid(a, b, N), rel=1e-6)
+    assert (found.precision, found.recall) == pytest.approx(others.precision_recall(a, b, 3), rel=1e-6)
     assert found.precision > 0 < found.recall
 
 
@@ -117,7 +111,7 @@ def test_the_layer_of_the_fid(weights: tuple[Path, str]) -> None:
     expected = theirs(samples, test, weights[0], "2048")
     found = scores(real(a), b)
     assert (found.precision, found.recall) == pytest.approx((expected["precision"], expected["recall"]), rel=1e-6)
-    kid = kid_features_to_metric(a.double(), b.double(), kid_subsets=1, kid_subset_size=40, verbose=False)[KEY_METRIC_KID_MEAN]
+    kid = others.kid(a.double(), b.double(), 40)
     assert kernel_distance(a, b).item() == pytest.approx(kid, rel=1e-6)
     assert kid == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-5)  # features to the third, of float32
     # of 40 images in 2,048 dimensions its eigenvalues of a product of rank 39 carry the roots of rounding errors
@@ -142,6 +136,8 @@ def test_large_sets_go_through_a_compiled_network(seen: Seen, weights: tuple[Pat
     monkeypatch.setattr(network, "COMPILE_FROM", N)
     found = whole.features(images(N, 3))
     assert calls == [32, 32], "the rest is no whole batch"
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
     theirs = FeatureExtractorInceptionV3("plain", [LAYER], feature_extractor_weights_path=str(weights[0] / module.FILE))
     expected = theirs(colour(images(N, 3)))[0]
     assert (found - expected).norm() < 1e-5 * expected.norm()

@@ -13,7 +13,6 @@ import pytest
 import small_celeba
 import small_mnist
 from scipy.io import savemat
-from torchvision.datasets import CelebA
 
 from bench.commands import data
 from bench.datasets import dsprites, mnist, shapes3d, svhn
@@ -148,7 +147,7 @@ def test_a_damaged_file_is_one_line_with_its_name(tmp_path: Path, monkeypatch: p
     path, card = KINDS[kind].put(tmp_path), KINDS[kind].card
     if "image" in kind:  # verified against the checksums that the sound files had
         sums = [("id", raw.md5(file), file.name) for file in (tmp_path / "celeba").iterdir() if file.is_file()]
-        monkeypatch.setattr(CelebA, "file_list", sums)
+        monkeypatch.setattr("torchvision.datasets.CelebA.file_list", sums)
     DAMAGE[damage](path)
     before = written(tmp_path)
     calls = {"load": card.load, "verify": lambda root: data.verify(card, root)}
