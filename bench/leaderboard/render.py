@@ -9,9 +9,9 @@ from bench.leaderboard.findings import findings
 from bench.leaderboard.first_screen import notes, screen
 from bench.leaderboard.fronts import fronts
 from bench.leaderboard.groups import group_table, nowhere, protocols, rank_table
-from bench.leaderboard.headline import heads
+from bench.leaderboard.headline import heads, names
 from bench.leaderboard.rows import Column, Record, Row, columns_of, rows_of
-from bench.leaderboard.standing import column_standing, standing
+from bench.leaderboard.standing import column_standing, head_standing
 from bench.markdown import bullets, folded, section
 from bench.suites.names import built_in, options, stem_of
 from bench.suites.schema import Suite
@@ -76,8 +76,8 @@ def summary(suite: Suite, rows: Sequence[Row]) -> str:
 
 def first_screen(suite: Suite, columns: Mapping[Column, str], rows: Sequence[Row], apart: Mapping[str, str]) -> list[str]:
     """The first screen: its table, what it says, how to read it, and names of the headline that have no value."""
-    shown = heads(suite, columns, rows)
-    found = [standing({row.name: head.values(row) for row in rows}, head.better, rows, apart) for head in shown]
+    shown = heads(names(suite), columns, rows)
+    found = [head_standing(head, rows, apart) for head in shown]
     absent = [name for name in suite.headline if name not in {head.name for head in shown}]
     said = [f"No value of {', '.join(f'`{name}`' for name in absent)}, which the suite's headline names."] * bool(absent)
     if not shown:
