@@ -51,7 +51,7 @@ def render(
         section("Reference values", bullets(references(heads, rows))),
         *(metric_table(group, heads, rows, suite.seeds) for group in (*GROUPS, *others, "cost")),
         section("Runs", *runs(rows, suite.seeds)),
-        section("Protocols", bullets(f"{name}: {text(c.protocol)}" for c, name in heads.items() if any(c.values(row) for row in rows))),
+        section("Protocols", bullets(protocols(heads, rows))),
         section("Hyperparameters", recipes(rows)),
         section("Hot spots", *hot_spots(every, words)),
         section("Environment", bullets(environments(rows))),
@@ -170,8 +170,16 @@ def runs(rows: Sequence[Row], seeds: int) -> tuple[str, str]:
         ranges = [" to ".join(dict.fromkeys(map(figures, (min(a), max(a))))) if a else ABSENT for a in spent]
         lines.append([row.name, row.status(seeds), *ranges])
         ended = [record for record in row.records if record["status"] != "done"]
+        bad += [f"{row.name}: {text(row.why)}"] * bool(row.why)
         bad += [f"{row.name}, seed {r['seed']}, {r['status']}: {text(r['error'] or 'no message')}" for r in ended]
     return table(["method", "status", *SPENT], lines), bullets(bad)
+
+
+def protocols(names: Mapping[Column, str], rows: Sequence[Row]) -> list[str]:
+    """How the values of each column are taken; and by which code, where the same metric was measured by several."""
+    shown = [column for column in names if any(column.values(row) for row in rows)]
+    codes = {column.name: {other.code for other in shown if other.name == column.name} for column in shown}
+    return [f"{names[c]}: {text(c.protocol)}" + f"; measured by code {c.code or 'unknown'}" * (len(codes[c.name]) > 1) for c in shown]
 
 
 def recipes(rows: Sequence[Row]) -> str:

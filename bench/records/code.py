@@ -40,6 +40,11 @@ class Module(NamedTuple):
         return "/".join([*(parts if self.file.stem == "__init__" else parts[:-1]), self.file.name])
 
 
+def project_module(name: str, root: Path = ROOT) -> Module:
+    """A module of this project by its dotted name."""
+    return Module(name, root.joinpath(*name.split(".")).with_suffix(".py"))
+
+
 def standing_on(roots: Iterable[Module], given: Mapping[Path, bytes] | None = None, root: Path = ROOT) -> Hashes:
     """Each module that `roots` stand on, themselves included, by the name of its file, with its hash.
 
