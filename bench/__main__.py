@@ -4,16 +4,30 @@ Exit codes: 0 all runs done; 1 some run failed or diverged, its row says why; 2 
 cannot do it; 130 interrupted. Nothing finished is ever lost: the same command goes on where the last one stopped.
 """
 
-import io
 import os
-import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bench.commands.data_groups import DATA, DataRoot, data, features
+from bench.commands import entry
+from bench.commands.data_groups import data, features
+from bench.commands.options import (
+    DATA,
+    HERE,
+    DataRoot,
+    Device,
+    Jobs,
+    Name,
+    Out,
+    Set,
+    SuiteName,
+    check_counts,
+    device_kind,
+    number,
+    whole,
+    words,
+)
 from bench.commands.records import records
 from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
@@ -28,25 +42,14 @@ app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
 
-SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A suite's name, or the path of a suite file of your own.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a key: methods.vcae.weight=0.5, budget.steps=1000. May be repeated.")
-]
-Name = Annotated[str | None, typer.Option("--name", help="What results of --set are kept as, in place of a name made of its values.")]
-Device = Annotated[str | None, typer.Option(help="cpu or cuda; cuda where there is one, if not said.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder that gets runs/ and leaderboards/.")]
-Jobs = Annotated[int | None, typer.Option(help="Runs at a time; one a core on the CPU, one on a GPU, if not said.")]
-INTERRUPTED = 130  # what typer makes of Ctrl-C
-HERE = Path()
-
 
 @app.command()
 def run(
     suite: SuiteName = "digits",
     overrides: Set = None,
     name: Name = None,
-    methods: Annotated[str, typer.Option(help="Only these rows of the suite: vae_bernoulli,vcae.")] = "",
-    seeds: Annotated[int | None, typer.Option(help="How many seeds instead of the suite's.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Only these rows of the suite: vae_bernoulli,vcae.")] = None,
+    seeds: Annotated[int | None, typer.Option(parser=whole, metavar="INTEGER", help="How many seeds instead of the suite's.")] = None,
     device: Device = None,
     data_root: DataRoot = DATA,
     out: Out = HERE,
@@ -54,15 +57,15 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Run finished runs again too, from the start.")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="A few steps of every run; never on a leaderboard.")] = False,
     jobs: Jobs = None,
-    threads: Annotated[int, typer.Option(help="CPU threads of each run; weights repeat bit for bit at the same number.")] = 1,
-    save_every: Annotated[float, typer.Option(help="Seconds between checkpoints.")] = 30.0,
+    threads: Annotated[
+        int, typer.Option(parser=whole, metavar="INTEGER", help="CPU threads of each run; weights repeat bit for bit at the same number.")
+    ] = 1,
+    save_every: Annotated[float, typer.Option(parser=number, metavar="FLOAT", help="Seconds between checkpoints.")] = 30.0,
     profiles: Annotated[bool, typer.Option("--profile/--no-profile", help="Profile each method once for the hot spots section.")] = True,
 ) -> None:
     """Train and measure every run of a suite that is not finished yet, then write its leaderboard."""
-    counts(seeds=seeds, jobs=jobs, threads=threads)
-    if not save_every >= 0:  # nan too
-        raise UserError(f"--save-every must be at least 0, not {save_every:g}")
-    chosen, whole = reader.read_both(suite, tuple(overrides or ()), words(methods), seeds, name)
+    check_counts(seeds=seeds, jobs=jobs, threads=threads)
+    chosen, whole = reader.read_both(suite, tuple(overrides or ()), words("--methods", methods), seeds, name)
     if not dry_run and chosen.seeds * len(chosen.methods) > 1:
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
@@ -75,9 +78,10 @@ def run(
 
 
 Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]
-Chosen = Annotated[str, typer.Option("--metrics", help="Only these: fid_pz,mig. All, if not said.")]
-Where = Annotated[str | None, typer.Option("--device", help="cpu or cuda; that which a run was trained on, if not said.")]
-Threads = Annotated[int, typer.Option(help="CPU threads of each run.")]
+Chosen = Annotated[str | None, typer.Option("--metrics", help="Only these: fid_pz,mig. All, if not said.")]
+KIND = "cpu or cuda; that which a run was trained on, if not said."
+Where = Annotated[str | None, typer.Option("--device", parser=device_kind, metavar="TEXT", help=KIND)]
+Threads = Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="CPU threads of each run.")]
 
 
 @app.command()
@@ -85,7 +89,7 @@ def evaluate(
     what: Measured,
     overrides: Set = None,
     name: Name = None,
-    metrics: Chosen = "",
+    metrics: Chosen = None,
     device: Where = None,
     data_root: DataRoot = DATA,
     out: Out = HERE,
@@ -93,13 +97,13 @@ def evaluate(
     threads: Threads = 1,
 ) -> None:
     """Add metrics to finished runs from their weights, then write the leaderboard anew; nothing is trained."""
-    counts(jobs=jobs, threads=threads)
+    check_counts(jobs=jobs, threads=threads)
     if not Path(what).is_dir():  # a run's folder
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
     target = measure_command.target_of(what, tuple(overrides or ()), out, name)
-    measure_command.evaluate(target, words(metrics), Settings(out, data_root, device, threads, jobs))
+    raise typer.Exit(measure_command.evaluate(target, words("--metrics", metrics), Settings(out, data_root, device, threads, jobs)))
 
 
 @app.command()
@@ -107,42 +111,33 @@ def verify(
     what: Measured,
     overrides: Set = None,
     name: Name = None,
-    metrics: Chosen = "",
+    metrics: Chosen = None,
     device: Where = None,
     data_root: DataRoot = DATA,
     out: Out = HERE,
     jobs: Jobs = None,
     threads: Threads = 1,
-    tolerance: Annotated[float, typer.Option(help="A value has moved if it differs by more than this share of the larger one.")] = 1e-6,
+    tolerance: Annotated[
+        float,
+        typer.Option(parser=number, metavar="FLOAT", help="A value has moved if it differs by more than this share of the larger one."),
+    ] = 1e-6,
 ) -> None:
     """Compute the metrics of finished runs again and say which moved, by how much and why; exit with 1 if one did. Writes nothing."""
-    if not tolerance >= 0:  # nan too
-        raise UserError(f"--tolerance must be at least 0, not {tolerance:g}")
-    counts(jobs=jobs, threads=threads)
+    check_counts(jobs=jobs, threads=threads)
     if not Path(what).is_dir():  # a run's folder
         get_ready(device, jobs, threads)
     from bench.commands import evaluate as measure_command
 
     target = measure_command.target_of(what, tuple(overrides or ()), out, name)
-    raise typer.Exit(measure_command.verify(target, words(metrics), Settings(out, data_root, device, threads, jobs), tolerance))
-
-
-def counts(**given: int | None) -> None:
-    """UserError for the first option that is given and below 1."""
-    for name, value in given.items():
-        if value is not None and value < 1:
-            raise UserError(f"--{name} must be at least 1, not {value}")
+    raise typer.Exit(
+        measure_command.verify(target, words("--metrics", metrics), Settings(out, data_root, device, threads, jobs), tolerance)
+    )
 
 
 def get_ready(device: str | None, jobs: int | None, threads: int) -> None:
     """Have workers' imports begun where there will be workers, before this process imports the same."""
     if (jobs or default_jobs(device, threads)) > 1:
         make_ready(threads, preloaded())
-
-
-def words(text: str) -> tuple[str, ...]:
-    """`a,b` as its parts."""
-    return tuple(filter(None, text.split(",")))
 
 
 @app.command(name="list")
@@ -165,9 +160,10 @@ def profile(
     device: Device = None,
     data_root: DataRoot = DATA,
     out: Out = HERE,
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    threads: Threads = 1,
 ) -> None:
     """Time a method's training step by phases and kernels; kept for the hot spots section of its leaderboard."""
+    check_counts(threads=threads)
     from bench.commands import run as command
 
     chosen = reader.read(suite, tuple(overrides or ()), (method,), name=name)
@@ -185,8 +181,12 @@ def leaderboard(
     """Write a suite's leaderboard anew from its records."""
     from bench.commands import console
     from bench.leaderboard import publish as boards
+    from bench.records.store import Store
 
     whole = reader.read(suite, tuple(overrides or ()), name=name)
+    if not Store(out, whole.name).kept():
+        where = out / "leaderboards" / "runs" / f"{whole.name}.jsonl"
+        raise UserError(f"{where}: no records of suite {whole.name}; train its runs with: python -m bench run {options(whole)} -o {out}")
     if check and not boards.current(out, whole):
         again = f"python -m bench leaderboard {options(whole)}"
         print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: {again}")
@@ -210,16 +210,20 @@ def curves(suite: SuiteName, overrides: Set = None, name: Name = None, out: Out 
 
 @app.command(name="tiers-check")
 def tiers_check(
-    columns: Annotated[int, typer.Option(help="Simulated columns of each scenario, number of rows and number of seeds.")] = 100,
-    seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 0,
+    columns: Annotated[
+        int, typer.Option(parser=whole, metavar="INTEGER", help="Simulated columns of each scenario, number of rows and number of seeds.")
+    ] = 100,
+    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the random numbers.")] = 0,
     page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/statistics.md.")] = None,
 ) -> None:
     """Simulate columns whose rows are equally good: how often do the tiers leave one of these out? About a minute a hundred columns."""
-    counts(columns=columns)
+    check_counts(columns=columns)
     if seed < 0:
         raise UserError(f"--seed must be at least 0, not {seed}")
     from bench.leaderboard import tiers_check as simulation
 
+    if page:
+        simulation.around(page)  # before the minute that it takes
     cells = simulation.check(columns, seed)
     print(simulation.report(cells))
     if page:
@@ -231,7 +235,7 @@ def speed(
     device: Device = None,
     data_root: DataRoot = DATA,
     out: Out = HERE,
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    threads: Threads = 1,
     quick: Annotated[bool, typer.Option("--quick", help="One network, few rounds, small sizes, no memory: to see that it works.")] = False,
 ) -> None:
     """Compare training, evaluation and reading with other implementations; writes leaderboards/speed.md and speed.json.
@@ -241,6 +245,7 @@ def speed(
     run of ten minutes or so. MNIST is used where the data root has it. pythae comes with the extra `peers`; without it its rows are
     missing and the page says so.
     """
+    check_counts(threads=threads)
     from bench.commands import speed as command
 
     command.speed(device, data_root, out, threads, quick)
@@ -264,36 +269,8 @@ def gpu_check(
 
 
 def main() -> None:
-    """The command line: a user's mistake is one line and exit code 2."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without ↓ or × is no reason to stop
-    try:
-        try:
-            app(prog_name="latentbench")
-        finally:
-            sys.stdout.flush()  # here, where what it raises is met
-    except UserError as error:
-        print(f"latentbench: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
-        silence()
-        sys.exit(141)
-    except OSError as error:
-        silence()
-        print(f"latentbench: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            then = "the same command goes on from the last checkpoint" if "run" in sys.argv[1:2] else "nothing that was written is lost"
-            print(f"latentbench: interrupted; {then}", file=sys.stderr)
-        raise
-
-
-def silence() -> None:
-    """Nothing that is still to be printed is worth another error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """The command line."""
+    entry.enter(app)
 
 
 if __name__ == "__main__":

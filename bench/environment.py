@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from bench.errors import UserError
+from bench.processes import check_device
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("bench", "models", "metrics")
@@ -24,8 +25,7 @@ PACKAGES = ("bench", "models", "metrics")
 
 def set_up(device: str, threads: int) -> torch.device:
     """The device of that name, in full float32 precision; UserError where there is none."""
-    if device not in ("cpu", "cuda"):
-        raise UserError(f"--device must be cpu or cuda, not {device!r}")
+    check_device(device)
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: this machine has no CUDA device that torch can use; try --device cpu")
     torch.set_num_threads(threads)

@@ -25,6 +25,13 @@ def end_with_parent() -> None:
         os._exit(1)
 
 
+def check_device(device: str) -> None:
+    """UserError for a kind of device that there is not."""
+    if device not in ("cpu", "cuda"):
+        which = "; CUDA_VISIBLE_DEVICES chooses which" if device.startswith("cuda:") else ""
+        raise UserError(f"--device must be cpu or cuda, not {device!r}{which}")
+
+
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -49,11 +49,12 @@ class Catalogue:
     plugins: dict[Path, bytes] = field(default_factory=dict)  # what each plugin file said when it was run
     known: dict[tuple[code.Module, ...], code.Hashes] = field(default_factory=dict)
 
-    def get(self, kind: str, name: str) -> Any:
-        """The thing of that name; UserError suggests the near one. kind: method, network, density, dataset, metric."""
+    def get(self, kind: str, name: str, where: str = "") -> Any:
+        """The thing of that name; UserError suggests the near one. kind: method, network, density, dataset, metric; where: a key."""
         known = getattr(self, PLURALS.get(kind, f"{kind}s"))
         if name not in known:
-            raise UserError(unknown(kind, name, known))
+            own = "; images of your own come from a plugin: docs/guide-method.md, A dataset" if kind == "dataset" and "/" in name else ""
+            raise UserError(f"{f'{where}: ' if where else ''}{unknown(kind, name, known)}{own}")
         return known[name]
 
     def measured_by(self, metric: str) -> Metric:
@@ -67,24 +68,25 @@ class Catalogue:
             self.known[roots] = code.standing_on(roots, self.plugins)
         return self.known[roots]
 
-    def add(self, module: ModuleType) -> None:
-        """Everything in the module's lists; a name that is taken is refused."""
+    def add(self, module: ModuleType, where: str) -> None:
+        """Everything in the module's lists; a name that is taken is refused. where: the module, as a message begins."""
+        home = code.Module(module.__name__, Path(getattr(module, "__file__", None) or ""))
         for kind, content in LISTS.items():
             known, items = getattr(self, kind.lower()), getattr(module, kind, ())
             if not isinstance(items, (list, tuple)):
-                raise UserError(f"{module.__file__}: {kind} must be a list, not {items!r}")
+                raise UserError(f"{where}: {kind} must be a list, not {items!r}")
             for item in items:
                 name = getattr(item, "__name__", None) or getattr(item, "name", None)
                 if name is None or not (isinstance(item, content) if content else callable(item)):
                     wanted = f"instances of {content.__module__}.{content.__name__}" if content else "functions"
-                    raise UserError(f"{module.__file__}: {kind} holds {wanted}, not {item!r}")
+                    raise UserError(f"{where}: {kind} holds {wanted}, not {item!r}")
                 if name in known:
-                    raise UserError(f"{module.__file__}: {kind}: {name!r} exists already; give yours another name")
+                    raise UserError(f"{where}: {kind}: {name!r} exists already; give yours another name")
                 known[name] = item
-                self.homes[KINDS[kind], name] = code.Module(module.__name__, Path(str(module.__file__)))
+                self.homes[KINDS[kind], name] = home
         if SOURCE in vars(module):
-            self.plugins[Path(str(module.__file__))] = vars(module)[SOURCE]
-            self.standing_on((code.Module(module.__name__, Path(str(module.__file__))),))  # while its files say what was run
+            self.plugins[home.file] = vars(module)[SOURCE]
+            self.standing_on((home,))  # while its files say what was run
 
 
 def catalogue(plugins: tuple[str, ...] = ()) -> Catalogue:
@@ -92,14 +94,14 @@ def catalogue(plugins: tuple[str, ...] = ()) -> Catalogue:
     found = Catalogue()
     for package in BUILT_IN:
         for module in modules(package):
-            found.add(module)
+            found.add(module, module.__name__)
     for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
         try:
-            found.add(point.load())
+            found.add(point.load(), f"entry point {point.value}")
         except Exception as error:  # whatever an installed package raises
             raise UserError(f"entry point {point.value} of {ENTRY_POINTS}: {in_a_line(error)}") from error
     for path in plugins:
-        found.add(load_plugin(Path(path)))
+        found.add(load_plugin(Path(path)), f"plugin {path}")
     return found
 
 
@@ -112,6 +114,8 @@ def modules(package: ModuleType) -> Iterator[ModuleType]:
 
 def load_plugin(path: Path) -> ModuleType:
     """A user's file as a module; UserError names the file and what is wrong with it."""
+    if path.is_dir():
+        raise UserError(f"plugin {path}: a folder, not a Python file; name the .py file in it")
     if not path.is_file():
         raise UserError(f"plugin {path}: no such file (plugins are looked for beside the suite file)")
     spec = importlib.util.spec_from_file_location(f"latentbench_plugin_{path.stem}", path)

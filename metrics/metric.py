@@ -32,6 +32,13 @@ class Metric:
     bias: str = ""  # in which direction the estimate errs, and why; empty for a mean over images that is what it says
     code: str = ""  # hash of the modules that it stands on, which the catalogue of names puts here
 
+    def __post_init__(self) -> None:
+        """ValueError for one that cannot be measured."""
+        if isinstance(self.needs, str) or isinstance(self.details, str):
+            raise ValueError(f"metric {self.name}: needs and details must be tuples of names of views, not a text")
+        if self.better not in ("lower", "higher", "target", None):
+            raise ValueError(f"metric {self.name}: better must be 'lower', 'higher', 'target' or None, not {self.better!r}")
+
 
 class Views:
     """Arrays by name, each made when first asked for and then kept.
@@ -89,7 +96,7 @@ def number(name: str, found: Any) -> float:
         words = f"an array of shape {shape}" if shape else " ".join(repr(value).split())[:60]
         raise Unavailable(f"{name} returned {words} ({type(found).__name__}), not a number")
     if not math.isfinite(value):
-        raise Unavailable(f"not a finite number: {float(value)}")  # JSON has none
+        raise Unavailable(f"{name} returned {float(value)}, not a finite number")  # JSON has none
     return float(value)
 
 

@@ -20,6 +20,7 @@ class Draw:
     noise: torch.Generator  # where a regulariser takes its own randomness from
     log_q: Tensor | None = None  # (B,) log q(z|x), nats, where the posterior is no diagonal Gaussian but has a density
     x: Tensor | None = None  # (B, C, H, W) the images, once the autoencoder has put them in
+    decoder: Callable[[Tensor], Tensor] | None = None  # z -> raw output y, (B, D) -> (B, C, H, W), put in with them
 
 
 class Posterior(Protocol):

@@ -7,10 +7,8 @@ interface of a method and nothing else: `players`, `draw`, `decode`, `sample`.
 """
 
 import math
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import cast
 
 import torch
@@ -18,12 +16,11 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from metrics.latent import Channel
-from models.interfaces import HOOKS, Cost, Draw, Likelihood, Part, Player, Posterior, Prior, Regulariser
+from models.assembly import check_hooks, checked_parts, described, why_eager
+from models.interfaces import Cost, Draw, Likelihood, Part, Player, Posterior, Prior, Regulariser
 from models.networks.network import Levels, Network
+from models.parts.precision import losses_in_float32, run_network
 from models.parts.schedule import Schedule, Weight
-
-NEARLY = 0.8  # of two names that are taken for the same one misspelt
-LIBRARIES = ("torch", "zuko")  # whose modules keep their state in tensors
 
 
 def truncated_normal_like(x: Tensor, noise: torch.Generator) -> Tensor:
@@ -31,16 +28,6 @@ def truncated_normal_like(x: Tensor, noise: torch.Generator) -> Tensor:
     tail = 0.5 * math.erfc(math.sqrt(2))
     u = torch.rand(x.shape, generator=noise, device=x.device, dtype=x.dtype)
     return torch.special.ndtri(tail + (1 - 2 * tail) * u)
-
-
-def in_float32(device: torch.device) -> AbstractContextManager[object]:
-    """No product is rounded inside, though networks run in bfloat16; distances of near codes would be lost."""
-    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
-
-
-def widened(y: Tensor) -> Tensor:
-    """A network's output as losses take it: bfloat16 becomes float32, anything else stays.   (B, ...) -> (B, ...)"""
-    return y.float() if y.dtype == torch.bfloat16 else y
 
 
 @dataclass(frozen=True)
@@ -72,18 +59,29 @@ class Recipe:
         encoder, decoder = network(shape, dim, self.posterior.outputs)
         if isinstance(encoder, Levels):
             raise ValueError(f"network {network.__name__!r} is hierarchical; only stacked methods take it")
-        return AutoEncoder(self, encoder, decoder, dim)
+        return checked_parts(AutoEncoder(self, encoder, decoder, dim), shape)
 
     def words(self) -> dict[str, str]:
         """The recipe as a row of SPEC 1.1's table has it."""
-        regularisers = ", ".join(f"{shown(weight)} × {regulariser}" for weight, regulariser in self.regularisers)
-        extras = [f"input noise {self.input_noise:g}"] * (self.input_noise > 0) + [str(self.pretraining)] * (self.pretraining is not None)
+        regularisers = ", ".join(f"{shown(weight)} × {described(regulariser)}" for weight, regulariser in self.regularisers)
+        noise = [f"input noise {self.input_noise:g}"] if self.input_noise > 0 else []
+        pretraining = [] if self.pretraining is None else [described(self.pretraining)]
         return {
-            "posterior": ", ".join([str(self.posterior), *extras]),
-            "cost": str(self.cost),
+            "posterior": ", ".join([described(self.posterior), *noise, *pretraining]),
+            "cost": described(self.cost),
             "regularisers": regularisers or "none",
-            "prior": str(self.prior or "none"),
+            "prior": "none" if self.prior is None else described(self.prior),
         }
+
+
+def trained(player: Player) -> Player:
+    """The player with those of its parameters that require a gradient, its terms in float32 though networks run in bfloat16."""
+
+    def terms(x: Tensor, noise: torch.Generator) -> Mapping[str, Tensor]:
+        with losses_in_float32(x.device):
+            return player.terms(x, noise)
+
+    return replace(player, parameters=tuple(p for p in player.parameters if p.requires_grad), terms=terms)
 
 
 def shown(weight: Weight) -> str:
@@ -91,36 +89,19 @@ def shown(weight: Weight) -> str:
     return str(weight) if isinstance(weight, Schedule) else f"{weight:g}"
 
 
-def check_hooks(part: object) -> None:
-    """ValueError for a method of a part whose name is nearly that of a hook (`Part`)."""
-    own = {name for name in dir(type(part)) if not name.startswith("_") and callable(getattr(type(part), name))}
-    for name in sorted(own - set(HOOKS) - set(dir(nn.Module))):
-        if near := get_close_matches(name, HOOKS, 1, NEARLY):
-            raise ValueError(f"{type(part).__name__} has a method {name!r}, which nothing calls; did you mean the hook {near[0]!r}?")
+class Assembled(nn.Module):
+    """A recipe with its networks, and the players that train them: what an autoencoder and a stack of them share."""
 
-
-def why_eager(parts: Iterable[object]) -> str | None:
-    """The first of these, or of the modules in them, that does not declare in its own class that it may be recorded; None for none."""
-    for part in parts:
-        for piece in part.modules() if isinstance(part, nn.Module) else (part,):
-            kind = type(piece)
-            if not (vars(kind).get("capturable") or kind.__module__.partition(".")[0] in LIBRARIES):
-                return f"{kind.__name__} does not declare that it may be recorded (capturable = True)"
-    return None
-
-
-class AutoEncoder(nn.Module):
-    """x -> q(z|x) -> z -> x̂, with the players that train it."""
-
-    capturable = True
     scheduled: Tensor  # (regularisers,) λ of this step, where one of them is a schedule
 
-    def __init__(self, recipe: Recipe, encoder: nn.Module, decoder: nn.Module, dim: int):
+    def __init__(self, recipe: Recipe, dim: int, **networks: nn.Module):
         super().__init__()
         names = ["loss", "reconstruction", *(regulariser.name for _, regulariser in recipe.regularisers)]
         if len(set(names)) < len(names):
             raise ValueError(f"terms need names of their own, not {', '.join(names)}")
-        self.recipe, self.encoder, self.decoder, self.dim = recipe, encoder, decoder, dim
+        self.recipe, self.dim = recipe, dim
+        for name, network in networks.items():
+            self.add_module(name, network)
         alone = (recipe.posterior, recipe.cost, recipe.prior, recipe.pretraining)
         self.weighted_parts: list[tuple[Weight, object]] = [(1.0, part) for part in alone]
         self.weighted_parts += list(recipe.regularisers)
@@ -142,37 +123,25 @@ class AutoEncoder(nn.Module):
         """The encoder as an additive Gaussian channel (SPEC 1.5)."""
         return Channel(self.dim, self.recipe.posterior.variance, self.recipe.power, getattr(self.recipe.posterior, "bits", None))
 
-    @property
-    def likelihood(self) -> str | None:
-        """The kind of p(x|z); None where the cost is no likelihood."""
-        return getattr(self.recipe.cost, "likelihood", None)
-
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z) with all constants, nats, where `likelihood` says that there is one.   (B, C, H, W), (B, D) -> (B,)"""
-        return cast(Likelihood, self.recipe.cost).log_likelihood(x, self.decoder(z))
-
     def draw(self, x: Tensor, noise: torch.Generator) -> Draw:
         """One draw of q(z|x) per image.   (B, C, H, W) -> Draw"""
-        std = self.recipe.input_noise if self.training else 0.0
-        seen = x + std * truncated_normal_like(x, noise) if std else x
-        return replace(self.recipe.posterior(widened(self.encoder(seen)), noise), x=x)
+        raise NotImplementedError
+
+    def raw(self, z: Tensor) -> Tensor:
+        """What the decoder makes of a code, before the cost's link.   (B, D) -> (B, C, H, W)"""
+        raise NotImplementedError
+
+    def terms(self, x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
+        """The named terms of the objective, batch means; "loss" is their sum.   (B, C, H, W) -> of ()"""
+        raise NotImplementedError
 
     def decode(self, z: Tensor) -> Tensor:
         """The image that a code stands for.   (B, D) -> (B, C, H, W)"""
-        return self.recipe.cost.image(self.decoder(z))
+        return self.recipe.cost.image(self.raw(z))
 
     def sample(self, n: int, noise: torch.Generator) -> Tensor | None:
         """n images from the prior, None for a method without one.   -> (n, C, H, W)"""
         return None if self.recipe.prior is None else self.decode(self.recipe.prior.sample(n, noise))
-
-    def terms(self, x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
-        """The named terms of the objective, batch means; "loss" is their sum."""
-        draw = self.draw(x, noise)
-        terms = {"reconstruction": self.recipe.cost(x, widened(self.decoder(draw.z))).mean()}
-        with record_function("regulariser"), in_float32(x.device):
-            for i, (_, regulariser) in enumerate(self.recipe.regularisers):
-                terms[regulariser.name] = self.weight(i) * regulariser(draw, self.recipe.prior)
-        return {"loss": torch.stack(list(terms.values())).sum(), **terms, **self.moving_weights()}
 
     def weight(self, i: int) -> float | Tensor:
         """λ of a regulariser: a number, or of a schedule what it is at this step.   -> ()"""
@@ -193,14 +162,15 @@ class AutoEncoder(nn.Module):
     def players(self) -> list[Player]:
         """Those before the autoencoder (the critic of WAE Algorithm 1), the autoencoder, those after it.
 
-        Their parameters are disjoint and cover the model.
+        Their parameters are disjoint, and are all that require a gradient: a frozen network is nobody's.
         """
         alone = len(self.weighted_parts) - len(self.recipe.regularisers)
         weights = [1.0] * alone + [self.weight(i) for i in range(len(self.recipe.regularisers))]
         parts = [(weight, cast(Part, part)) for weight, (_, part) in zip(weights, self.weighted_parts, strict=True)]
-        others = [player for weight, part in parts if hasattr(part, "players") for player in part.players(self, weight)]
+        others = [trained(player) for weight, part in parts if hasattr(part, "players") for player in part.players(self, weight)]
         theirs = {id(p) for player in others for p in player.parameters}
-        own = Player("autoencoder", tuple(p for p in self.parameters() if id(p) not in theirs), self.terms, clip=self.recipe.clip)
+        left = tuple(p for p in self.parameters() if id(p) not in theirs)
+        own = trained(Player("autoencoder", left, self.terms, clip=self.recipe.clip))
         return [*(p for p in others if p.before), own, *(p for p in others if not p.before)]
 
     def why_eager(self) -> str | None:
@@ -218,3 +188,44 @@ class AutoEncoder(nn.Module):
         for _, part in self.weighted_parts:
             if hasattr(part, event):
                 getattr(part, event)(epoch, self, some, noise)
+
+
+class AutoEncoder(Assembled):
+    """x -> q(z|x) -> z -> x̂."""
+
+    capturable = True
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def __init__(self, recipe: Recipe, encoder: nn.Module, decoder: nn.Module, dim: int):
+        super().__init__(recipe, dim, encoder=encoder, decoder=decoder)
+
+    @property
+    def likelihood(self) -> str | None:
+        """The kind of p(x|z); None where the cost is no likelihood."""
+        return getattr(self.recipe.cost, "likelihood", None)
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) with all constants, nats, where `likelihood` says that there is one.   (B, C, H, W), (B, D) -> (B,)"""
+        return cast(Likelihood, self.recipe.cost).log_likelihood(x, self.raw(z))
+
+    def draw(self, x: Tensor, noise: torch.Generator) -> Draw:
+        """One draw of q(z|x) per image.   (B, C, H, W) -> Draw"""
+        std = self.recipe.input_noise if self.training else 0.0
+        seen = x + std * truncated_normal_like(x, noise) if std else x
+        with losses_in_float32(x.device):
+            return replace(self.recipe.posterior(run_network(self.encoder, seen), noise), x=x, decoder=self.raw)
+
+    def raw(self, z: Tensor) -> Tensor:
+        """What the decoder makes of a code, before the cost's link.   (B, D) -> (B, C, H, W)"""
+        return run_network(self.decoder, z)
+
+    def terms(self, x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
+        """The named terms of the objective, batch means; "loss" is their sum."""
+        with losses_in_float32(x.device):
+            draw = self.draw(x, noise)
+            terms = {"reconstruction": self.recipe.cost(x, self.raw(draw.z)).mean()}
+            with record_function("regulariser"):
+                for i, (_, regulariser) in enumerate(self.recipe.regularisers):
+                    terms[regulariser.name] = self.weight(i) * regulariser(draw, self.recipe.prior)
+            return {"loss": torch.stack(list(terms.values())).sum(), **terms, **self.moving_weights()}

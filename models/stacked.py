@@ -17,18 +17,19 @@ The bracket is E |z_n - z̃_n|² over z̃_n ~ p(·|z_{n+1}) in closed form. The 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
-from metrics.latent import Channel
-from models.interfaces import Draw, Player
-from models.method import why_eager
+from models.assembly import checked_parts
+from models.interfaces import Draw, Prior
+from models.method import Assembled, Recipe
 from models.networks.network import Levels, Network
 from models.parts.cost import SquaredError
 from models.parts.posterior import DiagonalGaussian, softplus_variance
+from models.parts.precision import losses_in_float32, run_network
 from models.parts.prior import StandardNormal
 from models.wae import MMD, KernelName
 from models.wae_gauss import LogVariancePenalty
@@ -50,40 +51,45 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean, softplus_variance(raw)
 
 
-@dataclass(frozen=True)
 class LearnedPrior:
     """p(z_M) of a hierarchy below its top (Eq. 7): it has draws, but no density in closed form."""
 
-    sample: Callable[[int, torch.Generator], Tensor]  # -> (n, d_M)
-
-
-class StackedWAE(nn.Module):
-    """x -> z_1 -> ... -> z_M, matched there to p(z_M); z_N -> ... -> z_1 -> x̂. One weight for each level with an encoder."""
-
     capturable = True
 
-    def __init__(self, recipe: "Stack", encoders: Levels, generators: Levels, weights: tuple[float, ...]):
-        super().__init__()
-        self.recipe, self.weights, self.dims = recipe, weights, generators.dims
-        self.encoders, self.generators = nn.ModuleList(list(encoders)[: len(weights)]), generators
-        self.cost, self.top = recipe.cost, StandardNormal(self.dims[-1])
-        self.dim = self.dims[len(weights) - 1]  # d_M
+    def bind(self, method: "StackedWAE") -> None:
+        """The hierarchy that draws it."""
+        self.hierarchy = method
 
-    @property
-    def prior(self) -> StandardNormal | LearnedPrior:
-        """p(z_M)."""
-        return self.top if len(self.weights) == len(self.dims) else LearnedPrior(self.matched_to)
+    def sample(self, n: int, noise: torch.Generator) -> Tensor:
+        """By ancestral sampling, with gradient.   -> (n, d_M)"""
+        return self.hierarchy.down(n, noise, len(self.hierarchy.weights))[-1].z
 
-    @property
-    def channel(self) -> Channel:
-        """Its noise is learned; Σ_k Var(z_k) = d_M is aimed at where p(z_M) = N(0, I)."""
-        return Channel(self.dim, None, float(self.dim) if len(self.weights) == len(self.dims) else None)
+    def __str__(self) -> str:
+        return "Gaussian levels under N(0, I)"
+
+
+class StackedWAE(Assembled):
+    """x -> z_1 -> ... -> z_M, matched there to p(z_M); z_N -> ... -> z_1 -> x̂. One weight for each level with an encoder.
+
+    Its noise is learned; Σ_k Var(z_k) = d_M is aimed at where p(z_M) = N(0, I).
+    """
+
+    capturable = True
+    encoders: nn.ModuleList
+    generators: Levels
+
+    def __init__(self, stack: "Stack", encoders: Levels, generators: Levels, weights: tuple[float, ...]):
+        self.weights, self.dims, self.penalty, self.top = weights, generators.dims, stack.penalty, StandardNormal(generators.dims[-1])
+        dim, to_the_top = self.dims[len(weights) - 1], len(weights) == len(self.dims)
+        prior = self.top if to_the_top else cast(Prior, LearnedPrior())
+        recipe = Recipe(GAUSSIAN, stack.cost, ((weights[-1], stack.mmd),), prior, power=float(dim) if to_the_top else None)
+        super().__init__(recipe, dim, encoders=nn.ModuleList(list(encoders)[: len(weights)]), generators=generators)
 
     def up(self, x: Tensor, noise: torch.Generator) -> list[Draw]:
         """Draws of q_1(z_1|x) ... q_M(z_M|z_{M-1}) (Eq. 2).   (B, C, H, W) -> of (B, d_1) ... (B, d_M)"""
         draws = list[Draw]()
         for encoder in self.encoders:
-            draws.append(GAUSSIAN(encoder(draws[-1].z if draws else x), noise))
+            draws.append(GAUSSIAN(run_network(encoder, draws[-1].z if draws else x), noise))
         return draws
 
     def down(self, n: int, noise: torch.Generator, level: int) -> list[Draw]:
@@ -91,33 +97,34 @@ class StackedWAE(nn.Module):
         z = self.top.sample(n, noise)
         draws = [Draw(z, torch.zeros_like(z), torch.zeros_like(z), noise)]
         for generator in reversed(list(self.generators)[level:]):
-            draws.append(GAUSSIAN(generator(draws[-1].z), noise))
+            draws.append(GAUSSIAN(run_network(generator, draws[-1].z), noise))
         return draws
-
-    def matched_to(self, n: int, noise: torch.Generator) -> Tensor:
-        """n draws of p(z_M).   -> (n, d_M)"""
-        return self.down(n, noise, len(self.weights))[-1].z
 
     def encode_to(self, level: int, x: Tensor) -> Tensor:
         """The code of one level 1 ... M, up by the means (Fig. 3).   (B, C, H, W) -> (B, d_level)"""
         z = x
         for encoder in list(self.encoders)[: checked(level, len(self.encoders))]:
-            z, _ = moments(encoder(z))
+            z, _ = moments(run_network(encoder, z))
         return z
 
-    def decode_from(self, level: int, z: Tensor) -> Tensor:
-        """The image of a code of one level 1 ... N, down by the means (Fig. 3).   (B, d_level) -> (B, C, H, W)"""
+    def raw_from(self, level: int, z: Tensor) -> Tensor:
+        """What the generators make of a code of one level 1 ... N, down by the means (Fig. 3).   (B, d_level) -> (B, C, H, W)"""
         for generator in reversed(list(self.generators)[1 : checked(level, len(self.generators))]):
-            z, _ = moments(generator(z))
-        return self.cost.image(self.generators[0](z))
+            z, _ = moments(run_network(generator, z))
+        return run_network(self.generators[0], z)
+
+    def decode_from(self, level: int, z: Tensor) -> Tensor:
+        """The image of a code of one level 1 ... N.   (B, d_level) -> (B, C, H, W)"""
+        return self.recipe.cost.image(self.raw_from(level, z))
 
     def draw(self, x: Tensor, noise: torch.Generator) -> Draw:
         """The code z_M; mean and variance are those of q_M at the draw of z_{M-1}.   (B, C, H, W) -> Draw"""
-        return replace(self.up(x, noise)[-1], x=x)
+        with losses_in_float32(x.device):
+            return replace(self.up(x, noise)[-1], x=x, decoder=self.raw)
 
-    def decode(self, z: Tensor) -> Tensor:
-        """The image of a code z_M.   (B, d_M) -> (B, C, H, W)"""
-        return self.decode_from(len(self.weights), z)
+    def raw(self, z: Tensor) -> Tensor:
+        """What the generators make of a code z_M.   (B, d_M) -> (B, C, H, W)"""
+        return self.raw_from(len(self.weights), z)
 
     def sample(self, n: int, noise: torch.Generator) -> Tensor:
         """n images by ancestral sampling from the top.   -> (n, C, H, W)"""
@@ -125,18 +132,20 @@ class StackedWAE(nn.Module):
 
     def terms(self, x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
         """The named terms of the objective, batch means, "loss" their sum; and what became of each level's variances (SPEC T15)."""
-        q = self.up(x, noise)
-        p = [moments(generator(draw.z)) for draw, generator in zip(q[1:], list(self.generators)[1:], strict=False)]
-        terms = {"reconstruction": self.cost(x, self.generators[0](q[0].z)).mean()}
-        for n, (weight, draw, (mean, variance)) in enumerate(zip(self.weights, q, p, strict=False), 1):
-            terms[f"cost_{n}"] = weight * ((draw.z - mean).square() + variance).sum(1).mean()
-        prior = self.down(len(x), noise, len(self.weights))
-        with record_function("regulariser"):
-            terms["mmd"] = self.weights[-1] * self.recipe.mmd.between(prior[-1].z, q[-1].z)
-            if self.recipe.penalty:
-                penalties = [math.exp(-n) * LogVariancePenalty()(draw, None) for n, draw in enumerate(q)]
-                terms["log_variance"] = self.recipe.penalty * torch.stack(penalties).sum()
-        return {"loss": torch.stack(list(terms.values())).sum(), **terms, **self.spread(q, p, prior)}
+        with losses_in_float32(x.device):
+            q = self.up(x, noise)
+            p = [moments(run_network(g, draw.z)) for draw, g in zip(q[1:], list(self.generators)[1:], strict=False)]
+            terms = {"reconstruction": self.recipe.cost(x, self.raw_from(1, q[0].z)).mean()}
+            for n, (weight, draw, (mean, variance)) in enumerate(zip(self.weights, q, p, strict=False), 1):
+                terms[f"cost_{n}"] = weight * ((draw.z - mean).square() + variance).sum(1).mean()
+            prior = self.down(len(x), noise, len(self.weights))
+            with record_function("regulariser"):
+                ((_, mmd),) = self.recipe.regularisers
+                terms["mmd"] = self.weights[-1] * cast(MMD, mmd).between(prior[-1].z, q[-1].z)
+                if self.penalty:
+                    penalties = [math.exp(-n) * LogVariancePenalty()(draw, None) for n, draw in enumerate(q)]
+                    terms["log_variance"] = self.penalty * torch.stack(penalties).sum()
+            return {"loss": torch.stack(list(terms.values())).sum(), **terms, **self.spread(q, p, prior)}
 
     @torch.no_grad()
     def spread(self, q: list[Draw], p: list[tuple[Tensor, Tensor]], prior: list[Draw]) -> dict[str, Tensor]:
@@ -145,17 +154,6 @@ class StackedWAE(nn.Module):
         logs |= {f"log_variance_p{n}": variance.log() for n, (_, variance) in enumerate(p, 2)}
         logs |= {f"log_variance_p{len(self.dims) + 1 - i}": draw.log_variance for i, draw in enumerate(prior[1:], 1)}
         return {name: values.mean() for name, values in logs.items() if values is not None}
-
-    def why_eager(self) -> str | None:
-        """Why steps may not be recorded as a CUDA graph; None where every part declares that they may."""
-        return why_eager([self.cost, self.recipe.mmd, self])
-
-    def step_begins(self, step: int, per_epoch: int) -> None:
-        """Its weights are the same at every step."""
-
-    def players(self) -> list[Player]:
-        """One: all levels are trained together."""
-        return [Player("autoencoder", tuple(self.parameters()), self.terms)]
 
 
 def checked(level: int, levels: int) -> int:
@@ -220,7 +218,7 @@ class Stack:
         weights, levels = self.weights(encoders.dims), len(encoders)
         if len(weights) != (1 if self.implicit else levels):
             raise ValueError(f"weights has {len(weights)} values, but network {name} has {levels} levels; give one for each")
-        return StackedWAE(self, encoders, generators, weights)
+        return checked_parts(StackedWAE(self, encoders, generators, weights), shape)
 
     def words(self) -> dict[str, str]:
         """The recipe as a row of SPEC 1.1's table has it."""

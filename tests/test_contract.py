@@ -20,11 +20,12 @@ from bench.datasets.storage.pack import find
 from bench.evaluation.evaluate import Evaluation, baselines_of, evaluate
 from bench.registry import catalogue
 from bench.suites.schema import Budget
+from bench.training import train as loop
 from bench.training.train import train
 from metrics.metric import Metric
 from models.interfaces import Player
 from models.method import AutoEncoder, Recipe
-from models.networks.network import Network
+from models.networks.network import Levels, Network
 
 KNOWN = catalogue()
 DIM = 3
@@ -114,6 +115,52 @@ def test_players_are_named_apart_disjoint_and_complete(variant: str) -> None:
     assert "autoencoder" in {player.name for player in players}
 
 
+class Taped(torch.nn.Module):
+    """A network whose outputs are kept, and given once more, rounded as they were and in float32."""
+
+    def __init__(self, network: torch.nn.Module, tape: list[Tensor]):
+        super().__init__()
+        self.network, self.tape, self.playing = network, tape, False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.playing:
+            return self.tape.pop(0).float()
+        self.tape.append(self.network(x))
+        return self.tape[-1]
+
+
+@variants
+def test_losses_of_networks_in_bfloat16_are_float32_losses_of_what_they_gave(variant: str) -> None:
+    """To the bit: of the same outputs, rounded to bfloat16, each player's terms are what they are where nothing is rounded."""
+    method, values = VARIANTS[variant]
+    tape, made = list[Tensor](), list[Taped]()
+
+    def taped(side: torch.nn.Module) -> torch.nn.Module:
+        wrapped = [Taped(module, tape) for module in (side if isinstance(side, Levels) else [side])]
+        made.extend(wrapped)
+        return Levels(wrapped, side.dims) if isinstance(side, Levels) else wrapped[0]
+
+    def network(shape: tuple[int, int, int], dim: int, outputs: int) -> Any:
+        plain: Network = KNOWN.networks["stacked_mlp" if method.__module__ == "models.stacked" else "mlp"]
+        encoder, decoder = plain(shape, dim, outputs)
+        return taped(encoder), taped(decoder)
+
+    trained = build(partial(method, DIM, **values), network=network, shape=(1, 8, 8), dim=DIM)
+    for player in trained.players():
+        tape.clear()
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = player.terms(given(player), noise())
+        assert {y.dtype for y in tape} == {torch.bfloat16}
+        for module in made:
+            module.playing = True
+        exact = player.terms(given(player), noise())
+        for module in made:
+            module.playing = False
+        assert tape == []
+        assert {name: term.item() for name, term in rounded.items()} == {name: term.item() for name, term in exact.items()}
+        assert {term.dtype for term in rounded.values()} == {torch.float32}
+
+
 @variants
 def test_a_draw_and_its_image(variant: str) -> None:
     method = make(variant)
@@ -163,15 +210,16 @@ def test_a_state_restores_the_method(variant: str) -> None:
 
 
 @variants
-def test_training_repeats_itself_and_lowers_the_loss(variant: str) -> None:
+def test_training_repeats_itself_and_lowers_the_loss(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "BLOCK", 20)
     found = []
     for _ in range(2):
         method, batches = make(variant), Batches(BYTES, 255, 20, seed=3)
-        outcome = train(training(method, Budget(steps=100), batches, seed=4), batches)
+        outcome = train(training(method, Budget(steps=60), batches, seed=4), batches)
         assert outcome.status == "done", outcome.error
         found.append((weights(method), outcome.curve))
     assert found[0] == found[1]
-    first, last = (row["autoencoder.reconstruction"] for row in found[0][1])
+    first, _, last = (row["autoencoder.reconstruction"] for row in found[0][1])
     assert last < first
 
 

@@ -1,12 +1,12 @@
-"""`latentbench data` and `latentbench features`: what lies under the data root."""
+"""`python -m bench data` and `features`: what lies under the data root."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-DataRoot = Annotated[Path, typer.Option("--data-root", envvar="LATENTBENCH_DATA", help="Where datasets lie.")]
-DATA = Path("data")
+from bench.commands.options import DATA, DataRoot
+
 data = typer.Typer(help="Datasets: what is here, what is missing, fetching, checking, packing.", no_args_is_help=True)
 features = typer.Typer(help="Feature networks that distances between images stand on: their weights.", no_args_is_help=True)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench import processes
 from bench.commands import console
+from bench.commands.absent import recorded_names, say_absent
 from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
 from bench.leaderboard import publish as boards
@@ -40,14 +41,15 @@ class Target:
     lacking: str = ""  # what is said of finished runs whose weights are not here
 
 
-def evaluate(target: Target, metrics: tuple[str, ...], settings: Settings) -> None:
-    """Add metrics to the records, write the leaderboard anew; UserError for a run that was refused, once the others are done.
+def evaluate(target: Target, metrics: tuple[str, ...], settings: Settings) -> int:
+    """Add metrics to the records, write the leaderboard anew; -> exit code, 1 where all metrics that were asked for are absent.
 
-    metrics: () for the suite's own.
+    metrics: () for the suite's own. UserError for a run that was refused, once the others are done.
     """
+    asked = metrics or target.suite.metrics
     task = task_of(target, settings, metrics)
     try:
-        found, refused = carry_out(evaluate_run, target, replace(task, metrics=task.metrics or target.suite.metrics))
+        found, refused = carry_out(evaluate_run, target, replace(task, metrics=asked))
     finally:
         if target.store.kept():  # those that were done before what ended it, too
             boards.publish(target.store.out, target.suite, console.warn)
@@ -57,6 +59,8 @@ def evaluate(target: Target, metrics: tuple[str, ...], settings: Settings) -> No
     if lost:
         print(f"kept as they were, for the weights of their networks are not here: {', '.join(lost)}")
     say(refused)
+    records = [record for run in target.runs if (record := read_record(run.folder))]
+    return int(say_absent(records, recorded_names(asked, target.suite)))
 
 
 def verify(target: Target, metrics: tuple[str, ...], settings: Settings, tolerance: float) -> int:

@@ -1,4 +1,4 @@
-"""`latentbench records`: files of records."""
+"""`python -m bench records`: files of records."""
 
 from pathlib import Path
 from typing import Annotated

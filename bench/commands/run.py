@@ -1,9 +1,12 @@
 """What the commands do, once their options are read."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from bench.commands import console
+from bench.commands.absent import recorded_names, say_absent
 from bench.engines.local import sweep
 from bench.environment import default_device
 from bench.errors import RunError, UserError
@@ -14,6 +17,7 @@ from bench.records.check import finite
 from bench.records.identity import listed
 from bench.records.store import KINDS, PROFILE, Store
 from bench.runs.context import Context, context_of, with_jobs
+from bench.runs.events import Event, Tell
 from bench.runs.prepare import Prepared, build
 from bench.runs.profile import profiled
 from bench.runs.resolve import Resolved, resolve
@@ -64,12 +68,11 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
         store.kept(kind)  # a damaged line of the records is said before anything starts
     for one in runs:
         store.record(one.run)
-    if not smoke:
-        boards.claim(settings.out, whole)
+    claims = [] if smoke else [partial(boards.claim, settings.out, whole)]
     say_stale(runs, store)
     try:
         with console.progress(len(runs)) as tell:
-            sweep(runs, context, profiles and not smoke, tell)
+            sweep(runs, context, profiles and not smoke, partial(hear, claims, tell))
     finally:
         records = [record for one in runs if (record := store.record(one.run))]
         if records and not smoke:
@@ -77,10 +80,13 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
     if not smoke:
         path = boards.publish(settings.out, whole, console.warn)
     current = [record for one in runs if (record := store.record(one.run)) and not stale(one, record)]
-    summary(current, suite.question)
+    asked = recorded_names(suite.metrics, suite)
+    summary(current, asked or recorded_names(COLUMNS, suite), suite.question)
+    lacking = say_absent(current, asked)
     say_unmeasured(runs, store, whole)
     print("\nsmoke runs: not on any leaderboard" if smoke else f"\nleaderboard: {path}")
-    return 0 if all(record["status"] == "done" for record in current) and len(current) == len(runs) else 1
+    done = all(record["status"] == "done" for record in current) and len(current) == len(runs)
+    return 0 if done and not lacking else 1
 
 
 def say_stale(runs: list[Resolved], store: Store) -> None:
@@ -102,9 +108,16 @@ def say_unmeasured(runs: list[Resolved], store: Store, suite: Suite) -> None:
         print(f"\nmetrics were added or changed since ({names}); to measure finished runs again: {again}")
 
 
-def summary(records: list[dict[str, Any]], question: str) -> None:
-    """The rows' main numbers on the console, means over the seeds that were asked for."""
-    shown = [name for name in COLUMNS if any(name in record["metrics"] for record in records)]
+def hear(claims: list[Callable[[], None]], tell: Tell, event: Event) -> None:
+    """Pass news on; with the first of a run, that is once data are there and results can be written, the suite's name is claimed."""
+    while claims:
+        claims.pop()()
+    tell(event)
+
+
+def summary(records: list[dict[str, Any]], columns: Iterable[str], question: str) -> None:
+    """Those of the rows' numbers that they have on the console, means over the seeds that were asked for."""
+    shown = [name for name in columns if any(name in record["metrics"] for record in records)]
     rows = []
     for label in dict.fromkeys(record["label"] for record in records):
         own = [record for record in records if record["label"] == label]

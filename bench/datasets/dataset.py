@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -95,6 +95,15 @@ class Source:
     verify: Callable[[Path], None] | None = None  # reads `files` and their checksums; raises UserError
     raw_bytes: int = 0  # of the official files, as they are downloaded
 
+    def __post_init__(self) -> None:
+        """ValueError for a card that cannot be."""
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            raise ValueError(f"dataset {self.name}: shape must be (channels, height, width), not {self.shape}")
+        if not {"train", "test"} <= self.counts.keys():
+            raise ValueError(f"dataset {self.name}: counts must say how many images train and test have, not {self.counts}")
+        if self.values not in get_args(Values):
+            raise ValueError(f"dataset {self.name}: values must be one of {', '.join(get_args(Values))}, not {self.values!r}")
+
     def mismatch(self, dataset: Dataset) -> str | None:
         """In what a loaded dataset, its validation split held out or not, is not what this card says; None where it is."""
         counts = {"train": self.train_count(dataset.held_out)}
@@ -112,6 +121,10 @@ class Source:
             if (None if factors is None else factors.shape) != ((count, len(self.factors)) if self.factors else None):
                 return f"its {name} images have {'no' if factors is None else factors.shape[1]} factors, its card says {len(self.factors)}"
         return None
+
+    def held_out_count(self, held_out: Split) -> int:
+        """How many images a run is measured on."""
+        return self.counts["test"] if held_out == "test" else round(VALIDATION_SHARE * self.counts["train"])
 
     def train_count(self, held_out: Split) -> int:
         """How many images a run trains on."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bench.datasets.batches import generator, scaled
 from bench.datasets.dataset import Values
-from bench.errors import UserError, in_a_line
+from bench.errors import UserError, in_a_line, unknown
 from bench.evaluation import code_views, feature_views
 from bench.evaluation.view_checks import checked
 from metrics import neighbours
@@ -228,6 +228,19 @@ def evaluate(evaluation: Evaluation, metrics: Collection[Metric], held_out: str)
     return {said(name, words): entry for name, entry in entries.items()}
 
 
+def check_needs(method: Method, metrics: Collection[Metric]) -> None:
+    """UserError for a metric that needs a view which nobody makes; known before anything is trained."""
+    nothing = torch.empty(0)
+    known = Evaluation(method, nothing, nothing, 1, 0, baselines_of(nothing, nothing, 1)).views(metrics).makers
+    for metric in metrics:
+        for name in (*metric.needs, *metric.details):
+            if name not in known:
+                near = [view for view in known if view.partition(".")[0] == name.partition(".")[0]] or {
+                    view.partition(".")[0] for view in known
+                }
+                raise UserError(f"metric {metric.name} needs a view that does not exist: {unknown('view', name, near)}")
+
+
 def entry_of(metric: Metric, views: Views) -> dict[str, Any]:
     """A metric's entry; whatever its function raises is its own reason, and costs no other metric its value."""
     if lacking := [name for name in metric.needs if name not in views.makers]:
@@ -252,9 +265,10 @@ def said(text: str, words: Iterable[tuple[str, str]]) -> str:
 
 def baselines_of(train: Tensor, test: Tensor, levels: int) -> Callable[[int], Baselines]:
     """Untrained references of a dataset by latent size, each computed when first asked for."""
-    large, known = train[0].numel() > PCA_VALUES, dict[int, Baselines]()
+    known = dict[int, Baselines]()
 
     def baseline(components: int) -> Baselines:
+        large = train[0].numel() > PCA_VALUES
         size = 0 if large else components  # the mean image is one for all sizes
         if size not in known:
             known[size] = (

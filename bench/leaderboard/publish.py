@@ -105,7 +105,7 @@ def kept_suite(path: Path) -> Suite:
         content = json.loads(path.read_bytes())
         file = Path(normpath(path.parents[2] / content["path"]) if "path" in content else content["file"])
         return reader.from_text(content["toml"], file, tuple(content["set"]), name=content.get("name"))
-    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError) as error:
         raise UserError(f"{path}: not a suite that this version can read ({error}); delete it") from None
 
 

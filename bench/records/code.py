@@ -49,7 +49,7 @@ def standing_on(roots: Iterable[Module], given: Mapping[Path, bytes] | None = No
     """Each module that `roots` stand on, themselves included, by the name of its file, with its hash.
 
     given: what files said when they were run, where that may not be what they say now. root: the folder of this project.
-    Raises OSError for a file that cannot be read.
+    A module without a file counts as empty. Raises OSError for a file that cannot be read.
     """
     found, left = dict[Path, Module](), list(roots)
     hashes = dict[str, list[str]]()
@@ -68,7 +68,7 @@ def standing_on(roots: Iterable[Module], given: Mapping[Path, bytes] | None = No
 @cache
 def read(file: Path) -> bytes:
     """What a file said when it was first looked at: Python too keeps what it has imported for as long as the process lives."""
-    return file.read_bytes()
+    return file.read_bytes() if file.is_file() else b""
 
 
 @cache

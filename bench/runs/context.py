@@ -80,12 +80,14 @@ class Context:
         source = self.catalogue.get("dataset", run.dataset)
         try:
             dataset = source.load(self.settings.data_root)
+            if not isinstance(dataset, Dataset):
+                raise UserError(f"dataset {run.dataset}: load() must return a bench.datasets.dataset.Dataset, not {type(dataset).__name__}")
             if run.held_out == "validation":
                 dataset = dataset.with_validation()
             mismatch = source.mismatch(dataset)
         except UserError:
             raise
-        except Exception as error:  # a plugin's
+        except (Exception, SystemExit) as error:  # a plugin's
             raise UserError(f"dataset {run.dataset} cannot be read: {in_a_line(error)}") from error
         if mismatch:
             raise UserError(f"dataset {run.dataset}: {mismatch}")

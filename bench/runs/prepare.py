@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.datasets.batches import derive
 from bench.datasets.dataset import Source
 from bench.errors import UserError, in_a_line
-from bench.evaluation.evaluate import Evaluation
+from bench.evaluation.evaluate import Evaluation, check_needs
 from bench.records.code import Hashes
 from bench.records.store import CHECKPOINT
 from bench.registry import Catalogue, arguments
@@ -77,12 +77,13 @@ def build(resolved: Resolved) -> Prepared:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(run.seed, "weights"))
         try:
-            recipe = fitting(resolved.method(run.latent_dim, **arguments(values.hyperparameters)), source, values.hyperparameters)
+            recipe = fitting(recipe_of(resolved), source, values.hyperparameters)
             method = recipe.assemble(source.shape, run.latent_dim, resolved.network)
         except ValueError as error:
             raise UserError(f"{resolved.where}: {error}") from None
-        except Exception as error:  # a plugin's, or sizes that no tensor can have
+        except (Exception, SystemExit) as error:  # a plugin's, or sizes that no tensor can have
             raise UserError(f"{resolved.where}: cannot be built: {in_a_line(error)}") from error
+    check_needs(method, resolved.metrics)
     seconds = ("train_seconds", "training only, device idle at both ends")
     stages = [Stage(method, method, resolved.plan, CHECKPOINT, recipe.words(), seconds)]
     density = build_density(resolved, method.dim)
@@ -90,6 +91,15 @@ def build(resolved: Resolved) -> Prepared:
         stages.append(density_stage(density, method, plan := plan_of_density(resolved, density)))
         values = replace(values, density=replace(values.density, optimizer=plan.optimizer if plan else None))
     return Prepared(run, values, method, density, tuple(stages), resolved.plan, resolved.metrics, resolved.trained_by)
+
+
+def recipe_of(resolved: Resolved) -> Recipe:
+    """What a method's function makes of its values; ValueError where that is no recipe."""
+    make = resolved.method
+    recipe: Recipe = make(resolved.run.latent_dim, **arguments(resolved.values.hyperparameters))
+    if not callable(getattr(recipe, "assemble", None)):
+        raise ValueError(f"{make.__name__} returned {' '.join(repr(recipe).split())[:60]}, not a recipe (models.method.Recipe)")
+    return recipe
 
 
 def fitting(recipe: Recipe, source: Source, given: Mapping[str, Any]) -> Recipe:

@@ -44,13 +44,15 @@ class Resolved:
 def resolve(run: Run, catalogue: Catalogue) -> Resolved:
     """The run with its names looked up and its values checked; UserError for anything that the suite got wrong."""
     where = f"methods.{run.label}"
-    method, network = catalogue.get("method", run.method), catalogue.get("network", run.network)
+    method, network = catalogue.get("method", run.method, where), catalogue.get("network", run.network)
     source = catalogue.get("dataset", run.dataset)
     values = replace(run, hyperparameters=hyperparameters(method, run.hyperparameters, where))
     metrics = [catalogue.measured_by(name) for name in run.metrics or catalogue.metrics]
     n = source.train_count(run.held_out)
     if run.batch_size > n:
         raise UserError(f"{where}: batch_size {run.batch_size} is more than the {n} training images of {run.dataset}")
+    if (held_out := source.held_out_count(run.held_out)) < 2:
+        raise UserError(f"dataset {run.dataset}: {run.held_out} images must be at least 2, not {held_out}")
     if run.batch_size < 2:
         raise UserError(f"{where}: batch_size must be at least 2, not {run.batch_size}")
     precision = run.precision or "float32"
@@ -58,7 +60,7 @@ def resolve(run: Run, catalogue: Catalogue) -> Resolved:
     plan, trained_by = plan_of(run, source, run.budget, run.optimizer, precision), code_of(run, catalogue)
     if run.density is None:
         return Resolved(run, values, method, network, None, source, metrics, plan, trained_by)
-    density = catalogue.get("density", run.density.model)
+    density = catalogue.get("density", run.density.model, f"{where}.density")
     options = hyperparameters(density, run.density.options, f"{where}.density")
     values = replace(values, density=replace(run.density, options=options))
     return Resolved(run, values, method, network, partial(density, **options), source, metrics, plan, trained_by)

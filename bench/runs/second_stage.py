@@ -5,7 +5,7 @@ from functools import partial
 import torch
 
 from bench.datasets.batches import Batches, derive, scaled
-from bench.errors import UserError
+from bench.errors import UserError, in_a_line
 from bench.records.store import SECOND
 from bench.runs.resolve import Resolved, plan_of
 from bench.runs.stages import Stage
@@ -33,6 +33,8 @@ def build_density(resolved: Resolved, dim: int) -> Density | None:
             density: Density = resolved.density(dim)
         except ValueError as error:
             raise UserError(f"{resolved.where}.{NAME}: {error}") from None
+        except (Exception, SystemExit) as error:  # a plugin's, or sizes that no tensor can have
+            raise UserError(f"{resolved.where}.{NAME}: cannot be built: {in_a_line(error)}") from error
     return density
 
 

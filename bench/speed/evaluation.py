@@ -1,4 +1,4 @@
-"""Evaluation and reading in `latentbench speed`: Fréchet distances, Inception features and epochs of batches beside other implementations.
+"""Evaluation and reading in `python -m bench speed`: Fréchet distances, Inception features and epochs of batches beside others.
 
 Weights of Inception are random, for the real ones cannot be had everywhere; what is computed with them is the same.
 """

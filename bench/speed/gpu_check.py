@@ -1,4 +1,4 @@
-"""`latentbench gpu-check`: everything that only a CUDA machine can tell, in one command and under nine minutes.
+"""`python -m bench gpu-check`: everything that only a CUDA machine can tell, in one command and under nine minutes.
 
 Each part has a limit of its own and runs in a process of its own, so that one that hangs or crashes is a line of the report and not
 its end. On the CPU with --quick the same code runs at tiny sizes: that is how it is tested.

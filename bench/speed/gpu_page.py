@@ -1,4 +1,4 @@
-"""The page and the file of `latentbench gpu-check`, under the name of the hardware."""
+"""The page and the file of `python -m bench gpu-check`, under the name of the hardware."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines = [
         f"# GPU check: {machine['device']}",
         "",
-        f"Written by `latentbench gpu-check`{quick}, never edited. "
+        f"Written by `python -m bench gpu-check`{quick}, never edited. "
         f"torch {machine['torch']}, CUDA {machine['driver']}; {result['seconds']:.0f} s; {verdict}.",
     ]
     for name, part in result["parts"].items():

@@ -1,4 +1,4 @@
-"""The page and the file of `latentbench speed`."""
+"""The page and the file of `python -m bench speed`."""
 
 import json
 import math

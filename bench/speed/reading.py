@@ -1,4 +1,4 @@
-"""Reading in `latentbench speed`: an epoch of CelebA batches from image files as a DataLoader decodes them, and from the pack."""
+"""Reading in `python -m bench speed`: an epoch of CelebA batches from image files as a DataLoader decodes them, and from the pack."""
 
 import io
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""`latentbench speed`: the harness's training beside pythae's trainer and a bare hand-written loop, how times grow, and evaluation.
+"""`python -m bench speed`: the harness's training beside pythae's trainer and a bare hand-written loop, how times grow, and evaluation.
 
 Same networks, images, batch and Adam. A step without the harness is the bare loop's; forward and backward alone, on one batch that
 lies ready, are what no trainer can do without. Memory is measured in a process for each implementation.

@@ -35,11 +35,20 @@ def read(
     Overrides make a variant with a name of its own, or with the one given, so that its numbers never mix with the suite's.
     """
     path = locate(suite)
+    return choose(from_text(text_of(path), path, overrides, seeds, name), methods)
+
+
+def text_of(path: Path) -> str:
+    """What a suite file says; UserError where it is not UTF-8."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    return choose(from_text(text, path, overrides, seeds, name), methods)
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: cannot be read: byte {error.start + 1} is not UTF-8; save it as UTF-8") from None
+    if text.startswith("\ufeff"):
+        raise UserError(f"{path}: it begins with a byte order mark, which TOML does not have; save it as UTF-8 without one")
+    return text
 
 
 def read_both(
@@ -55,6 +64,8 @@ def from_text(text: str, path: Path, overrides: tuple[str, ...] = (), seeds: int
         table = tomllib.loads(text)
     except ValueError as error:
         raise UserError(f"{path}: not a TOML file: {error}") from None
+    except RecursionError:
+        raise UserError(f"{path}: not a TOML file that can be read: it has lists in lists in lists without end") from None
     where = " --set ".join([str(path), *overrides])
     if name is not None:
         check_name(name, f"--name {name}", "choose another")
@@ -74,6 +85,8 @@ def locate(suite: str) -> Path:
     """A name or a path to the file it means."""
     if suite.endswith(".toml") or "/" in suite:
         path = Path(suite)
+        if path.is_dir():
+            raise UserError(f"{suite}: a folder, not a suite file; name the .toml file in it")
         if not path.is_file():
             raise UserError(f"{suite}: no such suite file; known suites: {', '.join(names())}")
         if path.resolve().parent != SUITES.resolve():
@@ -92,7 +105,7 @@ def apply(table: dict[str, Any], override: str) -> None:
         raise UserError("write it as key=value, for instance methods.vcae.weight=0.5")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except ValueError:  # not TOML, or a number of thousands of digits
+    except (ValueError, RecursionError):  # not TOML, or a number of thousands of digits
         value = text.strip()
     for depth, name in enumerate(parents):
         if depth == 1 and parents[0] == "methods" and name not in table:
@@ -110,9 +123,10 @@ def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
     table = dict(table)
     rows, presets = (tables(table.pop(name, {}), name) for name in ("methods", "presets"))
     entries = tuple(entry(label, with_preset(row, presets, f"methods.{label}")) for label, row in rows.items())
-    if not isinstance(table.get("plugins", []), list):
-        raise UserError(f"plugins must be a list of file names, not {table['plugins']!r}")
-    table["plugins"] = [str(path.parent / plugin) for plugin in table.get("plugins", [])]
+    plugins = convert(table.get("plugins", []), tuple[str, ...], "plugins")
+    table["plugins"] = [str(path.parent / plugin) for plugin in plugins]
+    if table.get("metrics") == []:
+        raise UserError("metrics must name at least one metric, not []; leave the key out for all of them")
     if "density" in table:
         given["density"] = density(table.pop("density"), "density")
     suite: Suite = build(Suite, table, "", methods=entries, **given)
@@ -186,13 +200,16 @@ def build(cls: type, table: Mapping[str, Any], where: str, **given: Any) -> Any:
     try:
         return cls(**values, **given)
     except UserError as error:
-        place = where if cls is Entry else where.rpartition(".")[0]  # a budget's and an optimizer's own errors begin with their name
+        place = (
+            where if cls in (Entry, Order) else where.rpartition(".")[0]
+        )  # a budget's and an optimizer's own errors begin with their name
         raise UserError(f"{place}.{error}".strip(".")) from None
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:
     """`value` as type `hint`, or UserError with the key, the value and what is allowed."""
-    wrong = UserError(f"{where} must be {words(hint)}, not {value!r}")
+    shown = list(value) if isinstance(value, tuple) else value  # a row's lists are tuples by now
+    wrong = UserError(f"{where} must be {words(hint)}, not {shown!r}")
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return convert(value, next(arg for arg in args if arg is not type(None)), where)
@@ -218,6 +235,9 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     return value
 
 
+MANY = {"a whole number": "whole numbers", "a number": "numbers", "a text": "texts"}
+
+
 def words(hint: Any) -> str:
     """A type as a sentence has it."""
     origin, args = get_origin(hint), get_args(hint)
@@ -226,7 +246,11 @@ def words(hint: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(repr(arg) for arg in args)
     if origin is tuple:
-        return f"a list of {words(args[0])}" if args[-1] is Ellipsis else f"a list [{', '.join(words(arg) for arg in args)}]"
+        return (
+            f"a list of {MANY.get(words(args[0]), 'tables')}"
+            if args[-1] is Ellipsis
+            else f"a list [{', '.join(words(arg) for arg in args)}]"
+        )
     return {
         int: "a whole number",
         float: "a number",

@@ -10,6 +10,7 @@ from bench.errors import UserError
 from bench.suites.budget import Budget, Optimizer, Precision
 
 SCHEMA = 1  # of run keys; a change makes every earlier run another run
+MOST_SEEDS = 1000
 
 
 def canonical(value: Any) -> str:
@@ -80,9 +81,7 @@ class Order:
 
     def __post_init__(self) -> None:
         if len(self.rows) != len(self.printed) or len(self.rows) < 2:
-            raise UserError(
-                f"orders: an order needs a printed value for each of two rows or more, not {len(self.printed)} for {len(self.rows)}"
-            )
+            raise UserError(f"printed must have a value for each of two rows or more, not {len(self.printed)} for {len(self.rows)}")
 
 
 @dataclass(frozen=True)
@@ -90,15 +89,15 @@ class Suite:
     """A question, the dataset, networks, methods, budget and seeds that answer it."""
 
     name: str
-    question: str
-    hardware: str
-    expected_time: str
     dataset: str
     network: str
     latent_dim: int
     batch_size: int
     budget: Budget
     methods: tuple[Entry, ...]
+    question: str = ""
+    hardware: str = "not said"
+    expected_time: str = "not said"
     seeds: int = 1  # 0, 1, ..., seeds - 1
     optimizer: Optimizer = field(default_factory=Optimizer)
     held_out: Literal["test", "validation"] = "test"
@@ -116,6 +115,8 @@ class Suite:
 
     def __post_init__(self) -> None:
         at_least_one(self, "latent_dim", "batch_size", "seeds")
+        if self.seeds > MOST_SEEDS:
+            raise UserError(f"seeds must be at most {MOST_SEEDS}, not {self.seeds}")
         if not self.methods:
             raise UserError("methods: a suite needs at least one [methods.NAME]")
 

@@ -156,7 +156,7 @@ class Laplace(nn.Module):
         own = torch.Generator(noise.device).manual_seed(0)
         batches = some(FLOOR_IMAGES).split(ENCODED)
         with evaluating(method):
-            error = [(x - self.prediction(method.decoder(method.draw(x, own).z))).abs().flatten(1).mean(1) for x in batches]
+            error = [(x - self.prediction(method.raw(method.draw(x, own).z))).abs().flatten(1).mean(1) for x in batches]
         self.floor.copy_(torch.cat(error).mean())
 
     def image(self, y: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ class Laplace(nn.Module):
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
             with torch.no_grad():
-                y = method.decoder(method.draw(x, noise).z)
+                y = method.raw(method.draw(x, noise).z)
             return {"loss": self(x, y).mean()}
 
         return [Player("laplace_scale", (self.scale,), terms, **vars(self.adam))]

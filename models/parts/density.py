@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from zuko.flows import MAF, GeneralCouplingTransform
 from zuko.lazy import LazyComposedTransform, LazyTransform
 
+from models.assembly import why_eager
 from models.interfaces import Player
-from models.method import AutoEncoder, why_eager
+from models.method import AutoEncoder, trained
 
 Hidden = tuple[int, ...]
 SMALLEST_STD = 1e-6  # of a code that never changes
@@ -43,6 +44,10 @@ class Density(nn.Module, ABC):
     @abstractmethod
     def sample(self, n: int, noise: torch.Generator) -> Tensor:
         """n draws on the generator's device.   -> (n, D)"""
+
+    def loss(self, z: Tensor, noise: torch.Generator) -> Tensor:
+        """What its training descends, nats per code; one that is not trained by likelihood overrides it.   (B, D) -> (B,)"""
+        return -self.log_prob(z)
 
 
 class Mixture(Density):
@@ -184,12 +189,12 @@ class SecondStage:
         return self.method.draw(x, noise).z
 
     def terms(self, x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
-        """-E log q̂(z), nats per code."""
-        return {"loss": -self.density.log_prob(self.codes(x, noise)).mean()}
+        """E of the density's loss, -log q̂(z) unless it has another, nats per code.   (B, C, H, W) -> of ()"""
+        return {"loss": self.density.loss(self.codes(x, noise), noise).mean()}
 
     def players(self) -> list[Player]:
         """The density alone."""
-        return [Player("density", tuple(self.density.parameters()), self.terms)]
+        return [trained(Player("density", tuple(self.density.parameters()), self.terms))]
 
     def why_eager(self) -> str | None:
         """Why its steps may not be recorded as a CUDA graph: the reason of the method, which draws the codes, or of the density."""

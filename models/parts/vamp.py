@@ -15,6 +15,7 @@ from models.parts.adam import Adam
 from models.parts.elbo import monte_carlo
 from models.parts.mode import evaluating
 from models.parts.posterior import standard_normal_like
+from models.parts.precision import run_network
 
 
 class VampPrior(nn.Module):
@@ -43,7 +44,7 @@ class VampPrior(nn.Module):
         """One draw of each q(z|u_k).   -> Draw of K"""
         encoder, posterior = self.bound
         with evaluating(encoder):
-            return posterior(encoder(self.inputs), noise)
+            return posterior(run_network(encoder, self.inputs), noise)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log 1/K Σ_k q(z|u_k), nats.   (B, D) -> (B,)"""

@@ -70,4 +70,4 @@ def test_a_failure_is_not_a_missing_value() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_not_finite_is_a_reason_too(value: float) -> None:
     entry = measure(METRIC, Views({"a": lambda views: value, "b": lambda views: 1}))
-    assert entry == {"value": None, "reason": f"not a finite number: {value}", **WORDS}
+    assert entry == {"value": None, "reason": f"ratio returned {value}, not a finite number", **WORDS}

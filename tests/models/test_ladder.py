@@ -16,8 +16,8 @@ NESTED = [prior_hier, ladder]
 @pytest.mark.parametrize("recipe", FIVE)
 def test_options_of_the_outer_vae_reach_it(recipe: Callable[..., Recipe]) -> None:
     plain, other = recipe(DIM), recipe(DIM, output="relu", std_head="softplus", scale_lr=0.2, clip=0.5)
-    assert (plain.posterior.head, plain.cost.output, plain.clip) == ("relu", "sigmoid", 1.0)
-    assert (other.posterior.head, other.cost.output, other.clip) == ("softplus", "relu", 0.5)
+    assert (plain.posterior.sigma, plain.cost.output, plain.clip) == ("relu", "sigmoid", 1.0)
+    assert (other.posterior.sigma, other.cost.output, other.clip) == ("softplus", "relu", 0.5)
     assert (plain.cost.adam.lr, other.cost.adam.lr) == (None, 0.2)
     assert [(weight, str(regulariser)) for weight, regulariser in plain.regularisers] == [(-1, "entropy"), (1, "cross-entropy")]
 
@@ -46,7 +46,7 @@ def test_the_pseudo_inputs() -> None:
 @pytest.mark.parametrize("recipe", NESTED)
 def test_the_nested_vae(recipe: Callable[..., Recipe]) -> None:
     plain, other = recipe(DIM).prior, recipe(DIM, inner_dim=4, width=9, warmup_epochs=3, std_head="softplus").prior
-    found = [(p.dim, p.inner_dim, p.encoder[0].out_features, p.warmup, p.posterior.head) for p in (plain, other)]
+    found = [(p.dim, p.inner_dim, p.encoder[0].out_features, p.warmup, p.posterior.sigma) for p in (plain, other)]
     assert found == [(DIM, 2, 512, 5, "relu"), (DIM, 4, 9, 3, "softplus")]
     assert plain.scale.item() == pytest.approx(0.1)
     rates = recipe(DIM, prior_lr=0.2, inner_scale_lr=0.3, prior_decay=1.1, clip=0.5).prior

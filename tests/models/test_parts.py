@@ -20,8 +20,8 @@ from bench.suites.schema import Budget, Optimizer
 from bench.training.train import Plan, Training, train
 from metrics.aggregate_posterior import exact_log_prior
 from metrics.latent import Codes, has_closed_form
+from models.assembly import check_hooks
 from models.interfaces import HOOKS, Draw, Prior
-from models.method import check_hooks
 from models.networks.stacked import stacked_mlp
 from models.parts.posterior import DiagonalGaussian
 from models.parts.prior import StandardNormal

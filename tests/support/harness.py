@@ -54,6 +54,14 @@ def suite(folder: Path, rows: str = ROWS, *, seeds: int = 1, steps: int = 300, p
     return path
 
 
+def suite_of_images(folder: Path, plugin: str) -> Path:
+    """A suite file of six steps on the dataset `small` of a plugin file, which is written beside it."""
+    path = suite(folder, "[methods.vae_gauss]\n", steps=6, plugin=plugin)
+    text = path.read_text(encoding="utf-8").replace('"digits"', '"small"').replace("batch_size = 100", "batch_size = 8")
+    path.write_text(text.replace("[budget]", 'metrics = ["rec_sse_test"]\n[budget]'), encoding="utf-8")
+    return path
+
+
 @dataclass(frozen=True)
 class Result:
     """How a command ended and what it said."""

@@ -244,7 +244,7 @@ def to_closed_pipe() -> int:
 @pytest.mark.parametrize(
     ("sink", "more", "codes", "says"),
     [
-        (to_closed_pipe, {}, {1, 141}, ""),
+        (to_closed_pipe, {}, {0}, ""),
         (lambda: os.open("/dev/full", os.O_WRONLY), {}, {2}, "latentbench: standard output: No space left on device\n"),
         (lambda: os.open(os.devnull, os.O_WRONLY), {"PYTHONIOENCODING": "ascii"}, {0}, ""),
     ],

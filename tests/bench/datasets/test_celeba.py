@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import cli
+from harness import cli, suite_of_images
 from PIL import Image
 from small_celeba import NAMES, SPLITS, card, encoded, load, named, names, packed_folder, photo, put, small
 
@@ -372,21 +372,6 @@ def test_fetch_that_cannot_names_page_and_files(tmp_path: Path, monkeypatch: pyt
     assert not list(tmp_path.iterdir())
 
 
-SUITE = """
-question = "Does it train?"
-hardware = "any"
-expected_time = "seconds"
-dataset = "small"
-network = "mlp"
-latent_dim = 4
-batch_size = 8
-seeds = 1
-plugins = ["small.py"]
-metrics = ["rec_sse_test"]
-[budget]
-steps = 6
-[methods.vae_gauss]
-"""
 PLUGIN = """
 from dataclasses import replace
 from bench.datasets import celeba
@@ -400,9 +385,8 @@ def test_it_trains_a_few_steps_through_the_harness(tmp_path: Path, name: str) ->
     splits = SPLITS * 6
     put(tmp_path / "data", splits=splits)
     convention = replace(small(name, splits), name="small")
-    (tmp_path / "small.py").write_text(PLUGIN.format(name=name, counts=dict(convention.counts), images=convention.images))
-    (tmp_path / "tiny.toml").write_text(SUITE)
-    result = cli("run", "-s", tmp_path / "tiny.toml", "-o", tmp_path, "--data-root", tmp_path / "data", "--no-profile")
+    file = suite_of_images(tmp_path, PLUGIN.format(name=name, counts=dict(convention.counts), images=convention.images))
+    result = cli("run", "-s", file, "-o", tmp_path, "--data-root", tmp_path / "data", "--no-profile")
     assert result.code == 0, result.err
     record = (tmp_path / "leaderboards" / "runs" / "tiny.jsonl").read_text()
     assert convention.words in record

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import cli
+from harness import cli, suite_of_images
 from quiet_server import Quiet
 from scipy.io import savemat
 
@@ -212,21 +212,6 @@ def test_fetch_gets_what_is_missing_or_damaged(tmp_path: Path, page: House) -> N
     assert f"take train_32x32.mat, extra_32x32.mat, test_32x32.mat (Format 2, 1.6 GB) from {svhn.URL} and put them in" in said
 
 
-SUITE = """
-question = "Does it train?"
-hardware = "any"
-expected_time = "seconds"
-dataset = "small"
-network = "mlp"
-latent_dim = 4
-batch_size = 8
-seeds = 1
-plugins = ["small.py"]
-metrics = ["rec_sse_test"]
-[budget]
-steps = 6
-[methods.vae_gauss]
-"""
 PLUGIN = """
 from dataclasses import replace
 from bench.datasets import svhn
@@ -238,9 +223,8 @@ DATASETS = [svhn.source(svhn.House("small", train, Mat("test_32x32.mat", 6, {2!r
 
 def test_it_trains_a_few_steps_through_the_harness(tmp_path: Path) -> None:
     house = put(tmp_path / "data")
-    (tmp_path / "small.py").write_text(PLUGIN.format(*(file.md5 for file in house.files)))
-    (tmp_path / "tiny.toml").write_text(SUITE)
-    result = cli("run", "-s", tmp_path / "tiny.toml", "-o", tmp_path, "--data-root", tmp_path / "data", "--no-profile")
+    file = suite_of_images(tmp_path, PLUGIN.format(*(file.md5 for file in house.files)))
+    result = cli("run", "-s", file, "-o", tmp_path, "--data-root", tmp_path / "data", "--no-profile")
     assert (result.code, result.err) == (0, "")
     (record,) = Store(tmp_path, "tiny").kept()
     assert record["config"]["convention"] == svhn.CONVENTION

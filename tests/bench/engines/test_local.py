@@ -42,7 +42,7 @@ class Note:
     noted = False
 
     def __call__(self, draw, prior):
-        if not self.noted:
+        if not self.noted and len(draw.z) > 2:  # two images are the look at its parts before it trains
             self.noted = True
             with open(HERE / "begun", "a") as file:
                 file.write(f"{draw.z.sum().item():.6f}\\n")
@@ -58,7 +58,7 @@ class Boom(Note):
 
 class Dying(Note):
     def __call__(self, draw, prior):
-        if not (HERE / "died").exists():
+        if len(draw.z) > 2 and not (HERE / "died").exists():
             (HERE / "died").touch()
             os.kill(os.getpid(), 9)  # as the kernel does where memory is short
         return super().__call__(draw, prior)

@@ -82,7 +82,7 @@ def test_an_order_is_the_paper_s_beside_that_of_the_means(tmp_path: Path) -> Non
     ("old", "new", "message"),
     [
         ('["ae", "vcae"]', '["ae", "vcaee"]', r"orders\[0\].rows: unknown method 'vcaee'; did you mean 'vcae'"),
-        ("[0.2, 0.5]", "[0.2]", r"orders: an order needs a printed value for each of two rows or more, not 1 for 2"),
+        ("[0.2, 0.5]", "[0.2]", r"printed must have a value for each of two rows or more, not 1 for 2"),
         ("printed", "print", r"unknown key 'orders\[0\].print'"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness import HEAD
 from small_methods import DIM, LEVELS, build, noise, pixels, tiny_with_batch_norm, weights
 from torch import Tensor
 
@@ -37,21 +38,7 @@ from models.vcae import vcae
 
 TRAIN, TEST = pixels(43, seed=1), pixels(25, seed=2)
 CATALOGUE = catalogue()
-SUITE = """
-question = "Does it hold?"
-hardware = "any"
-expected_time = "seconds"
-dataset = "digits"
-network = "mlp"
-latent_dim = 2
-batch_size = 100
-
-[budget]
-steps = 60
-
-[methods.vcae]
-{rows}
-"""
+SUITE = HEAD.format(seeds=1, steps=60, plugins=[]) + "[methods.vcae]\n{rows}\n"
 FLOW = """
 [methods.flow]
 method = "vcae"

@@ -1,4 +1,4 @@
-"""What `latentbench speed` compares in evaluation and reading has the same values by every implementation, and timed as its page says."""
+"""What `python -m bench speed` compares in evaluation and reading has equal values by every way, and is timed as its page says."""
 
 from pathlib import Path
 

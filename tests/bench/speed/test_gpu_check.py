@@ -1,4 +1,4 @@
-"""`latentbench gpu-check` at tiny sizes on the CPU: its checks can fail, a part that hangs or crashes is a line, and graphs on CUDA."""
+"""`python -m bench gpu-check` at tiny sizes on the CPU: its checks can fail, a part that hangs or crashes is a line, and graphs on CUDA."""
 
 import itertools
 import json

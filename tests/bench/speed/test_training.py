@@ -1,4 +1,4 @@
-"""`latentbench speed`: the implementations do the same work, its page says what was measured, a missing peer is said and skipped."""
+"""`python -m bench speed`: the implementations do the same work, its page says what was measured, a missing peer is said and skipped."""
 
 import json
 from importlib.util import find_spec

@@ -3,25 +3,18 @@
 from pathlib import Path
 
 import pytest
+from harness import HEAD
+from torch import nn
 
-from bench.errors import UserError
 from bench.registry import catalogue
 from bench.runs.prepare import prepare
 from bench.suites import reader
 from bench.suites.schema import Budget, Entry, Optimizer
 
 KNOWN = catalogue()
-SUITE = """
-question = "Do presets hold?"
-hardware = "any"
-expected_time = "seconds"
-dataset = "digits"
-network = "mlp"
-latent_dim = 2
-batch_size = 100
-[budget]
-steps = 60
-
+SUITE = (
+    HEAD.format(seeds=1, steps=60, plugins=[])
+    + """
 [presets.paper]
 latent_dim = 3
 weight = 4.0
@@ -32,6 +25,7 @@ optimizer = { lr = 0.5, milestones = [[3, 0.5]] }
 weight = 9.0
 
 """
+)
 
 
 def entry(rows: str, *overrides: str) -> Entry:
@@ -72,31 +66,9 @@ def test_a_row_with_a_preset_is_the_row_written_out() -> None:
     assert [run.key() for run in short.runs("cpu")] == [run.key() for run in long.runs("cpu")]
 
 
-HEAD = SUITE[: SUITE.index("[presets")]
-ROW = '\n[methods.wae_mmd]\npreset = "paper"'
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            SUITE + '[methods.wae_mmd]\npreset = "papr"',
-            "methods.wae_mmd.preset: unknown preset 'papr'; did you mean 'paper'? known: code, paper",
-        ),
-        (SUITE + "[methods.wae_mmd]\npreset = 3", "methods.wae_mmd.preset must be a text, not 3"),
-        (SUITE + '[methods.wae_mmd]\npreset = ["paper"]', "methods.wae_mmd.preset must be a text, not ['paper']"),
-        (HEAD + ROW, "methods.wae_mmd.preset: unknown preset 'paper'; known: none"),
-        ("presets = 3" + HEAD + ROW, "presets must be tables, [presets.NAME]"),
-        ("presets.paper = 3" + HEAD + ROW, "presets.paper must be a table, not 3"),
-    ],
-)
-def test_a_mistake_is_one_line(text: str, message: str) -> None:
-    with pytest.raises(UserError) as error:
-        reader.from_text(text, Path("tiny.toml"))
-    assert str(error.value) == f"tiny.toml: {message}"
-
-
 @pytest.mark.parametrize("name", reader.names())
-def test_every_row_of_every_suite_can_be_built(name: str) -> None:
+def test_every_row_of_every_suite_can_be_built(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With weights of zero: to draw those of large networks takes most of a minute, and how they start is tested elsewhere."""
+    monkeypatch.setattr(nn.init, "trunc_normal_", lambda tensor, *values, **named: nn.init.zeros_(tensor))
     for run in reader.read(name, seeds=1).runs("cpu"):
         prepare(run, KNOWN)

@@ -1,0 +1,74 @@
+"""Options that several commands have, and how their texts are read. No torch here."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.errors import UserError
+from bench.processes import check_device
+
+
+def whole(text: object) -> int:
+    """A whole number; BadParameter for anything else."""
+    try:
+        return int(str(text))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+
+def number(text: object) -> float:
+    """A number that is 0 or larger; BadParameter for anything else."""
+    try:
+        found = float(str(text))
+    except ValueError:
+        found = -1.0
+    if not found >= 0:  # nan too
+        raise typer.BadParameter(f"{text!r} is not a number of at least 0")
+    return found
+
+
+def path(text: object) -> Path:
+    """A path; BadParameter for an empty text, which is what an unset variable of a shell gives."""
+    if not str(text):
+        raise typer.BadParameter("it is empty")
+    return Path(str(text))
+
+
+def device_kind(text: object) -> str:
+    """cpu or cuda."""
+    check_device(str(text))
+    return str(text)
+
+
+def words(option: str, text: str | None) -> tuple[str, ...]:
+    """`a,b` as its parts, () where the option is not given; UserError where it names nothing."""
+    found = tuple(filter(None, (text or "").split(",")))
+    if text is not None and not found:
+        raise UserError(f"{option} must name something, or be left out for all; it is {text!r}")
+    return found
+
+
+def check_counts(**given: int | None) -> None:
+    """UserError for the first option that is given and below 1, or for more threads than there are cores."""
+    for name, value in given.items():
+        if value is not None and value < 1:
+            raise UserError(f"--{name} must be at least 1, not {value}")
+    if (given.get("threads") or 1) > (most := os.cpu_count() or 1):
+        raise UserError(f"--threads must be at most {most}, the cores of this machine, not {given['threads']}")
+
+
+SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A suite's name, or the path of a suite file of your own.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a key: methods.vcae.weight=0.5, budget.steps=1000. May be repeated.")
+]
+Name = Annotated[str | None, typer.Option("--name", help="What results of --set are kept as, in place of a name made of its values.")]
+DEVICE = "cpu or cuda; cuda where there is one, if not said."
+Device = Annotated[str | None, typer.Option(parser=device_kind, metavar="TEXT", help=DEVICE)]
+Out = Annotated[Path, typer.Option("--out", "-o", parser=path, metavar="PATH", help="Folder that gets runs/ and leaderboards/.")]
+DataRoot = Annotated[Path, typer.Option("--data-root", envvar="LATENTBENCH_DATA", parser=path, metavar="PATH", help="Where datasets lie.")]
+Jobs = Annotated[
+    int | None, typer.Option(parser=whole, metavar="INTEGER", help="Runs at a time; one a core on the CPU, one on a GPU, if not said.")
+]
+HERE, DATA = Path(), Path("data")
