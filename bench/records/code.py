@@ -142,9 +142,9 @@ def located(name: str, importer: Module, root: Path) -> Iterator[Module]:
             file = root.joinpath(*name.split(".")).with_suffix(".py")
             yield from [Module(name, file)] * file.is_file()
     elif top not in sys.stdlib_module_names:
-        file = file_of(name)
-        if file and (top == importer.name.partition(".")[0] or own(file)):
-            yield Module(name, file)
+        found = file_of(name)
+        if found and (top == importer.name.partition(".")[0] or own(found)):
+            yield Module(name, found)
 
 
 def within(name: str, part: str) -> bool:

@@ -57,13 +57,13 @@ def resolve(run: Run, catalogue: Catalogue) -> Resolved:
         raise UserError(f"{where}: batch_size must be at least 2, not {run.batch_size}")
     precision = run.precision or "float32"
     check_precision(precision, run.device)
-    plan, trained_by = plan_of(run, source, run.budget, run.optimizer, precision), code_of(run, catalogue)
+    plan = plan_of(run, source, run.budget, run.optimizer, precision)
     if run.density is None:
-        return Resolved(run, values, method, network, None, source, metrics, plan, trained_by)
+        return Resolved(run, values, method, network, None, source, metrics, plan, code_of(run, catalogue))
     density = catalogue.get("density", run.density.model, f"{where}.density")
     options = hyperparameters(density, run.density.options, f"{where}.density")
     values = replace(values, density=replace(run.density, options=options))
-    return Resolved(run, values, method, network, partial(density, **options), source, metrics, plan, trained_by)
+    return Resolved(run, values, method, network, partial(density, **options), source, metrics, plan, code_of(run, catalogue))
 
 
 def code_of(run: Run, catalogue: Catalogue) -> Hashes:
