@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from harness import Started, cli, files, suite, until, whole_records
 
+from bench.leaderboard.rows import columns_of, rows_of
 from bench.records.store import CHECKPOINT, Store, read_record, save_record
 from bench.registry import catalogue
 from bench.runs.resolve import resolve
@@ -67,7 +68,6 @@ def test_a_default_that_changed_makes_another_method(tmp_path: Path) -> None:
     assert betas(out) == {f"myvae/{seed}": 30.0 for seed in range(4)} | {f"ae/{seed}": None for seed in range(4)}
     assert changed(before, times(out)) == {"myvae/0", "myvae/1", "myvae/2", "myvae/3", "ae/2", "ae/3"}
     assert "stale" not in page(out)
-    assert "beta=30.0" in page(out)
 
 
 def test_two_versions_of_a_plugin_never_share_a_mean(tmp_path: Path) -> None:
@@ -80,11 +80,12 @@ def test_two_versions_of_a_plugin_never_share_a_mean(tmp_path: Path) -> None:
     assert len(kept) == 2
     assert kept[0]["trained_by"] != kept[1]["trained_by"]
     text = page(out)
-    table = [line.split("|")[1:3] for line in text.split("## Reconstruction")[1].split("##")[0].splitlines() if line.startswith("| myvae")]
-    (new, status), (old, stale_status) = ((name.strip(), status.strip()) for name, status in table)
-    assert (new, status, stale_status) == ("myvae", "1 of 2 seeds", "stale: 1 of 2 seeds")
-    assert old.startswith("myvae (stale ")
-    assert "): trained by other code: plugin.py changed\n" in text
+    rows = {
+        row.name.partition(" ")[0] + " stale" * row.stale: row for row in rows_of(reader.read(str(file)), Store(out, "tiny").kept(), [])
+    }
+    (column,) = (column for column in columns_of(reader.read(str(file)), list(rows.values())) if column.name == "rec_sse_test")
+    assert [list(column.values(rows[name])) for name in ("myvae", "myvae stale")] == [[0], [1]]
+    assert f"\n- {rows['myvae stale'].name}: trained by other code: plugin.py changed\n" in text
     assert "stale rows" in (out / "leaderboards" / "README.md").read_text(encoding="utf-8")
     assert cli("leaderboard", "-s", file, "-o", out, "--check").code == 0
 
@@ -237,8 +238,8 @@ def test_a_metric_of_other_code_is_another_column_until_it_is_measured_again(tmp
     assert again in result.out
     assert "mine, protocol 1" in page(out)
     assert "mine, protocol 2" in page(out)
-    assert "[1] 1 of 2 finished runs have a value; the others: measured by other code" in page(out).split("## Latent")[1]
-    assert page(out).count("; measured by code ") == 2
+    assert "1 of 2 finished runs have a value; the others: measured by other code" in page(out)
+    assert page(out).count(" (measured by code ") == 2
     weights = {name: path.read_bytes() for name, path in files(out, "weights.safetensors").items()}
     assert cli("evaluate", file, "-o", out, "--jobs", 1).code == 0
     assert "mine, protocol" not in page(out)
