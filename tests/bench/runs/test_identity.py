@@ -83,7 +83,7 @@ def test_two_versions_of_a_plugin_never_share_a_mean(tmp_path: Path) -> None:
     rows = {
         row.name.partition(" ")[0] + " stale" * row.stale: row for row in rows_of(reader.read(str(file)), Store(out, "tiny").kept(), [])
     }
-    (column,) = (column for column in columns_of(reader.read(str(file)), list(rows.values())) if column.name == "rec_sse_test")
+    (column,) = (column for column in columns_of(reader.read(str(file)), found) if column.name == "rec_sse_test")
     assert [list(column.values(rows[name])) for name in ("myvae", "myvae stale")] == [[0], [1]]
     assert f"\n- {rows['myvae stale'].name}: trained by other code: plugin.py changed\n" in text
     assert "stale rows" in (out / "leaderboards" / "README.md").read_text(encoding="utf-8")
