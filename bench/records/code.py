@@ -100,7 +100,7 @@ def spell(node: Any, text: list[str], names: set[str]) -> None:
     elif isinstance(node, ast.AST):
         text += (type(node).__name__, "(")
         for field in node._fields:
-            value = getattr(node, field, None)
+            value: Any = getattr(node, field, None)
             if field == "body" and isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
                 value = value[1:]
             if value is not None and value != []:

@@ -80,9 +80,8 @@ def test_two_versions_of_a_plugin_never_share_a_mean(tmp_path: Path) -> None:
     assert len(kept) == 2
     assert kept[0]["trained_by"] != kept[1]["trained_by"]
     text = page(out)
-    rows = {
-        row.name.partition(" ")[0] + " stale" * row.stale: row for row in rows_of(reader.read(str(file)), Store(out, "tiny").kept(), [])
-    }
+    found = rows_of(reader.read(str(file)), Store(out, "tiny").kept(), [])
+    rows = {row.name.partition(" ")[0] + " stale" * row.stale: row for row in found}
     (column,) = (column for column in columns_of(reader.read(str(file)), found) if column.name == "rec_sse_test")
     assert [list(column.values(rows[name])) for name in ("myvae", "myvae stale")] == [[0], [1]]
     assert f"\n- {rows['myvae stale'].name}: trained by other code: plugin.py changed\n" in text
