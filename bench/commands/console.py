@@ -26,6 +26,8 @@ def progress(total: int) -> Iterator[Tell]:
             if event.run not in tasks:
                 tasks[event.run] = bars.add_task(event.run, total=1.0)
             bars.update(tasks[event.run], completed=event.share)
+            if event.note:
+                err.print(f"{event.run}: {event.note}", markup=False)
             if event.status:
                 bars.remove_task(tasks.pop(event.run))
                 bars.advance(whole, event.counts)
