@@ -76,6 +76,9 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
     if not smoke:
         path = boards.publish(settings.out, whole, console.warn)
     asked = recorded_names(suite.metrics, suite)
+    for name, recorded in zip(suite.metrics, asked, strict=True):
+        if suite.held_out == "validation" and name != recorded:
+            console.warn(f"held_out is validation: {name} is measured as {recorded}")
     summary(records, asked or recorded_names(COLUMNS, suite), suite.question)
     lacking = say_absent(records, asked)
     print("\nsmoke runs: not on any leaderboard" if smoke else f"\nleaderboard: {path}")

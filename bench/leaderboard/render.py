@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.leaderboard.rows import ABSENT, Column, Record, Row, columns_of, losses, machine, machines, rows_of
 from bench.leaderboard.statistics import figures, mean_and_interval
 from bench.leaderboard.tiers import Tiers, tiers
-from bench.markdown import bullets, section, table, text
+from bench.markdown import bullets, counted, section, table, text
 from bench.suites.names import built_in, options, stem_of
 from bench.suites.schema import Suite, plain
 
@@ -144,7 +144,8 @@ def header(suite: Suite, remake: str, rows: Sequence[Row]) -> list[str]:
     return [
         f"command: `{remake}`",
         f"dataset: {suite.dataset}, measured on its {suite.held_out} images; hash {' **but also** '.join(data) or ABSENT}",
-        f"network: {suite.network}, latent size {suite.latent_dim}; {suite.budget}, batches of {suite.batch_size}, {suite.seeds} seeds",
+        f"network: {suite.network}, latent size {suite.latent_dim}; {suite.budget}, batches of {suite.batch_size}, "
+        f"{counted(suite.seeds, 'seed')}",
         f"optimizer: Adam with {settings(plain(suite.optimizer))}",
         f"hardware: {suite.hardware}; expected time: {suite.expected_time}",
     ]

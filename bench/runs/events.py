@@ -13,6 +13,7 @@ class Event:
     status: str | None = None
     error: str | None = None
     counts: bool = True  # as one of the runs; a profile does not
+    holder: str | None = None  # of another command, whose end is waited for
 
 
 Tell = Callable[[Event], None]
