@@ -42,7 +42,7 @@ class News:
         self.count += event.counts
         if event.error:
             say(f"{event.run}: {status}: {event.error}")
-        elif not self.terminal and event.counts and status != "skipped":
+        elif not self.terminal and event.counts and status not in ("skipped", "refused"):  # those have a line of their own, or had it
             say(f"{event.run}: {status}, {self.count} of {self.total}")
 
 

@@ -65,7 +65,7 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
         store.kept(kind)  # a damaged line of the records is said before anything starts
     for one in runs:
         store.record(one.run)
-    claims = [] if smoke else [partial(boards.claim, settings.out, whole)]
+    claims: list[Callable[[], None]] = [] if smoke else [partial(boards.claim, settings.out, whole)]
     try:
         with console.progress(len(runs)) as tell:
             sweep(runs, context, profiles and not smoke, partial(hear, claims, tell))

