@@ -109,7 +109,7 @@ def test_more_seeds_join_those_that_are_there(file: Path, out: Path) -> None:
     assert cli("run", "-s", file, "-o", out, "--seeds", 2, "--methods", "ae", "--jobs", 1).code == 0
     assert files(out, "record.json")["ae/0"].read_bytes() == old
     assert sorted(files(out, "record.json")) == ["ae/0", "ae/1", "wae_gan/0"]
-    assert "| 2/2 done" in (out / "leaderboards" / "tiny.md").read_text(encoding="utf-8")
+    assert "status 2/2 done" in (out / "leaderboards" / "tiny.md").read_text(encoding="utf-8")
 
 
 def test_a_variant_has_a_board_of_its_own(file: Path, out: Path) -> None:
@@ -187,9 +187,9 @@ def test_a_profile_is_printed_kept_and_shown(file: Path, finished: Path, tmp_pat
     assert 0.5 < sum(shares) <= 1 + 1e-9
     (products,) = [kernel for kernel in kept["kernels"] if kernel["name"] == "aten::addmm"]
     assert products["flops"] == 2 * 100 * multiplications()
-    board = (finished / "leaderboards" / "tiny.md").read_text(encoding="utf-8").partition("## Hot spots")[2]
+    board = (finished / "leaderboards" / "tiny.md").read_text(encoding="utf-8").partition("<summary>Hot spots")[2]
     assert {"ae", "wae_gan"} <= {line.split("|")[1].strip() for line in board.splitlines() if line.startswith("|")}
-    assert "aten::addmm" in board
+    assert " addmm " in board
     assert "Not profiled" not in board
     assert "Not profiled: wae_gan" not in result.out
 
