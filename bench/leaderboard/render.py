@@ -3,12 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-<<<<<<< HEAD
-from bench.leaderboard.rows import ABSENT, Column, Record, Row, columns_of, losses, machine, machines, rows_of
-from bench.leaderboard.statistics import figures, mean_and_interval
-from bench.leaderboard.tiers import Tiers, tiers
-from bench.markdown import bullets, counted, section, table, text
-=======
 from bench.leaderboard import appendix
 from bench.leaderboard.capacity import other_codes
 from bench.leaderboard.findings import findings
@@ -19,7 +13,6 @@ from bench.leaderboard.headline import heads
 from bench.leaderboard.rows import Column, Record, Row, columns_of, rows_of
 from bench.leaderboard.standing import column_standing, standing
 from bench.markdown import bullets, folded, section
->>>>>>> main
 from bench.suites.names import built_in, options, stem_of
 from bench.suites.schema import Suite
 
@@ -90,18 +83,9 @@ def first(suite: Suite, columns: Mapping[Column, str], rows: Sequence[Row], apar
     if not shown:
         return [bullets(said)]
     return [
-<<<<<<< HEAD
-        f"command: `{remake}`",
-        f"dataset: {suite.dataset}, measured on its {suite.held_out} images; hash {' **but also** '.join(data) or ABSENT}",
-        f"network: {suite.network}, latent size {suite.latent_dim}; {suite.budget}, batches of {suite.batch_size}, "
-        f"{counted(suite.seeds, 'seed')}",
-        f"optimizer: Adam with {settings(plain(suite.optimizer))}",
-        f"hardware: {suite.hardware}; expected time: {suite.expected_time}",
-=======
         screen(shown, found, rows, apart, suite.seeds),
         bullets(findings(shown, found, columns, [row for row in rows if not row.stale and row.name not in apart])),
         "How to read it:",
         bullets([*notes(shown, found, rows, apart, suite.seeds), *said]),
         section("Quality for its cost", *fronts(shown, found, columns, rows, apart)),
->>>>>>> main
     ]
