@@ -34,7 +34,6 @@ from bench.processes import default_jobs, make_ready
 from bench.runs.settings import Settings
 from bench.suites import reader
 from bench.suites.names import options
-from bench.suites.schema import Suite
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler would print a line at each start and stop
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
@@ -54,6 +53,7 @@ def run(
     data_root: DataRoot = DATA,
     out: Out = HERE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs, their steps and parameter counts; start nothing.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run finished runs again too, from the start.")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="A few steps of every run; never on a leaderboard.")] = False,
     jobs: Jobs = None,
     threads: Annotated[
@@ -69,7 +69,7 @@ def run(
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
 
-    settings = Settings(out, data_root, device, threads, jobs, save_every)
+    settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh)
     if dry_run:
         command.dry_run(chosen, settings, smoke)
     else:
@@ -184,7 +184,7 @@ def leaderboard(
     from bench.leaderboard import publish as boards
     from bench.records.store import Store
 
-    whole: Suite = reader.read(suite, tuple(overrides or ()), name=name)
+    whole = reader.read(suite, tuple(overrides or ()), name=name)
     if not Store(out, whole.name).kept():
         where = out / "leaderboards" / "runs" / f"{whole.name}.jsonl"
         raise UserError(f"{where}: no records of suite {whole.name}; train its runs with: python -m bench run {options(whole)} -o {out}")

@@ -28,6 +28,8 @@ class News:
             return
         if event.holder:
             say(f"waiting for {event.run}, held by {event.holder}")
+        if event.note:
+            say(f"{event.run}: {event.note}")
         if event.run not in self.tasks:
             self.tasks[event.run] = self.bars.add_task(event.run, total=1.0)
         self.bars.update(self.tasks[event.run], completed=event.share)

@@ -51,6 +51,7 @@ def runs(rows: Sequence[Row], seeds: int) -> tuple[str, str, str]:
         ranges = [" to ".join(dict.fromkeys(map(figures, (min(a), max(a))))) if a else ABSENT for a in spent]
         lines.append([row.name, row.status(seeds), *ranges])
         ended = [record for record in row.records if record["status"] != "done"]
+        bad += [f"{row.name}: {text(row.why)}"] * bool(row.why)
         bad += [f"{row.name}, seed {r['seed']}, {r['status']}: {text(r['error'] or 'no message')}" for r in ended]
     return (*unusual(["method", "status", *SPENT], lines), bullets(bad))
 

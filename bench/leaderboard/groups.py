@@ -104,9 +104,11 @@ def protocols(names: Mapping[Column, str]) -> str:
     """
     found: dict[str, list[str]] = {}
     before: dict[str, str] = {}
+    codes = {column.name: {other.code for other in names if other.name == column.name} for column in names}
     for column, name in names.items():
+        code = f" (measured by code {column.code or 'unknown'})" * (len(codes[column.name]) > 1)
         first, _, rest = text(column.protocol).partition("; ")
-        found.setdefault(rest, []).append(f"{name}: {unlike(first, before.get(rest, ''))}")
+        found.setdefault(rest, []).append(f"{name}: {unlike(first, before.get(rest, ''))}{code}")
         before[rest] = first
     shared = [(rest, lines) for rest, lines in found.items() if rest and len(lines) > 1]
     alone = [f"{line}; {rest}" if rest else line for rest, lines in found.items() for line in lines if (rest, lines) not in shared]

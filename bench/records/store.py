@@ -67,11 +67,6 @@ class Store:
         path = self.folder(run) / RECORD
         return path.stat().st_mtime_ns if path.exists() else None
 
-    def finished(self, run: Run) -> bool:
-        """Whether another start would skip the run."""
-        record = self.record(run)
-        return record is not None and record["status"] in FINAL
-
     def save_record(self, run: Run, record: dict[str, Any]) -> None:
         """The last thing written of a run."""
         save_record(self.folder(run), record)

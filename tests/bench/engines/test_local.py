@@ -201,7 +201,7 @@ def test_workers_profile_each_row_once(tmp_path: Path) -> None:
     shy = "shy profile: failed: cannot be profiled: RuntimeError: somebody is looking (plugin.py, line 47)"
     assert (result.code, sorted(result.err.splitlines())) == (1, [*sorted(failed), shy])
     kept = profiles.read_bytes()
-    assert [json.loads(line)["label"] for line in kept.splitlines()] == ["ae", "wae_gan"]
+    assert [line["label"] for line in map(json.loads, kept.splitlines()) if "label" in line] == ["ae", "wae_gan"]
     assert Started(tmp_path, "run", "-s", file, "-o", tmp_path, "--jobs", 2).wait().err.count(shy) == 1
     assert profiles.read_bytes() == kept, "nothing was measured again"
 
