@@ -10,6 +10,7 @@ from bench.commands.absent import recorded_names, say_absent
 from bench.engines.local import sweep
 from bench.environment import default_device
 from bench.errors import RunError, UserError
+from bench.leaderboard import headline
 from bench.leaderboard import publish as boards
 from bench.leaderboard.rows import losses
 from bench.leaderboard.statistics import figures, mean_and_interval
@@ -36,6 +37,7 @@ def checked(suite: Suite, settings: Settings, smoke: bool = False) -> tuple[Cont
     runs = suite.runs(device, smoke=smoke)
     context = context_of(with_jobs(replace(settings, device=device), len(runs)), suite.name, suite.plugins)
     try:
+        headline.check(suite, context.catalogue.metrics)
         resolved = [resolve(run, context.catalogue) for run in runs]
         return context, resolved, [build(one) for one in resolved if one.run.seed == 0]
     except UserError as error:
@@ -81,6 +83,9 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
         path = boards.publish(settings.out, whole, console.warn)
     current = [record for one in runs if (record := store.record(one.run)) and not stale(one, record)]
     asked = recorded_names(suite.metrics, suite)
+    for name, recorded in zip(suite.metrics, asked, strict=True):
+        if suite.held_out == "validation" and name != recorded:
+            console.warn(f"held_out is validation: {name} is measured as {recorded}")
     summary(current, asked or recorded_names(COLUMNS, suite), suite.question)
     lacking = say_absent(current, asked)
     say_unmeasured(runs, store, whole)

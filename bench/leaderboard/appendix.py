@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from bench.leaderboard.rows import ABSENT, Column, Record, Row, machine, machines
 from bench.leaderboard.statistics import figures
-from bench.markdown import bullets, compact, text
+from bench.markdown import bullets, compact, counted, text
 from bench.suites.schema import Suite, plain
 
 RECIPE, TABLES = ("posterior", "cost", "regularisers", "prior", "density"), ("hyperparameters", "budget", "optimizer")
 SETTINGS, SPENT = ("network", "latent_dim", "batch_size"), ("steps", "epochs", "images")
 PHASES = ("data", "forward", "regulariser", "backward", "optimiser", "other")
-KERNELS = 3  # of each row
+KERNELS = 2  # of each row
 
 
 def header(suite: Suite, remake: str, rows: Sequence[Row]) -> list[str]:
@@ -21,7 +21,8 @@ def header(suite: Suite, remake: str, rows: Sequence[Row]) -> list[str]:
     return [
         f"command: `{remake}`",
         f"dataset: {suite.dataset}, measured on its {suite.held_out} images; hash {' **but also** '.join(data) or ABSENT}",
-        f"network: {suite.network}, latent size {suite.latent_dim}; {suite.budget}, batches of {suite.batch_size}, {suite.seeds} seeds",
+        f"network: {suite.network}, latent size {suite.latent_dim}; {suite.budget}, batches of {suite.batch_size}, "
+        f"{counted(suite.seeds, 'seed')}",
         f"optimizer: Adam with {settings(plain(suite.optimizer))}",
         f"hardware: {suite.hardware}; expected time: {suite.expected_time}",
     ]
@@ -60,8 +61,11 @@ def recipes(rows: Sequence[Row]) -> tuple[str, str]:
     configs = {row.name: row.records[0]["config"] for row in rows if row.records}
     shown = [part for part in RECIPE if any(part in config["recipe"] for config in configs.values())]
     values = {name: [settings(config[key]) for key in TABLES] + [config[key] for key in SETTINGS] for name, config in configs.items()}
-    lines = [[name, c["method"], *(c["recipe"].get(p, "none") for p in shown), *values[name]] for name, c in configs.items()]
-    return unusual(["row", "method", *shown, *TABLES, *SETTINGS], lines)
+    lines = [
+        [name, "" if c["method"] == name else c["method"], *(c["recipe"].get(p, "none") for p in shown), *values[name]]
+        for name, c in configs.items()
+    ]
+    return unusual(["row", "method, if another", *shown, *TABLES, *SETTINGS], lines)
 
 
 def unusual(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> tuple[str, str]:
@@ -76,7 +80,7 @@ def unusual(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> tuple[st
             usual[i] = value
     kept = [i for i in range(len(heads)) if i not in usual or any(str(line[i]) != usual[i] for line in lines)]
     cells = [["" if str(line[i]) == usual.get(i) else line[i] for i in kept] for line in lines]
-    said = "; ".join(f"{heads[i]} {text(value)}" for i, value in usual.items())
+    said = "; ".join(f"{heads[i]} {text(value)}" for i, value in usual.items() if value)
     return compact([heads[i] for i in kept], cells), f"Where nothing is said: {said}." if said else ""
 
 
@@ -95,10 +99,10 @@ def hot_spots(rows: Sequence[Row], words: str) -> list[str]:
     places = list(dict.fromkeys(machine(profile["environment"]) for profile in profiles.values()))
     lines = []
     for name, profile in profiles.items():
-        shares = [f"{100 * profile['phases'].get(phase, 0):.1f}" for phase in phases]
+        shares = [f"{100 * profile['phases'].get(phase, 0):.0f}" for phase in phases]
         most = sorted(profile["kernels"], key=lambda kernel: (-kernel["share"], kernel["name"]))[:KERNELS]
         kernels = ", ".join(
-            f"{kernel['name'].removeprefix('aten::')} {100 * kernel['share']:.1f} % ({figures(kernel['calls'])})" for kernel in most
+            f"{kernel['name'].removeprefix('aten::')} {100 * kernel['share']:.0f} % ({figures(kernel['calls'])})" for kernel in most
         )
         where = [str(places.index(machine(profile["environment"])) + 1)] * (len(places) > 1)
         lines.append([name, figures(profile["step_ms"]), *shares, kernels, *where])

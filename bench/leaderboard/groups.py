@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from bench.leaderboard.findings import percent, seeds
+from bench.leaderboard.findings import QUALITIES, percent
 from bench.leaderboard.first_screen import ARROWS, LOST, WIDE
+from bench.leaderboard.headline import Head
+from bench.leaderboard.resampling import rank_intervals
+from bench.leaderboard.resolution import MOST_SEEDS
 from bench.leaderboard.rows import ABSENT, Column, Row, machine, machines
 from bench.leaderboard.standing import Standing
 from bench.leaderboard.statistics import figures, mean_and_interval
@@ -42,7 +45,13 @@ def resolution(standings: Sequence[Standing]) -> list[list[str]]:
         return []
     shares = [percent(found.share()) if found.rows else "" for found in standings]
     needed = [found.needed() if found.rows else None for found in standings]
-    return [["*pairs separated*", *shares], ["*seeds for the first two*", *(seeds(count) if count else "" for count in needed)]]
+    return [
+        ["*pairs separated*", *shares],
+        [
+            "*seeds for the first two*",
+            *(f"≥{MOST_SEEDS}" if count == MOST_SEEDS else str(count) if count else "" for count in needed),
+        ],
+    ]
 
 
 def no_row(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
@@ -55,13 +64,19 @@ def no_row(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
 
 
 def nowhere(names: Mapping[Column, str], rows: Sequence[Row], standings: Mapping[Column, Standing]) -> list[str]:
-    """Metrics of which no row has a value, by the reason."""
-    found: dict[str, list[str]] = {}
+    """Metrics of which no row has a value, by the reason; a group that has none at all by its name."""
+    found: dict[str, list[Column]] = {}
     for column in names:
         if not standings[column].values:
             reasons = {column.why_absent(record) for row in rows for record in row.done()}
-            found.setdefault("; ".join(sorted(reasons)), []).append(names[column])
-    return [f"no value of {', '.join(metrics)}: {reason}" for reason, metrics in found.items()]
+            found.setdefault("; ".join(sorted(reasons)), []).append(column)
+    lines = []
+    for reason, columns in found.items():
+        groups = {column.group: [other for other in names if other.group == column.group] for column in columns}
+        whole = [group for group, of in groups.items() if set(of) <= set(columns) and len(of) > 1]
+        said = [names[column] for column in columns if column.group not in whole]
+        lines.append(f"no value of {', '.join([*said, *(f'all {len(groups[group])} of {group}' for group in whole)])}: {reason}")
+    return lines
 
 
 def cell(column: Column, row: Row, found: Standing, notes: dict[str, int]) -> str:
@@ -70,7 +85,7 @@ def cell(column: Column, row: Row, found: Standing, notes: dict[str, int]) -> st
     note = footnote(column, row, notes)
     if not values:
         return note or ABSENT
-    number = figures(*mean_and_interval(list(values.values())), digits=1).replace(" ± ", "±")
+    number = figures(*mean_and_interval(list(values.values())), digits=1).removesuffix(" ± 0").replace(" ± ", "±")
     number = f"**{number}**" if row.name in found.tiers.best() else number
     return " ".join(filter(None, [number + WIDE * (row.name in found.tiers.wide) + LOST * row.has_losses(), note]))
 
@@ -95,6 +110,17 @@ def footnote(column: Column, row: Row, notes: dict[str, int]) -> str:
     has = sum(not column.why_absent(record) for record in row.done())
     some = f"{has} of {len(row.done())} finished runs have a value; the others: " if has else ""
     return f"[{notes.setdefault(some + '; '.join(sorted(reasons)), len(notes) + 1)}]"
+
+
+def rank_table(heads: Sequence[Head], standings: Sequence[Standing]) -> str:
+    """The ranks that a row has in 95 % of resamples of the seeds, in the first ranked columns of the first screen."""
+    ranked = [(head, found) for head, found in zip(heads, standings, strict=True) if found.rows][:QUALITIES]
+    intervals = []
+    for _, found in ranked:
+        low, high = rank_intervals(found.compared.values)
+        intervals.append({row: f"{a}–{b}" if b > a else str(a) for row, a, b in zip(found.rows, low, high, strict=True)})
+    rows = dict.fromkeys(row for of in intervals for row in of)
+    return compact(["method", *(head.title for head, _ in ranked)], [[row, *(of.get(row, ABSENT) for of in intervals)] for row in rows])
 
 
 def protocols(names: Mapping[Column, str]) -> str:

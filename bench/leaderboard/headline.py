@@ -71,8 +71,8 @@ def names(suite: Suite) -> tuple[str, ...]:
     return suite.headline or USUAL
 
 
-def heads(suite: Suite, columns: Iterable[Column], rows: Sequence[Row]) -> list[Head]:
-    """The columns of the first screen that have a value in some row, as many as it has room for.
+def heads(chosen: Iterable[str], columns: Iterable[Column], rows: Sequence[Row]) -> list[Head]:
+    """Of the chosen names those that have a value in some row, as many as a first screen has room for.
 
     Of a metric that was measured by several protocols, the one that most rows have.
     """
@@ -81,7 +81,7 @@ def heads(suite: Suite, columns: Iterable[Column], rows: Sequence[Row]) -> list[
     for column, count in filled.items():
         if count and count > filled.get(best.get(column.name, column), 0) * (column.name in best):
             best[column.name] = column
-    found = {name: tuple(best[name + end] for end in ENDS if name + end in best) for name in names(suite)}
+    found = {name: tuple(best[name + end] for end in ENDS if name + end in best) for name in chosen}
     shown = [name for name in found if found[name]][:MOST_HEADS]
     titles = [SHORT.get(name, name) for name in shown]
     return [Head(name, title if titles.count(title) == 1 else name, found[name]) for name, title in zip(shown, titles, strict=True)]

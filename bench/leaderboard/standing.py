@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from bench.leaderboard.headline import Head
 from bench.leaderboard.resolution import seeds_needed, share_separated
 from bench.leaderboard.rows import Column, Row
 from bench.leaderboard.statistics import mean
@@ -79,3 +80,8 @@ def standing(values: Values, better: str, rows: Sequence[Row], apart: Collection
 def column_standing(column: Column, rows: Sequence[Row], apart: Collection[str]) -> Standing:
     """The standing of a column of the records; a cost has no better, so that its rows have no rank."""
     return standing({row.name: column.values(row) for row in rows}, "" if column.group == "cost" else column.better, rows, apart)
+
+
+def head_standing(head: Head, rows: Sequence[Row], apart: Collection[str]) -> Standing:
+    """The standing of a column of the first screen."""
+    return standing({row.name: head.values(row) for row in rows}, head.better, rows, apart)

@@ -78,7 +78,7 @@ def test_a_name_is_of_its_values_alone(tmp_path: Path) -> None:
         "leaderboards/small.md",
         "leaderboards/runs/small.suite.json",  # the order of the overrides
     }
-    assert cli("verify", file, "-o", out, *small).out.startswith("1 runs verified")
+    assert cli("verify", file, "-o", out, *small).out.startswith("1 run verified")
     assert cli("evaluate", file, "-o", out, *small[:-2]).code == 2
 
 

@@ -271,7 +271,7 @@ def test_costs_of_two_machines_are_never_averaged() -> None:
     assert table["vae"][head] == "2.60 ± 0.25 (machine 1); 2.8 ± 0.6 (machine 2)"
     assert table["vcae"][head] == "2.70 ± 0.20 (machine 2)"
     assert table["ae"][head] == "2.70 ± 0.20 (machine 1)"
-    assert {row["parameters ↓"] for row in table.values()} == {"1,000±0"}  # one value is one mean, wherever it was counted
+    assert {row["parameters ↓"] for row in table.values()} == {"1,000"}  # one value is one mean, wherever it was counted
     assert "- machine 1: device a CPU, threads 1, jobs 2, torch 2.11.0, python 3.12.3; commit 0123456789ab; runs: 13" in board
     assert "- machine 2: device another CPU, " in board
     for key, value in (("torch", "2.12.0"), ("threads", 4), ("jobs", 1), ("driver", "13.0"), ("processor", "a CPU")):
@@ -333,7 +333,7 @@ def test_hyperparameters_and_spent_budget_of_each_row() -> None:
         "images": "88,000 to 90,000",
     }
     row = cells(board, "Hyperparameters")["vcae"]
-    assert (row["hyperparameters"], row["method"], row["batch_size"]) == ("weight=0.5", "vcae", "")
+    assert (row["hyperparameters"], row["batch_size"]) == ("weight=0.5", "")
     assert cells(board, "Hyperparameters")["ae"]["batch_size"] == "50"
     assert "Where nothing is said: " in board
     for said in ("regularisers 0.5 × kl;", "budget epochs=60;", "latent_dim 8;", "batch_size 100."):
@@ -345,15 +345,15 @@ def test_hot_spots() -> None:
     steps = cells(board, "Hot spots")
     assert steps["vae"]["step (ms)"] == "1.250"
     assert [steps["vae"][f"{phase} (%)"] for phase in ("data", "forward", "regulariser", "backward", "optimiser")] == [
-        "5.0",
-        "30.0",
-        "10.0",
-        "35.0",
-        "20.0",
+        "5",
+        "30",
+        "10",
+        "35",
+        "20",
     ]
     assert "ae (stale eeeeeeee)" in steps
     assert "other (%)" not in board
-    assert steps["vae"]["most of it: kernels, their share (calls per step)"] == "k1 40.0 % (4), k2 20.0 % (5), k3 13.3 % (6)"
+    assert steps["vae"]["most of it: kernels, their share (calls per step)"] == "k1 40 % (4), k2 20 % (5)"
     assert "- measured on device a CPU, threads 1," in board
     moved = render(SUITE, full(), [profile("vae"), profile("ae", environment={**MACHINE, "threads": 4})])
     assert {name: row["place"] for name, row in cells(moved, "Hot spots").items()} == {"vae": "1", "ae": "2"}
@@ -394,7 +394,7 @@ def test_the_index_has_a_line_for_each_board() -> None:
         ("[digits](digits.md)", "5", "20/20 runs done"),
         ("[mnist](mnist.md)", "2", "1/8 runs done, stale rows"),
     ]
-    assert table["[digits](digits.md)"]["methods"] == "vae, vcae, ae, wae_mmd"
+    assert {row["first tiers"] for row in table.values()} == {"no ranks"}  # rec_sse is no column of a first screen
 
 
 def test_tables_never_import_torch() -> None:
@@ -406,7 +406,7 @@ def test_metrics_without_any_value_are_their_reasons() -> None:
     absent = {name: metric(None, group="samples, inception features", reason="no weights") for name in ("fid_pz", "kid_pz")}
     board = render(SUITE, [record("vae", 0, absent), record("ae", 0, absent)], [])
     assert "<summary>Samples, inception" not in board
-    assert "<summary>Metrics without a value</summary>\n\n- no value of fid_pz, kid_pz: no weights\n" in board
+    assert "<summary>Metrics without a value</summary>\n\n- no value of all 2 of samples, inception features: no weights\n" in board
     assert "- fid_pz: " not in board  # a protocol
     some = {**absent, "fid_pz": metric(2.0, group="samples, inception features")}
     board = render(SUITE, [record("vae", 0, some), record("ae", 0, absent)], [])
