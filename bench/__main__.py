@@ -29,7 +29,6 @@ from bench.commands.options import (
     words,
 )
 from bench.commands.records import records
-from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
 from bench.runs.settings import Settings
@@ -136,6 +135,8 @@ def verify(
 
 def get_ready(device: str | None, jobs: int | None, threads: int) -> None:
     """Have workers' imports begun where there will be workers, before this process imports the same."""
+    from bench.engines.preload import preloaded  # it imports packages that another's may hide, which `entry` says
+
     if (jobs or default_jobs(device, threads)) > 1:
         make_ready(threads, preloaded())
 
@@ -193,6 +194,19 @@ def leaderboard(
         raise typer.Exit(1)
     if not check:
         print(boards.publish(out, whole, console.warn))
+
+
+@app.command()
+def status(
+    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="Its runs one by one; all suites in short, if not said.")] = None,
+    overrides: Set = None,
+    name: Name = None,
+    out: Out = HERE,
+) -> None:
+    """Say which runs are done, which are under way and by which process, and what is left. Waits for nobody."""
+    from bench.commands import status as command
+
+    command.status(out, reader.read(suite, tuple(overrides or ()), name=name) if suite else None)
 
 
 @app.command()

@@ -10,6 +10,11 @@ def section(title: str, *blocks: str) -> str:
     return "\n\n".join([f"## {title}", *filter(None, blocks)]) if any(blocks) else ""
 
 
+def counted(count: int, what: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def bullets(lines: Iterable[str]) -> str:
     """The lines as a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)

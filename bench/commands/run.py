@@ -83,6 +83,9 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
         path = boards.publish(settings.out, whole, console.warn)
     current = [record for one in runs if (record := store.record(one.run)) and not stale(one, record)]
     asked = recorded_names(suite.metrics, suite)
+    for name, recorded in zip(suite.metrics, asked, strict=True):
+        if suite.held_out == "validation" and name != recorded:
+            console.warn(f"held_out is validation: {name} is measured as {recorded}")
     summary(current, asked or recorded_names(COLUMNS, suite), suite.question)
     lacking = say_absent(current, asked)
     say_unmeasured(runs, store, whole)

@@ -70,7 +70,7 @@ def attempt(resolved: Resolved, before: Before, context: Context, tell: Tell, wa
     """Run it if it is free and has not ended since this command began, be it in a failure; -> whether it has ended."""
     run, store = resolved.run, context.store
     name = name_of(run)
-    with store.claim(run, wait) as mine:
+    with store.claim(run, wait, lambda holder: tell(Event(name, holder=holder))) as mine:
         if not mine:
             return False
         fresh = context.settings.fresh

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bench.leaderboard.rows import ABSENT, Column, Record, Row, machine, machines
 from bench.leaderboard.statistics import figures
-from bench.markdown import bullets, compact, text
+from bench.markdown import bullets, compact, counted, text
 from bench.suites.schema import Suite, plain
 
 RECIPE, TABLES = ("posterior", "cost", "regularisers", "prior", "density"), ("hyperparameters", "budget", "optimizer")
@@ -21,7 +21,8 @@ def header(suite: Suite, remake: str, rows: Sequence[Row]) -> list[str]:
     return [
         f"command: `{remake}`",
         f"dataset: {suite.dataset}, measured on its {suite.held_out} images; hash {' **but also** '.join(data) or ABSENT}",
-        f"network: {suite.network}, latent size {suite.latent_dim}; {suite.budget}, batches of {suite.batch_size}, {suite.seeds} seeds",
+        f"network: {suite.network}, latent size {suite.latent_dim}; {suite.budget}, batches of {suite.batch_size}, "
+        f"{counted(suite.seeds, 'seed')}",
         f"optimizer: Adam with {settings(plain(suite.optimizer))}",
         f"hardware: {suite.hardware}; expected time: {suite.expected_time}",
     ]

@@ -6,7 +6,7 @@ from bench.leaderboard.headline import Head
 from bench.leaderboard.rows import ABSENT, Row, machines
 from bench.leaderboard.standing import Standing
 from bench.leaderboard.statistics import figures, mean_and_interval
-from bench.markdown import narrow, words
+from bench.markdown import counted, narrow, words
 
 WIDTH = 120  # characters of a line: more does not fit beside a repository's list of files
 ARROWS = {"lower": " ↓", "higher": " ↑", "target": " →"}
@@ -102,7 +102,7 @@ def notes(heads: Sequence[Head], standings: Sequence[Standing], rows: Sequence[R
         f"*Place*: the ranks that a row's tier fills by *{heads[0].title}*; no row of a tier is shown to be worse than another, in a test "
         "that holds for the whole column. **Bold**: the first tier of a column that has more than one. [How](../docs/statistics.md)."
     )
-    interval = f"±: 95 % t interval over {seeds} seeds; no digit stands beyond it. Costs: least to most of the seeds."
+    interval = f"±: 95 % t interval over {counted(seeds, 'seed')}; no digit stands beyond it. Costs: least to most of the seeds."
     wide = f"{WIDE}: too wide to say on which side of the first tier's edge the row belongs."
     lines = [
         *[ranks] * bool(standings[0].rows),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import UserError
-from bench.markdown import text
+from bench.markdown import counted, text
 from bench.records.check import finite
 from bench.records.identity import differences, identity
 from bench.suites.schema import Suite
@@ -46,7 +46,7 @@ class Row:
     def status(self, seeds: int) -> str:
         """`5/5 done`, `4/5 done, 1 diverged`, `3 of 5 seeds, 1 failed`; stale rows say so first."""
         count = len(self.records)
-        said = f"{len(self.done())}/{count} done" if count >= seeds else f"{count} of {seeds} seeds"
+        said = f"{len(self.done())}/{count} done" if count >= seeds else f"{count} of {counted(seeds, 'seed')}"
         return ("stale: " if self.stale else "") + (said + losses(self.records) if count else "not run")
 
 

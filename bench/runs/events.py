@@ -14,6 +14,7 @@ class Event:
     error: str | None = None
     note: str | None = None  # to be said at once
     counts: bool = True  # as one of the runs; a profile does not
+    holder: str | None = None  # of another command, whose end is waited for
 
 
 Tell = Callable[[Event], None]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from bench.errors import UserError
@@ -187,6 +187,10 @@ class Run:
         place = ("suite", "label", "seed", "plugins", "metrics")
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in place}
         return {name: plain(value) for name, value in values.items() if value is not None}
+
+    def on(self, device: str) -> "Run":
+        """The same on another kind of device, which is another run."""
+        return replace(self, device=device)
 
     def row_key(self) -> str:
         """The same for all seeds of a row; it changes when the suite file's meaning for that row changes."""

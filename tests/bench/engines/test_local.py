@@ -226,7 +226,7 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     [
         (signal.SIGINT, True, 130, "latentbench: interrupted; the same command goes on from the last checkpoint\n"),
         (signal.SIGINT, False, 130, "latentbench: interrupted; the same command goes on from the last checkpoint\n"),
-        (signal.SIGTERM, False, 143, ""),
+        (signal.SIGTERM, False, 143, "latentbench: terminated; the same command goes on from the last checkpoint\n"),
     ],
     ids=["Ctrl-C", "SIGINT to the parent", "SIGTERM to the parent"],
 )
