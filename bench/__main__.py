@@ -29,13 +29,11 @@ from bench.commands.options import (
     words,
 )
 from bench.commands.records import records
-from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
 from bench.runs.settings import Settings
 from bench.suites import reader
 from bench.suites.names import options
-from bench.suites.schema import Suite
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler would print a line at each start and stop
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
@@ -55,6 +53,7 @@ def run(
     data_root: DataRoot = DATA,
     out: Out = HERE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs, their steps and parameter counts; start nothing.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run finished runs again too, from the start.")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="A few steps of every run; never on a leaderboard.")] = False,
     jobs: Jobs = None,
     threads: Annotated[
@@ -70,7 +69,7 @@ def run(
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
 
-    settings = Settings(out, data_root, device, threads, jobs, save_every)
+    settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh)
     if dry_run:
         command.dry_run(chosen, settings, smoke)
     else:
@@ -136,6 +135,8 @@ def verify(
 
 def get_ready(device: str | None, jobs: int | None, threads: int) -> None:
     """Have workers' imports begun where there will be workers, before this process imports the same."""
+    from bench.engines.preload import preloaded  # it imports packages that another's may hide, which `entry` says
+
     if (jobs or default_jobs(device, threads)) > 1:
         make_ready(threads, preloaded())
 
@@ -183,7 +184,7 @@ def leaderboard(
     from bench.leaderboard import publish as boards
     from bench.records.store import Store
 
-    whole: Suite = reader.read(suite, tuple(overrides or ()), name=name)
+    whole = reader.read(suite, tuple(overrides or ()), name=name)
     if not Store(out, whole.name).kept():
         where = out / "leaderboards" / "runs" / f"{whole.name}.jsonl"
         raise UserError(f"{where}: no records of suite {whole.name}; train its runs with: python -m bench run {options(whole)} -o {out}")
@@ -193,6 +194,19 @@ def leaderboard(
         raise typer.Exit(1)
     if not check:
         print(boards.publish(out, whole, console.warn))
+
+
+@app.command()
+def status(
+    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="Its runs one by one; all suites in short, if not said.")] = None,
+    overrides: Set = None,
+    name: Name = None,
+    out: Out = HERE,
+) -> None:
+    """Say which runs are done, which are under way and by which process, and what is left. Waits for nobody."""
+    from bench.commands import status as command
+
+    command.status(out, reader.read(suite, tuple(overrides or ()), name=name) if suite else None)
 
 
 @app.command()

@@ -10,6 +10,11 @@ def section(title: str, *blocks: str) -> str:
     return "\n\n".join([f"## {title}", *filter(None, blocks)]) if any(blocks) else ""
 
 
+def counted(count: int, what: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def bullets(lines: Iterable[str]) -> str:
     """The lines as a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)
@@ -22,5 +27,44 @@ def text(value: object) -> str:
 
 def table(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     """A pipe table, empty without lines; whatever a cell holds, it stays one cell."""
-    cells = [[text(item).replace("|", "\\|") for item in line] for line in (heads, *lines)]
+    cells = escaped(heads, lines)
     return tabulate(cells[1:], cells[0], tablefmt="pipe", disable_numparse=True) if lines else ""
+
+
+def narrow(heads: Sequence[str], lines: Sequence[Sequence[object]], left: int = 1) -> str:
+    """The same table padded no more than its cells need, all columns but the first `left` to the right."""
+    cells = escaped(heads, lines)
+    sizes = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    padded = [
+        [cell.ljust(size) if i < left else cell.rjust(size) for i, (cell, size) in enumerate(zip(line, sizes, strict=True))]
+        for line in cells
+    ]
+    rule = ["-" * (size + 2) if i < left else "-" * (size + 1) + ":" for i, size in enumerate(sizes)]
+    rows = ["| " + " | ".join(line) + " |" for line in padded]
+    return "\n".join([rows[0], "|" + "|".join(rule) + "|", *rows[1:]]) if lines else ""
+
+
+def escaped(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> list[list[str]]:
+    """The cells of a table, its heads first."""
+    return [[text(item).replace("|", "\\|") for item in line] for line in (heads, *lines)]
+
+
+def compact(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
+    """The same table without padding, for long ones: half the bytes."""
+    cells = escaped(heads, lines)
+    rule = ["-"] * len(heads)
+    return "\n".join("|" + "|".join(line) + "|" for line in (cells[0], rule, *cells[1:])) if lines else ""
+
+
+def words(items: Iterable[str], most: int = 6) -> str:
+    """`a, b and c`; of more than `most`, how many are left."""
+    found = list(items)
+    if len(found) > most:
+        found = [*found[: most - 1], f"{len(found) - most + 1} more"]
+    return " and ".join(filter(None, [", ".join(found[:-1]), *found[-1:]]))
+
+
+def folded(title: str, *blocks: str) -> str:
+    """What a reader opens by a click; nothing without content."""
+    inner = "\n\n".join(filter(None, blocks))
+    return f"<details>\n<summary>{text(title)}</summary>\n\n{inner}\n\n</details>" if inner else ""

@@ -10,7 +10,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args, get_type_hints
@@ -20,7 +20,9 @@ import metrics
 import models
 from bench.datasets.dataset import Source
 from bench.errors import UserError, in_a_line, unknown
+from bench.records import code
 from bench.suites.reader import convert
+from bench.suites.schema import digest
 from metrics.metric import Metric
 from models.parts import schedule
 from models.parts.schedule import Schedule
@@ -28,6 +30,8 @@ from models.parts.schedule import Schedule
 # what the lists hold; None: functions
 LISTS: dict[str, type | None] = {"METHODS": None, "NETWORKS": None, "DENSITIES": None, "DATASETS": Source, "METRICS": Metric}
 PLURALS = {"density": "densities"}  # of the kinds that do not just take an s
+KINDS = {"METHODS": "method", "NETWORKS": "network", "DENSITIES": "density", "DATASETS": "dataset", "METRICS": "metric"}
+SOURCE = "__source__"  # of a plugin's module, what its file said
 BUILT_IN = (metrics, models, bench.datasets)
 ENTRY_POINTS = "latentbench.plugins"
 
@@ -41,6 +45,9 @@ class Catalogue:
     densities: dict[str, Callable[..., Any]] = field(default_factory=dict)  # f(dim, *, options) -> models.parts.density.Density
     datasets: dict[str, Any] = field(default_factory=dict)  # bench.datasets.dataset.Source
     metrics: dict[str, Any] = field(default_factory=dict)  # metrics.metric.Metric
+    homes: dict[tuple[str, str], code.Module] = field(default_factory=dict)  # where each was found: {("method", "ae"): models.vae}
+    plugins: dict[Path, bytes] = field(default_factory=dict)  # what each plugin file said when it was run
+    known: dict[tuple[code.Module, ...], code.Hashes] = field(default_factory=dict)
 
     def get(self, kind: str, name: str, where: str = "") -> Any:
         """The thing of that name; UserError suggests the near one. kind: method, network, density, dataset, metric; where: a key."""
@@ -50,8 +57,20 @@ class Catalogue:
             raise UserError(f"{f'{where}: ' if where else ''}{unknown(kind, name, known)}{own}")
         return known[name]
 
+    def measured_by(self, metric: str) -> Metric:
+        """The metric of that name, with the hash of the code that it stands on."""
+        found: Metric = self.get("metric", metric)
+        return replace(found, code=digest(self.standing_on((self.homes["metric", metric],)))[:8])
+
+    def standing_on(self, roots: tuple[code.Module, ...]) -> code.Hashes:
+        """The modules that these stand on, with their hashes."""
+        if roots not in self.known:
+            self.known[roots] = code.standing_on(roots, self.plugins)
+        return self.known[roots]
+
     def add(self, module: ModuleType, where: str) -> None:
         """Everything in the module's lists; a name that is taken is refused. where: the module, as a message begins."""
+        home = code.Module(module.__name__, Path(getattr(module, "__file__", None) or ""))
         for kind, content in LISTS.items():
             known, items = getattr(self, kind.lower()), getattr(module, kind, ())
             if not isinstance(items, (list, tuple)):
@@ -65,6 +84,10 @@ class Catalogue:
                 if name in known:
                     raise UserError(f"{where}: {kind}: {name!r} exists already; give yours another name")
                 known[name] = item
+                self.homes[KINDS[kind], name] = home
+        if SOURCE in vars(module):
+            self.plugins[home.file] = vars(module)[SOURCE]
+            self.standing_on((home,))  # while its files say what was run
 
 
 def catalogue(plugins: tuple[str, ...] = ()) -> Catalogue:
@@ -102,7 +125,8 @@ def load_plugin(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look for the names in their annotations
     try:
-        exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))  # never the bytecode of an edit before
+        vars(module)[SOURCE] = path.read_bytes()
+        exec(compile(vars(module)[SOURCE], path, "exec", dont_inherit=True), vars(module))  # never the bytecode of an edit before
     except (Exception, SystemExit) as error:  # whatever a user's file raises is the user's to fix
         raise UserError(f"plugin {path}: {in_a_line(error)}") from error
     if not any(getattr(module, kind, None) for kind in LISTS):

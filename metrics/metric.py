@@ -33,6 +33,7 @@ class Metric:
     version: int = 1
     details: tuple[str, ...] = ()  # views of text that the protocol goes on with: weights, counts
     bias: str = ""  # in which direction the estimate errs, and why; empty for a mean over images that is what it says
+    code: str = ""  # hash of the modules that it stands on, which the catalogue of names puts here
 
     def __post_init__(self) -> None:
         """ValueError for one that cannot be measured."""
@@ -91,6 +92,7 @@ def about(metric: Metric, views: Views) -> dict[str, Any]:
         "better": metric.better,
         "group": metric.group,
         "protocol": "; ".join([metric.protocol, *details(metric, views), f"v{metric.version}"]),
+        **({"code": metric.code} if metric.code else {}),
     }
 
 

@@ -11,7 +11,6 @@ At its optimum T(x, z) = log q(z|x) - log p(z), whose mean over q is the KL of a
 
 import math
 from dataclasses import replace
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from models.interfaces import Draw, Player, Prior
 from models.method import AutoEncoder, Recipe
 from models.networks.mlp import layers
-from models.parts.cost import Bernoulli, Gaussian
+from models.parts.cost import LikelihoodName, cost_of
 from models.parts.posterior import standard_normal_like
 from models.vae import vae_bernoulli
 
@@ -87,9 +86,7 @@ class LogRatio(nn.Module):
         """T, before the autoencoder."""
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
-            with torch.no_grad():
-                draw = method.draw(x, noise)
-            return {"loss": self.critic_terms(draw, method.prior)}
+            return {"loss": self.critic_terms(method.draw_without_gradient(x, noise), method.prior)}
 
         return [Player(self.name, tuple(self.parameters()), terms, lr=self.lr, before=True)]
 
@@ -107,15 +104,15 @@ class LogRatio(nn.Module):
 def avb(
     dim: int,
     *,
-    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+    likelihood: LikelihoodName = "bernoulli",
     decoder_variance: float = 0.1,
     width: int = 256,
     analytic_prior: bool = False,
     critic_lr: float | None = None,
 ) -> Recipe:
     """AVB with one step of T before each of the autoencoder's; critic_lr None is the suite's rate."""
-    cost = Bernoulli() if likelihood == "bernoulli" else Gaussian(decoder_variance)
     ratio = LogRatio(dim, width=width, analytic_prior=analytic_prior, lr=critic_lr)
+    cost = cost_of(likelihood, decoder_variance)
     return replace(vae_bernoulli(dim), posterior=ImplicitPosterior(dim), cost=cost, regularisers=((1.0, ratio),))
 
 

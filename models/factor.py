@@ -72,8 +72,8 @@ class TotalCorrelation(nn.Module):
         """The discriminator, after the autoencoder, with two batches: codes of one, shuffled codes of the other."""
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
-            with torch.no_grad():  # a batch at a time, so that batch norm sees what it sees in the autoencoder's turn
-                z, other = (method.draw(batch, noise).z for batch in x.chunk(2))
+            # a batch at a time, so that batch norm sees what it sees in the autoencoder's turn
+            z, other = (method.draw_without_gradient(batch, noise).z for batch in x.chunk(2))
             return {"loss": self.critic_terms(z, permute_dimensions(other, noise))}
 
         return [Player(self.name, tuple(self.parameters()), terms, lr=self.lr, betas=self.betas, batches=2)]

@@ -12,7 +12,6 @@ the VAE+IAF of VCAE section 6.3; SPEC 1.6. The encoder gives μ, log σ² and a 
 
 import math
 from dataclasses import replace
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +20,7 @@ from zuko.nn import MaskedMLP
 
 from models.interfaces import Draw
 from models.method import Recipe
-from models.parts.cost import Bernoulli, Gaussian
+from models.parts.cost import LikelihoodName, cost_of
 from models.parts.posterior import standard_normal_like
 from models.vae import vae_bernoulli
 
@@ -81,13 +80,12 @@ def vae_iaf(
     *,
     steps: int = 6,
     hidden: tuple[int, ...] = (64, 64),
-    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+    likelihood: LikelihoodName = "bernoulli",
     decoder_variance: float = 0.1,
 ) -> Recipe:
     """VAE+IAF; T = steps and the MADEs' widths are not stated, these are those of Table 5's MNIST flow (SPEC 1.6)."""
-    cost = Bernoulli() if likelihood == "bernoulli" else Gaussian(decoder_variance)
     posterior = IAF(dim, steps=steps, hidden=hidden)
-    return replace(vae_bernoulli(dim), posterior=posterior, cost=cost)
+    return replace(vae_bernoulli(dim), posterior=posterior, cost=cost_of(likelihood, decoder_variance))
 
 
 METHODS = [vae_iaf]

@@ -1,4 +1,4 @@
-"""What every method is made of, and the one class that assembles it (SPEC 1.1). Images have values in [0, 1], signals any.
+"""What every method is made of, and how it is put together (SPEC 1.1). Images have values in [0, 1], signals any.
 
     loss(x) = E_{q(z|x)} [ c(x, G(z)) ]  +  Σ_i λ_i R_i(q, z, p)
 
@@ -126,6 +126,11 @@ class Assembled(nn.Module):
     def draw(self, x: Tensor, noise: torch.Generator) -> Draw:
         """One draw of q(z|x) per image.   (B, C, H, W) -> Draw"""
         raise NotImplementedError
+
+    @torch.no_grad()
+    def draw_without_gradient(self, x: Tensor, noise: torch.Generator) -> Draw:
+        """The same for players that must not reach the encoder.   (B, C, H, W) -> Draw"""
+        return self.draw(x, noise)
 
     def raw(self, z: Tensor) -> Tensor:
         """What the decoder makes of a code, before the cost's link.   (B, D) -> (B, C, H, W)"""

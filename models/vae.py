@@ -8,10 +8,9 @@ Kingma & Welling, arXiv:1312.6114; WAE paper (arXiv:1711.01558) Eq. 6; SPEC 1.2:
 """
 
 from dataclasses import replace
-from typing import Literal
 
 from models.method import Recipe
-from models.parts.cost import Bernoulli, Gaussian, SquaredError
+from models.parts.cost import Bernoulli, Gaussian, LikelihoodName, SquaredError, cost_of
 from models.parts.elbo import KL
 from models.parts.posterior import Deterministic, DiagonalGaussian
 from models.parts.prior import StandardNormal
@@ -37,12 +36,11 @@ def beta_vae(
     dim: int,
     *,
     beta: Weight = 4.0,
-    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+    likelihood: LikelihoodName = "bernoulli",
     decoder_variance: float = 0.1,
 ) -> Recipe:
     """β-VAE: the KL times β (WiSE-ALE section 5; β not stated there)."""
-    cost = Bernoulli() if likelihood == "bernoulli" else Gaussian(decoder_variance)
-    return replace(vae_bernoulli(dim), cost=cost, regularisers=((non_negative(beta, "beta"), KL()),))
+    return replace(vae_bernoulli(dim), cost=cost_of(likelihood, decoder_variance), regularisers=((non_negative(beta, "beta"), KL()),))
 
 
 METHODS = [ae, vae_bernoulli, vae_gauss, beta_vae]

@@ -16,7 +16,7 @@ from torch import Tensor
 from metrics.mixture_bound import mixture_kl_bound
 from models.interfaces import Draw, Prior
 from models.method import Recipe
-from models.parts.cost import Bernoulli, Gaussian
+from models.parts.cost import LikelihoodName, cost_of
 from models.vae import vae_bernoulli
 
 Scale = Literal["batch", "sample"]
@@ -44,16 +44,13 @@ def wise_ale(
     dim: int,
     *,
     kl_scale: Scale = "batch",
-    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+    likelihood: LikelihoodName = "bernoulli",
     decoder_variance: float = 0.1,
 ) -> Recipe:
     """WiSE-ALE (Eq. 25, 27); which likelihood is not stated: Bernoulli for MNIST, Gaussian for CelebA and sine waves (SPEC 1.9)."""
     if kl_scale not in ("batch", "sample"):
         raise ValueError(f"kl_scale must be 'batch' or 'sample', not {kl_scale!r}")
-    if likelihood not in ("bernoulli", "gaussian"):
-        raise ValueError(f"likelihood must be 'bernoulli' or 'gaussian', not {likelihood!r}")
-    cost = Bernoulli() if likelihood == "bernoulli" else Gaussian(decoder_variance)
-    return replace(vae_bernoulli(dim), cost=cost, regularisers=((1.0, MixtureKL(kl_scale)),))
+    return replace(vae_bernoulli(dim), cost=cost_of(likelihood, decoder_variance), regularisers=((1.0, MixtureKL(kl_scale)),))
 
 
 METHODS = [wise_ale]

@@ -1,47 +1,83 @@
 """What a person sees: progress bars on a terminal, nothing but results elsewhere."""
 
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tabulate import tabulate
 
 from bench.runs.events import Event, Tell
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+LEAST = 8  # characters of a column that is made narrower
+
+
+class News:
+    """What is said of runs: bars on a terminal, elsewhere a line for each that has ended."""
+
+    def __init__(self, bars: Progress, total: int, terminal: bool):
+        self.bars, self.total, self.terminal = bars, total, terminal
+        self.whole = bars.add_task(f"{total} runs", total=total)
+        self.tasks, self.ended, self.count = dict[str, TaskID](), set[str](), 0
+
+    def __call__(self, event: Event) -> None:
+        if event.run in self.ended:  # each worker says `skipped` of what the others have ended
+            return
+        if event.holder:
+            say(f"waiting for {event.run}, held by {event.holder}")
+        if event.note:
+            say(f"{event.run}: {event.note}")
+        if event.run not in self.tasks:
+            self.tasks[event.run] = self.bars.add_task(event.run, total=1.0)
+        self.bars.update(self.tasks[event.run], completed=event.share)
+        if event.status:
+            self.end(event, event.status)
+
+    def end(self, event: Event, status: str) -> None:
+        """A run has ended."""
+        self.bars.remove_task(self.tasks.pop(event.run))
+        self.bars.advance(self.whole, event.counts)
+        self.ended.add(event.run)
+        self.count += event.counts
+        if event.error:
+            say(f"{event.run}: {status}: {event.error}")
+        elif not self.terminal and event.counts and status not in ("skipped", "refused"):  # those have a line of their own, or had it
+            say(f"{event.run}: {status}, {self.count} of {self.total}")
 
 
 @contextmanager
 def progress(total: int) -> Iterator[Tell]:
-    """A bar for the suite and one for each run under way; -> what to call with news."""
+    """What to call with news of so many runs."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
-        whole = bars.add_task(f"{total} runs", total=total)
-        tasks, ended = {}, set[str]()
+    terminal = sys.stderr.isatty()  # not rich's word, which FORCE_COLOR decides
+    with Progress(*columns, console=err, transient=True, disable=not terminal) as bars:
+        yield News(bars, total, terminal)
 
-        def tell(event: Event) -> None:
-            if event.run in ended:  # each worker says `skipped` of what the others have ended
-                return
-            if event.run not in tasks:
-                tasks[event.run] = bars.add_task(event.run, total=1.0)
-            bars.update(tasks[event.run], completed=event.share)
-            if event.status:
-                bars.remove_task(tasks.pop(event.run))
-                bars.advance(whole, event.counts)
-                ended.add(event.run)
-                if event.error:
-                    err.print(f"{event.run}: {event.status}: {event.error}", markup=False)
 
-        yield tell
+def say(text: str) -> None:
+    """A line on standard error."""
+    err.print(text, markup=False)
 
 
 def warn(text: str) -> None:
     """A line on standard error of what is wrong and stops nothing."""
-    err.print(f"warning: {text}", markup=False)
+    say(f"warning: {text}")
 
 
 def table(head: list[str], rows: list[list[str]], title: str | None = None) -> None:
-    """A table on standard output."""
+    """A table on standard output; on a terminal no wider than that, its longest cells in several lines."""
     lines = [title, ""] if title else []
-    print("\n".join([*lines, tabulate(rows, head, tablefmt="simple", disable_numparse=True)]))
+    widths = fitting(head, rows, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+    print("\n".join([*lines, tabulate(rows, head, tablefmt="simple", disable_numparse=True, maxcolwidths=widths)]))
+
+
+def fitting(head: list[str], rows: list[list[str]], columns: int) -> list[int]:
+    """Widths of a table's columns that fit a terminal: the widest ones give, down to LEAST characters."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    while sum(widths) + 2 * (len(widths) - 1) > columns and max(widths) > LEAST:
+        widest = max(range(len(widths)), key=widths.__getitem__)
+        widths[widest] -= 1
+    return widths

@@ -14,6 +14,7 @@ from bench.commands.absent import recorded_names, say_absent
 from bench.engines.preload import preloaded
 from bench.errors import UserError, unknown
 from bench.leaderboard import publish as boards
+from bench.markdown import counted
 from bench.records.comparison import Change
 from bench.records.store import RECORD, Store, read_record
 from bench.registry import Catalogue, catalogue
@@ -56,7 +57,7 @@ def evaluate(target: Target, metrics: tuple[str, ...], settings: Settings) -> in
             boards.publish(target.store.out, target.suite, console.warn)
     lost = sorted({name for names in found for name in names})
     if found:
-        print(f"{len(found)} runs evaluated; leaderboard: {target.store.boards / target.suite.name}.md")
+        print(f"{counted(len(found), 'run')} evaluated; leaderboard: {target.store.boards / target.suite.name}.md")
     if lost:
         print(f"kept as they were, for the weights of their networks are not here: {', '.join(lost)}")
     say(refused)
@@ -73,7 +74,8 @@ def verify(target: Target, metrics: tuple[str, ...], settings: Settings, toleran
     if moved:
         console.table(HEADS, [row(change) for change in moved])
         print()
-    words = f"{sum(map(bool, found))} of {len(found)} runs moved" if moved else f"{len(found)} runs verified: nothing moved"
+    every = counted(len(found), "run")
+    words = f"{sum(map(bool, found))} of {every} moved" if moved else f"{every} verified: nothing moved"
     if found:
         print(f"{words} (tolerance {tolerance:g}, relative)")
     say(refused)

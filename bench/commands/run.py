@@ -10,11 +10,13 @@ from bench.commands.absent import recorded_names, say_absent
 from bench.engines.local import sweep
 from bench.environment import default_device
 from bench.errors import RunError, UserError
+from bench.leaderboard import headline
 from bench.leaderboard import publish as boards
 from bench.leaderboard.rows import losses
 from bench.leaderboard.statistics import figures, mean_and_interval
 from bench.records.check import finite
-from bench.records.store import KINDS, PROFILE
+from bench.records.identity import listed
+from bench.records.store import KINDS, PROFILE, Store
 from bench.runs.context import Context, context_of, with_jobs
 from bench.runs.events import Event, Tell
 from bench.runs.prepare import Prepared, build
@@ -22,6 +24,8 @@ from bench.runs.profile import profiled
 from bench.runs.resolve import Resolved, resolve
 from bench.runs.run import check_writable
 from bench.runs.settings import Settings
+from bench.runs.up_to_date import stale, unmeasured
+from bench.suites.names import argument
 from bench.suites.schema import Suite
 
 COLUMNS = ("rec_sse_test", "rec_sse_train", "overfit_gap", "frechet_pixels_pz", "frechet_pixels_qz")  # of the table on the console
@@ -33,6 +37,7 @@ def checked(suite: Suite, settings: Settings, smoke: bool = False) -> tuple[Cont
     runs = suite.runs(device, smoke=smoke)
     context = context_of(with_jobs(replace(settings, device=device), len(runs)), suite.name, suite.plugins)
     try:
+        headline.check(suite, context.catalogue.metrics)
         resolved = [resolve(run, context.catalogue) for run in runs]
         return context, resolved, [build(one) for one in resolved if one.run.seed == 0]
     except UserError as error:
@@ -65,7 +70,8 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
         store.kept(kind)  # a damaged line of the records is said before anything starts
     for one in runs:
         store.record(one.run)
-    claims = [] if smoke else [partial(boards.claim, settings.out, whole)]
+    claims: list[Callable[[], None]] = [] if smoke else [partial(boards.claim, settings.out, whole)]
+    say_stale(runs, store)
     try:
         with console.progress(len(runs)) as tell:
             sweep(runs, context, profiles and not smoke, partial(hear, claims, tell))
@@ -75,12 +81,36 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
             store.merge(records)
     if not smoke:
         path = boards.publish(settings.out, whole, console.warn)
+    current = [record for one in runs if (record := store.record(one.run)) and not stale(one, record)]
     asked = recorded_names(suite.metrics, suite, context.catalogue)
-    summary(records, asked or recorded_names(COLUMNS, suite, context.catalogue), suite.question)
-    lacking = say_absent(records, asked)
+    for name, recorded in zip(suite.metrics, asked, strict=True):
+        if suite.held_out == "validation" and name != recorded:
+            console.warn(f"held_out is validation: {name} is measured as {recorded}")
+    summary(current, asked or recorded_names(COLUMNS, suite, context.catalogue), suite.question)
+    lacking = say_absent(current, asked)
+    say_unmeasured(runs, store, whole)
     print("\nsmoke runs: not on any leaderboard" if smoke else f"\nleaderboard: {path}")
-    done = all(record["status"] == "done" for record in records) and len(records) == len(runs)
+    done = all(record["status"] == "done" for record in current) and len(current) == len(runs)
     return 0 if done and not lacking else 1
+
+
+def say_stale(runs: list[Resolved], store: Store) -> None:
+    """A line for each row whose runs on record were trained by other code or with other values, and are trained again."""
+    seeds: dict[tuple[str, str], list[str]] = {}
+    for one in runs:
+        if (record := store.record(one.run)) and (found := stale(one, record)):
+            seeds.setdefault((one.run.label, "; ".join(found)), []).append(str(one.run.seed))
+    for (label, why), of in seeds.items():
+        console.err.print(f"{label}: seed{'s' * (len(of) > 1)} {', '.join(of)} stale, trained again: {why}", markup=False)
+
+
+def say_unmeasured(runs: list[Resolved], store: Store, suite: Suite) -> None:
+    """How to measure the finished runs whose metrics are not those of now."""
+    records = [(one, store.record(one.run)) for one in runs]
+    lacking = [name for one, record in records if record and record["status"] == "done" for name in unmeasured(one, record)]
+    if lacking:
+        names, again = listed(dict.fromkeys(lacking)), f"python -m bench evaluate {argument(suite)}"
+        print(f"\nmetrics were added or changed since ({names}); to measure finished runs again: {again}")
 
 
 def hear(claims: list[Callable[[], None]], tell: Tell, event: Event) -> None:

@@ -74,6 +74,12 @@ def entry(metric: Metric) -> str:
     return f"### {metric.name}\n\n" + bullets(f"{name}: {text(fact)}" for name, fact in facts.items() if fact)
 
 
+def link(heading: str) -> str:
+    """A link to a heading of the page, as Markdown's readers name these."""
+    anchor = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+    return f"[{heading}](#{anchor})"
+
+
 def page(metrics: Iterable[Metric]) -> str:
     """The whole page, by groups, with the names on test images."""
     every = [metric.on("test") for metric in metrics]
@@ -84,8 +90,11 @@ def page(metrics: Iterable[Metric]) -> str:
         "Without its weights a metric is absent; nothing stands in for it.",
         table(["network", "weights"], networks),
     ]
-    for group in sorted({metric.group for metric in every}):
-        blocks += [f"## {group.capitalize()}", *(entry(metric) for metric in every if metric.group == group)]
+    groups = {group: [metric for metric in every if metric.group == group] for group in sorted({metric.group for metric in every})}
+    index = (f"{link(group.capitalize())}: {', '.join(link(metric.name) for metric in own)}" for group, own in groups.items())
+    blocks.insert(1, "## Index\n\n" + bullets(index))
+    for group in groups:
+        blocks += [f"## {group.capitalize()}", *map(entry, groups[group])]
     return "\n\n".join(blocks) + "\n"
 
 

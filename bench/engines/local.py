@@ -16,6 +16,7 @@ from bench.runs.profile import profiled
 from bench.runs.resolve import Resolved, resolve
 from bench.runs.run import check_writable, execute
 from bench.runs.settings import Settings
+from bench.runs.up_to_date import up_to_date
 from bench.suites.schema import Run
 
 Before = dict[str, int | None]  # by key of run: when its record was written that was there before this command, if one was
@@ -27,7 +28,7 @@ def sweep(runs: list[Resolved], context: Context, profiles: bool, tell: Tell) ->
     profiles: of every row that has none.
     """
     store = context.store
-    left = [one.run for one in runs if not store.finished(one.run)]
+    left = [one.run for one in runs if context.settings.fresh or not up_to_date(one, store)]
     for one in runs:
         if one.run not in left:
             tell(Event(name_of(one.run), 1.0, "skipped"))
@@ -47,11 +48,11 @@ def name_of(run: Run) -> str:
 
 def unprofiled(runs: list[Resolved], store: Store) -> list[list[Resolved]]:
     """The runs of each row that has no profile of its present values on its kind of device."""
-    known = {(profile["row_key"], profile["device"]) for profile in store.kept(PROFILE)}
+    known = {(profile["row_key"], profile["device"]): profile.get("trained_by") for profile in store.kept(PROFILE)}
     rows: dict[str, list[Resolved]] = {}
     for one in runs:
         rows.setdefault(one.run.row_key(), []).append(one)
-    return [row for key, row in rows.items() if (key, row[0].run.device) not in known]
+    return [row for key, row in rows.items() if known.get((key, row[0].run.device)) != row[0].trained_by]
 
 
 def work(runs: list[Resolved], before: Before, context: Context, profiles: bool, tell: Tell) -> None:
@@ -69,13 +70,16 @@ def attempt(resolved: Resolved, before: Before, context: Context, tell: Tell, wa
     """Run it if it is free and has not ended since this command began, be it in a failure; -> whether it has ended."""
     run, store = resolved.run, context.store
     name = name_of(run)
-    with store.claim(run, wait) as mine:
+    with store.claim(run, wait, lambda holder: tell(Event(name, holder=holder))) as mine:
         if not mine:
             return False
-        if store.finished(run) or store.written(run) != before[run.key()]:
+        fresh = context.settings.fresh
+        if store.written(run) != before[run.key()] or (not fresh and up_to_date(resolved, store)):
             tell(Event(name, 1.0, "skipped"))
             return True
-        record = execute(resolved, context, lambda share: tell(Event(name, share)))
+        if fresh:
+            store.drop_checkpoint(run)
+        record = execute(resolved, context, lambda share: tell(Event(name, share)), lambda note: tell(Event(name, note=note)))
         tell(Event(name, 1.0, record["status"], record["error"]))
         return True
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bench.leaderboard.rows import current_records
 from bench.leaderboard.statistics import figures, mean, mean_and_interval
 from bench.markdown import table
 from bench.suites.schema import Claim, Order, Suite
@@ -51,7 +52,7 @@ def place(row: str, of: Mapping[str, float]) -> str:
 
 def section(suite: Suite, records: Iterable[Record]) -> str:
     """The part of a leaderboard about its claims and orders; empty for a suite without any."""
-    kept, lines = list(records), []
+    kept, lines = current_records(suite, records), []
     for claim in suite.claims:
         found = ratios(claim, suite, kept)
         measured = figures(*mean_and_interval(found)) if found else "not run"

@@ -8,8 +8,9 @@ from pathlib import Path
 from bench.errors import UserError, in_a_line
 from bench.files import write
 from bench.leaderboard.curves import picture
+from bench.leaderboard.index import index
 from bench.leaderboard.paper_claims import section
-from bench.leaderboard.render import index, render
+from bench.leaderboard.render import render
 from bench.records.store import PROFILE, Store
 from bench.suites import reader
 from bench.suites.names import relative, stem_of

@@ -1,7 +1,8 @@
 """Rows and columns of a leaderboard, from its records. No torch here.
 
-A row is one method of the suite on one kind of device, as the suite file means it today. What ran under an earlier
-meaning is a stale row, below and apart. Values of different protocols are different columns.
+A row is one method of the suite on one kind of device, as the suite file means it today, trained by one code: that of the run which
+ended last. What ran under an earlier meaning, or was trained by other code or with other values, is a stale row, below and apart.
+Values of different protocols, or of different code of a metric, are different columns.
 """
 
 import json
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import UserError
-from bench.markdown import text
+from bench.markdown import counted, text
 from bench.records.check import finite
+from bench.records.identity import differences, identity
 from bench.suites.schema import Suite
 
 Record = Mapping[str, Any]  # one training run, or one profile, as the store reads them
@@ -28,6 +30,7 @@ class Row:
     stale: bool
     records: tuple[Record, ...]  # their costs among their metrics
     profile: Record | None
+    why: str = ""  # what trained it differently from the row that took its place
 
     def done(self) -> list[Record]:
         return [record for record in self.records if record["status"] == "done"]
@@ -43,7 +46,7 @@ class Row:
     def status(self, seeds: int) -> str:
         """`5/5 done`, `4/5 done, 1 diverged`, `3 of 5 seeds, 1 failed`; stale rows say so first."""
         count = len(self.records)
-        said = f"{len(self.done())}/{count} done" if count >= seeds else f"{count} of {seeds} seeds"
+        said = f"{len(self.done())}/{count} done" if count >= seeds else f"{count} of {counted(seeds, 'seed')}"
         return ("stale: " if self.stale else "") + (said + losses(self.records) if count else "not run")
 
 
@@ -56,10 +59,11 @@ class Column:
     unit: str
     better: str
     group: str
+    code: str  # of the metric
 
     @classmethod
     def of(cls, name: str, entry: Record) -> "Column":
-        return cls(name, *(entry.get(key) or "" for key in ("protocol", "unit", "better", "group")))
+        return cls(name, *(entry.get(key) or "" for key in ("protocol", "unit", "better", "group", "code")))
 
     def values(self, row: Row) -> dict[int, float]:
         """{seed: value} of the finished runs that have one here."""
@@ -70,7 +74,8 @@ class Column:
         """The reason for which a finished run has no number here; empty if it has one."""
         entry = record["metrics"].get(self.name)
         if entry is None or Column.of(self.name, entry) != self:
-            return "measured under another protocol" if entry else "not measured"
+            same = entry and Column.of(self.name, {**entry, "code": self.code}) == self
+            return "measured by other code" if same else "measured under another protocol" if entry else "not measured"
         if entry["value"] is None:
             return text(entry.get("reason") or "no reason given")
         return "" if finite(entry["value"]) else f"not a finite number: {entry['value']!s:.20}"
@@ -90,15 +95,40 @@ def rows_of(suite: Suite, records: Iterable[Record], profiles: Iterable[Record])
     labels = [entry.label for entry in suite.methods]
     now = places & {(run.label, kind, run.row_key()) for kind in kinds for run in suite.runs(kind)}
     now |= {(label, "", "") for label in labels if label not in {place[0] for place in now}}
-    result = []
+    current, stale = list[Row](), list[Row]()
     for place in (*sorted(now, key=lambda place: (labels.index(place[0]), place)), *sorted(places - now)):
-        (label, kind, key), stale = place, place not in now
-        notes = ", ".join(filter(None, [kind if len(kinds) > 1 else "", f"stale {key[:8]}" if stale else ""]))
-        seeds = {record["seed"]: record for record in ran.get(place, [])}  # of a seed's records, the last to finish
-        found = tuple({**r, "metrics": {**r["metrics"], **r["cost"]}} for _, r in sorted(seeds.items()))
-        profile = profiled[place][-1] if place in profiled else None
-        result.append(Row(f"{label} ({notes})" if notes else label, stale, found, profile))
-    return result
+        label, kind, key = place
+        *earlier, last = versions(ran.get(place, []))
+        for found in (*earlier, last):
+            old = f"stale {key[:8]}" if place not in now else ""
+            why = "; ".join(differences(found[0], last[0])) if found is not last else ""
+            notes = ", ".join(filter(None, [kind if len(kinds) > 1 else "", f"stale {identity(found[0])[:8]}" if why else old]))
+            seeds = {record["seed"]: record for record in found}  # of a seed's records, the last to finish
+            whole = tuple({**r, "metrics": {**r["metrics"], **r["cost"]}} for _, r in sorted(seeds.items()))
+            row = Row(f"{label} ({notes})" if notes else label, bool(why or old), whole, profile_of(whole, profiled.get(place, [])), why)
+            (stale if row.stale else current).append(row)
+    return current + stale
+
+
+def versions(records: Sequence[Record]) -> list[list[Record]]:
+    """Records of one place, apart by what trained them, the version that ended last at the end; [[]] of none."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        name = identity(record)
+        found[name] = [*found.pop(name, []), record]  # behind those that ended before
+    return list(found.values()) or [[]]
+
+
+def profile_of(records: Sequence[Record], profiles: Sequence[Record]) -> Record | None:
+    """The last profile of the code that trained these records; one of which that is not known counts too."""
+    codes = [None, *(record.get("trained_by") for record in records)]
+    fitting = [profile for profile in profiles if len(codes) == 1 or None in codes[1:] or profile.get("trained_by") in codes]
+    return fitting[-1] if fitting else None
+
+
+def current_records(suite: Suite, records: Iterable[Record]) -> list[Record]:
+    """Those of the rows that are not stale."""
+    return [record for row in rows_of(suite, records, ()) if not row.stale for record in row.records]
 
 
 def placed(suite: Suite, records: Iterable[Record]) -> dict[Place, list[Record]]:

@@ -7,6 +7,7 @@ Physics, Introduction 5.3, Rounding: two if its three highest-order digits lie b
 import math
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cache
 
 import numpy as np
 import scipy  # which imports scipy.stats at its first use, for half a second
@@ -41,13 +42,21 @@ def mean_and_interval(values: Sequence[float], level: float = 0.95) -> tuple[flo
     scaled = [math.ldexp(value, -scale) for value in values]
     mean = math.fsum(scaled) / n
     deviation = math.hypot(*(value - mean for value in scaled)) / math.sqrt(n - 1)
-    half = float(scipy.stats.t.ppf((1 + level) / 2, n - 1)) * deviation / math.sqrt(n)
+    half = quantile(n - 1, level) * deviation / math.sqrt(n)
     with np.errstate(over="ignore", under="ignore"):
         return float(np.ldexp(mean, scale)), float(np.ldexp(half, scale))
 
 
-def figures(mean: float, half: float | None = None) -> str:
+@cache
+def quantile(freedom: int, level: float) -> float:
+    """Student's t that is exceeded on either side with the probability 1 - level."""
+    return float(scipy.stats.t.ppf((1 + level) / 2, freedom))
+
+
+def figures(mean: float, half: float | None = None, digits: int = 2) -> str:
     """`12.34 ± 0.05`: about four digits of the mean, and no digit beyond those that the interval's half width supports.
+
+    `digits`: 1 leaves the half width one digit in any case, for narrow columns; 2 follows the rule above.
 
     Sizes below 0.001 and from ten millions on have an exponent: `(1.23 ± 0.12)e-04`. A number without an interval is shown with
     four digits, a whole one with all of them; an interval that is infinite is said to be over the largest double.
@@ -58,23 +67,23 @@ def figures(mean: float, half: float | None = None) -> str:
     size = max(abs(mean), half or 0.0)
     whole = mean == round(mean) and not half and size < 1e15
     if not size or whole or 1e-3 <= size < 1e7:
-        return plain(mean, half)
+        return plain(mean, half, digits)
     power = magnitude(size, 17)
-    inner = plain(shifted(mean, power), half and shifted(half, power))
+    inner = plain(shifted(mean, power), half and shifted(half, power), digits)
     if inner.lstrip("-").startswith("10."):  # rounded up: 9.9999 is shown as 10.00
         power += 1
-        inner = plain(shifted(mean, power), half and shifted(half, power))
+        inner = plain(shifted(mean, power), half and shifted(half, power), digits)
     return (inner if half is None else f"({inner})") + f"e{power:+03d}"
 
 
-def plain(mean: float, half: float | None) -> str:
+def plain(mean: float, half: float | None, digits: int = 2) -> str:
     """A mean and its half width without an exponent."""
     if not half:
         places = 0 if mean == round(mean) else max(0, 3 - magnitude(mean))
         return f"{mean:,.{places}f}" + ("" if half is None else " ± 0")
-    lead, power = f"{half:.2e}".split("e")
+    lead, power = f"{half:.{0 if digits == 1 else 2}e}".split("e")
     first = -int(power)  # the place of the half width's first digit
-    places = min(first + (float(lead) < 3.55), max(3 - magnitude(mean or half), first))
+    places = min(first + (digits > 1 and float(lead) < 3.55), max(3 - magnitude(mean or half), first))
     if places > 8:
         return f"{figures(mean)} ± {half:.0e}"
     rounded = [round(value, places) + 0.0 for value in (mean, half)]  # + 0.0: no -0

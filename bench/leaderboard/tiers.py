@@ -127,12 +127,16 @@ def first_edge(pairs: np.ndarray, ends: list[int]) -> int | None:
 
 
 def tiers(rows: Rows, better: str | None, lost: Collection[str] = ()) -> Tiers:
-    """The tiers of a column, {row: {seed: value}}; see `compare` for which rows are ranked, and the module for how.
+    """The tiers of a column, {row: {seed: value}}; see `compare` for which rows are ranked, and the module for how."""
+    return cut(compare(rows, better, lost))
+
+
+def cut(found: Comparison) -> Tiers:
+    """The tiers of the rows that may be ranked.
 
     Of the ranked rows those are wide that are in the first tier and shown better than no row below it, or below it and shown worse
     than no row in it: too wide an interval to say, which is no merit.
     """
-    found = compare(rows, better, lost)
     if not found.rows:
         return Tiers({}, {}, frozenset(), found.apart)
     p = paired_p(found.values)

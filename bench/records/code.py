@@ -40,11 +40,16 @@ class Module(NamedTuple):
         return "/".join([*(parts if self.file.stem == "__init__" else parts[:-1]), self.file.name])
 
 
+def project_module(name: str, root: Path = ROOT) -> Module:
+    """A module of this project by its dotted name."""
+    return Module(name, root.joinpath(*name.split(".")).with_suffix(".py"))
+
+
 def standing_on(roots: Iterable[Module], given: Mapping[Path, bytes] | None = None, root: Path = ROOT) -> Hashes:
     """Each module that `roots` stand on, themselves included, by the name of its file, with its hash.
 
     given: what files said when they were run, where that may not be what they say now. root: the folder of this project.
-    Raises OSError for a file that cannot be read.
+    A module without a file counts as empty. Raises OSError for a file that cannot be read.
     """
     found, left = dict[Path, Module](), list(roots)
     hashes = dict[str, list[str]]()
@@ -63,7 +68,7 @@ def standing_on(roots: Iterable[Module], given: Mapping[Path, bytes] | None = No
 @cache
 def read(file: Path) -> bytes:
     """What a file said when it was first looked at: Python too keeps what it has imported for as long as the process lives."""
-    return file.read_bytes()
+    return file.read_bytes() if file.is_file() else b""
 
 
 @cache
@@ -95,7 +100,7 @@ def spell(node: Any, text: list[str], names: set[str]) -> None:
     elif isinstance(node, ast.AST):
         text += (type(node).__name__, "(")
         for field in node._fields:
-            value = getattr(node, field, None)
+            value: Any = getattr(node, field, None)
             if field == "body" and isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
                 value = value[1:]
             if value is not None and value != []:
@@ -137,9 +142,9 @@ def located(name: str, importer: Module, root: Path) -> Iterator[Module]:
             file = root.joinpath(*name.split(".")).with_suffix(".py")
             yield from [Module(name, file)] * file.is_file()
     elif top not in sys.stdlib_module_names:
-        file = file_of(name)
-        if file and (top == importer.name.partition(".")[0] or own(file)):
-            yield Module(name, file)
+        found = file_of(name)
+        if found and (top == importer.name.partition(".")[0] or own(found)):
+            yield Module(name, found)
 
 
 def within(name: str, part: str) -> bool:

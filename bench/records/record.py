@@ -2,8 +2,8 @@
 
 In memory an entry of a metric says all about itself: {value, unit, better, group, protocol}, or a reason in place of a number.
 On disk all but the value, its description, stands once in a file, under a digest of its content, so that it has the same name
-in every file; a record has {metric: [value, name of the description]}, and {reason: {metric: name of the description}} for
-metrics that do not exist for its method. Version 1 was the form in memory, one record a line.
+in every file, as do the modules that trained a record. A record has {metric: [value, name of the description]}, and
+{reason: {metric: name of the description}} for metrics that do not exist for its method. Version 1 was the form in memory, a record a line.
 """
 
 from collections.abc import Mapping
@@ -47,6 +47,7 @@ class Entry(TypedDict, total=False):
     unit: str  # nats, s, 1/s, ...; empty for pure numbers
     better: Literal["lower", "higher", "target"] | None  # None: neither way
     group: str  # the leaderboard's table
+    code: str  # hash of the modules that the metric stands on; values of different code are never compared
     protocol: str  # how the value is taken, with the metric's version; values of different protocols are never compared
 
 
@@ -138,6 +139,7 @@ class Record(TypedDict):
     spent: Spent | None  # None: the run failed
     times: NotRequired[Times]
     hashes: Hashes
+    trained_by: NotRequired[dict[str, str]]  # {module: hash} of the code that trained it; not in records before 0.3
     environment: Environment
     metrics: dict[str, Entry]
     cost: dict[str, Entry]  # times and memory, which differ between two equal runs
@@ -161,6 +163,7 @@ class Profile(TypedDict):
     label: str
     row_key: str
     device: str  # cpu or cuda
+    trained_by: NotRequired[dict[str, str]]  # as a record's
     environment: Environment
     steps: NotRequired[int]  # that the profiler saw
     step_ms: float  # median of a step without the profiler
@@ -172,6 +175,9 @@ def compact(record: Mapping[str, Any]) -> tuple[Line, Descriptions]:
     """A record or a profile as it is on disk, and the descriptions that it names."""
     line: Line = {**record, "version": VERSION}
     used: Descriptions = {}
+    if "trained_by" in record:
+        line["trained_by"] = named(record["trained_by"])
+        used[line["trained_by"]] = record["trained_by"]
     for part in {"metrics", "cost"} & record.keys():
         line[part] = {}
         for metric, entry in record[part].items():
@@ -212,6 +218,8 @@ def read(line: Any, described: Descriptions) -> Line:
         return record
     if version != VERSION:
         raise ValueError(f"version must be 1 or {VERSION}, not {version!r:.40}; a later latentbench may read it")
+    if "trained_by" in record:
+        record["trained_by"] = description("trained_by", record["trained_by"], described)
     absent = table("absent", record.pop("absent", {}))
     for part in {"metrics", "cost"} & record.keys():
         entries = {metric: entry(f"{part}.{metric}", cell, described) for metric, cell in table(part, record[part]).items()}
@@ -235,6 +243,11 @@ def entry(where: str, cell: Any, described: Descriptions) -> dict[str, Any]:
     if not isinstance(cell, list) or len(cell) != 2:
         raise ValueError(f"{where} must be [value, name of a description], not {cell!r:.40}")
     value, name = cell
+    return {**description(where, name, described), "value": value}
+
+
+def description(where: str, name: Any, described: Descriptions) -> dict[str, Any]:
+    """The description of that name; ValueError where there is none."""
     if not isinstance(name, str) or name not in described:
         raise ValueError(f"{where}: no description is named {name!r:.40} in the file")
-    return {**described[name], "value": value}
+    return described[name]

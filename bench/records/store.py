@@ -7,7 +7,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from bench.suites.schema import Run, canonical
 PROFILE = ".profile"  # the kind of file that holds profiles, beside that of records, whose kind is ""
 KINDS = {"": Record, PROFILE: Profile}  # of files, and what their lines are
 RECORD = "record.json"
+LOCK, HOLDER = "lock", "lock.holder"  # whoever works on a run has the first locked, and its name in the second
 CHECKPOINT, SECOND = "checkpoint.pt", "density.pt"  # of the two stages of a run
 FINAL = ("done", "diverged")  # statuses that another start does not try again
 
@@ -39,9 +43,20 @@ class Store:
         """The folder of a run; its name holds the key, so another configuration has another folder."""
         return self.runs / run.label / f"{run.seed}-{run.key()}"
 
-    def claim(self, run: Run, wait: bool = False) -> AbstractContextManager[bool]:
-        """Whether this process has the run to itself; the operating system frees the claim of a process that dies."""
-        return claimed(self.folder(run), wait)
+    def claim(self, run: Run, wait: bool = False, waiting: Callable[[str], None] | None = None) -> AbstractContextManager[bool]:
+        """Whether this process has the run to itself; the operating system frees the claim of a process that dies.
+
+        waiting: called with who has it, where another command has it that this one waits for.
+        """
+        return claimed(self.folder(run), wait, waiting)
+
+    def holder(self, run: Run) -> str | None:
+        """`process N on host` that has the run to itself now, if one does."""
+        return holder_of(self.folder(run))
+
+    def begun(self, run: Run) -> bool:
+        """Whether a process has left a checkpoint of the run."""
+        return any((self.folder(run) / name).exists() for name in (CHECKPOINT, SECOND))
 
     def record(self, run: Run) -> dict[str, Any] | None:
         """The run's record, if it has one."""
@@ -51,11 +66,6 @@ class Store:
         """When the run's record was written, in nanoseconds of the file system; None if it has none."""
         path = self.folder(run) / RECORD
         return path.stat().st_mtime_ns if path.exists() else None
-
-    def finished(self, run: Run) -> bool:
-        """Whether another start would skip the run."""
-        record = self.record(run)
-        return record is not None and record["status"] in FINAL
 
     def save_record(self, run: Run, record: dict[str, Any]) -> None:
         """The last thing written of a run."""
@@ -114,22 +124,47 @@ class Store:
 
 
 @contextmanager
-def claimed(folder: Path, wait: bool = False) -> Iterator[bool]:
-    """Whether this process has a run's folder to itself."""
-    path = folder / "lock"
+def claimed(folder: Path, wait: bool = False, waiting: Callable[[str], None] | None = None) -> Iterator[bool]:
+    """Whether this process has a run's folder to itself. waiting: called with who has it, before this one waits for that."""
+    path = folder / LOCK
     with writing(path):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, timeout=-1 if wait else 0)
+        lock = FileLock(path, timeout=0)
         try:
             lock.acquire()
         except Timeout:
-            yield False
-            return
+            if not wait:
+                yield False
+                return
+            if waiting and (holder := holder_of(folder)) not in (None, this_command()):
+                waiting(str(holder))
+            lock.acquire(timeout=-1)
+        (folder / HOLDER).write_text(this_command(), encoding="utf-8")
     try:
         clear(folder)
         yield True
     finally:
+        (folder / HOLDER).unlink(missing_ok=True)
         lock.release()
+
+
+def this_command() -> str:
+    """`process N on host`: the process that a user started, in its workers too."""
+    parent = multiprocessing.parent_process()
+    return f"process {parent.pid if parent else os.getpid()} on {socket.gethostname()}"
+
+
+def holder_of(folder: Path) -> str | None:
+    """Who has a run's folder to itself, by its own word; None where nobody has."""
+    lock = FileLock(folder / LOCK, timeout=0)
+    if not (folder / LOCK).exists():
+        return None
+    try:
+        lock.acquire()
+    except Timeout:
+        return (text_of(folder / HOLDER) or "another process").strip()
+    lock.release()
+    return None
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -12,7 +12,9 @@ class Event:
     share: float = 0.0
     status: str | None = None
     error: str | None = None
+    note: str | None = None  # to be said at once
     counts: bool = True  # as one of the runs; a profile does not
+    holder: str | None = None  # of another command, whose end is waited for
 
 
 Tell = Callable[[Event], None]

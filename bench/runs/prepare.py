@@ -12,6 +12,7 @@ from bench.datasets.dataset import Source
 from bench.errors import UserError, in_a_line
 from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.evaluate import Evaluation, check_needs
+from bench.records.code import Hashes
 from bench.records.store import CHECKPOINT
 from bench.registry import Catalogue, arguments
 from bench.runs.resolve import Resolved, resolve
@@ -35,6 +36,12 @@ class Prepared:
     stages: tuple[Stage, ...]  # of its training, in order
     plan: Plan  # of the first
     metrics: list[Metric]
+    trained_by: Hashes  # the code that trains it
+
+    @property
+    def trained(self) -> dict[str, Any]:
+        """What a record says of what trained it, with its values in the place where a record has them."""
+        return {"config": self.values.config(), "trained_by": self.trained_by}
 
     @property
     def parameter_count(self) -> int:
@@ -82,7 +89,7 @@ def build(resolved: Resolved) -> Prepared:
     if density is not None and values.density:
         stages.append(density_stage(density, method, plan := plan_of_density(resolved, density)))
         values = replace(values, density=replace(values.density, optimizer=plan.optimizer if plan else None))
-    return Prepared(run, values, method, density, tuple(stages), resolved.plan, resolved.metrics)
+    return Prepared(run, values, method, density, tuple(stages), resolved.plan, resolved.metrics, resolved.trained_by)
 
 
 def recipe_of(resolved: Resolved) -> Recipe:

@@ -57,6 +57,7 @@ def profile_run(prepared: Prepared, context: Context) -> dict[str, Any]:
         **{name: getattr(run, name) for name in ("suite", "label")},
         "row_key": run.row_key(),
         "device": device.type,
+        "trained_by": prepared.trained_by,
         "environment": describe(device, context.jobs, prepared.plan.precision),
         "steps": PROFILED,
         "step_ms": step_ms,

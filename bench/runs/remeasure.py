@@ -14,6 +14,7 @@ from bench.errors import RunError, UserError, in_a_line
 from bench.evaluation.evaluate import evaluate, name_of
 from bench.processes import Tell
 from bench.records.comparison import Change, Now, changes, updated
+from bench.records.identity import differences
 from bench.records.store import Store, cell, claimed, save_record
 from bench.runs.context import Context, context_of
 from bench.runs.costs import parameters
@@ -81,11 +82,13 @@ def evaluate_run(trained: Trained, context: Context, task: Task) -> tuple[str, .
         record = trained.record()
         tensors = trained.weights()
         prepared = trained.prepared(record, tensors, context)
+        if other := changed_model(record, prepared):
+            raise RunError(f"{trained.folder}: {'; '.join(other)}: its weights may mean something else now; train this run again")
         if (found := weights_hash(tensors)) != record["hashes"].get("weights"):
             raise RunError(f"{trained.folder}: its weights (sha256 {found[:16]}) are not those of its record; train this run again")
         if (data := context.data(prepared.run).sha256) != record["hashes"].get("data"):
             raise RunError(f"{trained.folder}: dataset {prepared.run.dataset} (sha256 {data[:16]}) is not the one that it was trained on")
-        metrics = [context.catalogue.get("metric", name) for name in task.metrics or context.catalogue.metrics]
+        metrics = [context.catalogue.measured_by(name) for name in task.metrics or context.catalogue.metrics]
         entries = measured(prepared, context, metrics)
         lost = tuple(name for metric, name in zip(metrics, entries, strict=True) if metric.details and gone(name, record, entries))
         note = {
@@ -114,13 +117,25 @@ def verify_run(trained: Trained, context: Context, task: Task) -> tuple[Change, 
         chosen = {name_of(known[name], data.held_out, data.values) for name in task.metrics}
         record, kept = (only(chosen, one) for one in (record, kept))
     names = {*record["metrics"], *kept["metrics"]}
-    metrics = [metric for metric in known.values() if name_of(metric, data.held_out, data.values) in names]
+    metrics = [context.catalogue.measured_by(name) for name in known if name_of(known[name], data.held_out, data.values) in names]
     entries = measured(prepared, context, metrics) | {PARAMETERS: parameters(prepared)}
     now = Now(weights_hash(tensors), data.sha256, code_hash(trained.plugins), describe(context.device, context.jobs))
     found = changes(trained.name, record, entries, now, task.tolerance)
     if (kept["metrics"], kept["hashes"]) != (record["metrics"], record["hashes"]):
         found += changes(f"{trained.name}, leaderboard", kept, entries, now, task.tolerance)
     return tuple(found)
+
+
+def changed_model(record: dict[str, Any], prepared: Prepared) -> list[str]:
+    """What of the model and its values is not as it was when the weights were trained; a record before 0.3 does not say.
+
+    What trained them besides, this project's trainer and datasets, counts no more: weights and data have hashes.
+    """
+    if "trained_by" not in record:
+        return []
+    now = prepared.trained
+    codes = [{name: code for name, code in of["trained_by"].items() if not name.startswith("bench/")} for of in (record, now)]
+    return differences({**record, "trained_by": codes[0]}, {**now, "trained_by": codes[1]})
 
 
 def measured(prepared: Prepared, context: Context, metrics: list[Metric]) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.datasets.dataset import Source
 from bench.errors import UserError
+from bench.records.code import Hashes, project_module
 from bench.registry import Catalogue, hyperparameters
 from bench.suites.budget import Budget, Optimizer, Precision
 from bench.suites.schema import Run
@@ -15,6 +16,9 @@ from bench.training.train import Plan
 from metrics.metric import Metric
 
 SMOKE_STEPS = 5
+# what trains every row, whatever its method; modules that these import count too
+TRAINERS = ("bench.training.train", "bench.training.checkpoint", "bench.runs.resolve", "bench.runs.prepare", "bench.runs.stages")
+SECOND_STAGE = "bench.runs.second_stage"
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Resolved:
     source: Source
     metrics: list[Metric]
     plan: Plan
+    trained_by: Hashes  # the code that it trains with
 
     @property
     def where(self) -> str:
@@ -42,7 +47,7 @@ def resolve(run: Run, catalogue: Catalogue) -> Resolved:
     method, network = catalogue.get("method", run.method, where), catalogue.get("network", run.network)
     source = catalogue.get("dataset", run.dataset)
     values = replace(run, hyperparameters=hyperparameters(method, run.hyperparameters, where))
-    metrics = [catalogue.get("metric", name) for name in run.metrics or catalogue.metrics]
+    metrics = [catalogue.measured_by(name) for name in run.metrics or catalogue.metrics]
     n = source.train_count(run.held_out)
     if run.batch_size > n:
         raise UserError(f"{where}: batch_size {run.batch_size} is more than the {n} training images of {run.dataset}")
@@ -54,11 +59,19 @@ def resolve(run: Run, catalogue: Catalogue) -> Resolved:
     check_precision(precision, run.device)
     plan = plan_of(run, source, run.budget, run.optimizer, precision)
     if run.density is None:
-        return Resolved(run, values, method, network, None, source, metrics, plan)
+        return Resolved(run, values, method, network, None, source, metrics, plan, code_of(run, catalogue))
     density = catalogue.get("density", run.density.model, f"{where}.density")
     options = hyperparameters(density, run.density.options, f"{where}.density")
     values = replace(values, density=replace(run.density, options=options))
-    return Resolved(run, values, method, network, partial(density, **options), source, metrics, plan)
+    return Resolved(run, values, method, network, partial(density, **options), source, metrics, plan, code_of(run, catalogue))
+
+
+def code_of(run: Run, catalogue: Catalogue) -> Hashes:
+    """The modules that train a run, with their hashes: of its method, network, dataset and density, of the trainer."""
+    named = [("method", run.method), ("network", run.network), ("dataset", run.dataset)]
+    named += [("density", run.density.model)] if run.density else []
+    trainers = [*TRAINERS, *([SECOND_STAGE] if run.density else [])]
+    return catalogue.standing_on((*(catalogue.homes[name] for name in named), *map(project_module, trainers)))
 
 
 def plan_of(run: Run, source: Source, budget: Budget, optimizer: Optimizer, precision: Precision = "float32") -> Plan:

@@ -18,6 +18,7 @@ from bench.errors import RunError, UserError, in_a_line
 from bench.evaluation.evaluate import evaluate
 from bench.figures.pictures import pictures
 from bench.files import write, writing
+from bench.records.identity import identity
 from bench.records.store import Store
 from bench.runs.context import Context, kernels_on
 from bench.runs.costs import costs, parameters
@@ -30,9 +31,10 @@ from bench.training.train import Outcome
 
 WEIGHTS = "weights.safetensors"
 Report = Callable[[float], None]  # called with the share of a run's training that is done
+Note = Callable[[str], None]  # called with what is to be said of a run while it goes on
 
 
-def execute(resolved: Resolved, context: Context, report: Report | None = None) -> dict[str, Any]:
+def execute(resolved: Resolved, context: Context, report: Report | None = None, note: Note | None = None) -> dict[str, Any]:
     """Train, evaluate and record a run that is this process's alone; -> its record, whatever became of it.
 
     UserError (a full disk, missing data) leaves no record: it would meet every run.
@@ -41,7 +43,7 @@ def execute(resolved: Resolved, context: Context, report: Report | None = None) 
     run, prepared = resolved.run, build(resolved)
     record = head(prepared, context)
     try:
-        record |= carry_out(prepared, context, report)
+        record |= carry_out(prepared, context, report, note)
     except UserError:
         raise
     except Exception as error:  # one run's failure, a plugin's bug included, is its row's status; the suite goes on
@@ -66,17 +68,18 @@ def head(prepared: Prepared, context: Context) -> dict[str, Any]:
         "key": run.key(),
         "row_key": run.row_key(),
         "config": {**prepared.values.config(), "recipe": recipe, "convention": convention},
+        "trained_by": prepared.trained_by,
         "environment": describe(context.device, context.jobs, run.precision or "float32") | {"kernels": kernels_on(context.device)},
         "hashes": {"code": code_hash(run.plugins)},
     }
 
 
-def carry_out(prepared: Prepared, context: Context, report: Report | None) -> dict[str, Any]:
+def carry_out(prepared: Prepared, context: Context, report: Report | None, note: Note | None) -> dict[str, Any]:
     """The part of a run that takes time; -> the rest of its record."""
     run, store, device = prepared.run, context.store, context.device
     data = context.data(run)
     reset_peak_memory(device)
-    outcomes = train_stages(prepared, context, report)
+    outcomes = train_stages(prepared, context, report, note)
     last = outcomes[-1]
     before = time.perf_counter()
     entries, absent = dict[str, Any](), dict[str, str]()
@@ -107,8 +110,12 @@ def carry_out(prepared: Prepared, context: Context, report: Report | None) -> di
     }
 
 
-def train_stages(prepared: Prepared, context: Context, report: Report | None) -> list[Outcome]:
-    """Train stage after stage until one diverges, each from its checkpoint if that belongs to the stages before; -> how each ended."""
+def train_stages(prepared: Prepared, context: Context, report: Report | None, note: Note | None) -> list[Outcome]:
+    """Train stage after stage until one diverges, each from its checkpoint if that belongs here; -> how each ended.
+
+    It does if the same code trained it with the same values, on the same weights of the stages before.
+    """
+    trained = identity(prepared.trained)
     torch.manual_seed(derive(prepared.run.seed, "layers"))  # dropout and its like draw from torch's own stream
     outcomes, tensors, stages = list[Outcome](), dict[str, Tensor](), prepared.stages
     for number, stage in enumerate(stages):
@@ -117,7 +124,8 @@ def train_stages(prepared: Prepared, context: Context, report: Report | None) ->
                 stage,
                 prepared.run,
                 context,
-                of=weights_hash(tensors) if tensors else None,
+                of=f"{trained} {weights_hash(tensors) if tensors else ''}",
+                note=note,
                 save_end=stage is not stages[-1],
                 report=partial(report_stage, report, number, len(stages)),
             )

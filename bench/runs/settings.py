@@ -15,3 +15,4 @@ class Settings:
     jobs: int | None = None  # runs at a time; None: as many as there is room for
     save_every: float = 30.0  # seconds between two checkpoints
     cache: Path | None = None  # of features; None: beside the runs
+    fresh: bool = False  # whether finished runs are run again

@@ -44,13 +44,15 @@ def train_stage(
     run: Run,
     context: Context,
     *,
-    of: str | None = None,
+    of: str,
+    note: Callable[[str], None] | None = None,
     save_end: bool = False,
     report: Callable[[float], None] | None = None,
 ) -> Outcome:
-    """Train a stage on the run's images, from its checkpoint if that belongs to the same earlier stages; it stays on the device.
+    """Train a stage on the run's images, from its checkpoint if that is of the same; it stays on the device.
 
-    of: the hash of the earlier stages' weights. save_end: whether a checkpoint of the end is kept, where another stage follows.
+    of: names what trains it, and the earlier stages' weights. note: called with a line where the checkpoint is of something else.
+    save_end: whether a checkpoint of the end is kept, where another stage follows.
     report: called with the share of the plan that is done.
     """
     store, device, data = context.store, context.device, context.data(run)
@@ -69,7 +71,7 @@ def train_stage(
         store.save_checkpoint(run, dump_state({**state, "of": of}, device), stage.checkpoint)
 
     training = Training(stage.trainable, stage.plan, noise)
-    state = resume(training, store.checkpoint(run, stage.checkpoint), store.folder(run) / stage.checkpoint, of)
+    state = resume(training, store.checkpoint(run, stage.checkpoint), store.folder(run) / stage.checkpoint, of, note)
     trained = train(training, batches, state=state, save=save, save_every=context.settings.save_every, report=report)
     outcome = ended(stage, replace(trained, seconds=trained.seconds + clock.spent))
     if save_end and outcome.status == "done":

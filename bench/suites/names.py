@@ -73,13 +73,18 @@ def stem_of(suite: Suite) -> str:
 
 
 def options(suite: Suite, folder: Path | None = None) -> str:
-    """`--suite digits --set 'methods.vcae.weight = 0.5'`: what names this suite to every command, for a shell.
+    """`--suite digits --set 'methods.vcae.weight = 0.5'`: what names this suite to a command, for a shell."""
+    return f"--suite {argument(suite, folder)}"
+
+
+def argument(suite: Suite, folder: Path | None = None) -> str:
+    """The same without `--suite`, for commands that take it without.
 
     folder: where the command is to be given; without it, where this process was started.
     """
     stem = stem_of(suite)
     file = stem if stem in built_in() or not suite.source else relative(suite.source, folder)
-    parts = ["--suite", file, *(word for override in suite.overrides for word in ("--set", override))]
+    parts = [file, *(word for override in suite.overrides for word in ("--set", override))]
     return shlex.join([*parts, *(["--name", suite.chosen_name] if suite.chosen_name else [])])
 
 

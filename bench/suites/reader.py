@@ -73,7 +73,7 @@ def from_text(text: str, path: Path, overrides: tuple[str, ...] = (), seeds: int
         for override in overrides:
             apply(table, override)
         values = settled(overrides, table)
-        about = {"name": name or variant(path.stem, values), "chosen_name": name or "", "values": fingerprint(values)}
+        about = {"name": name or variant(path.stem, values), "chosen_name": name or "", "values": fingerprint(values) if values else ""}
         if seeds is not None:
             table["seeds"] = seeds
         return parse(table, path, **about, source=str(path), text=text, overrides=overrides)

@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from bench.errors import UserError
 from bench.suites.budget import Budget, Optimizer, Precision
 
+MOST_HEADS = 6  # of a first screen, beside place and method
 SCHEMA = 1  # of run keys; a change makes every earlier run another run
 MOST_SEEDS = 1000
 
@@ -105,6 +106,7 @@ class Suite:
     density: Density | None = None  # fitted to the codes of every row that names none of its own
     metrics: tuple[str, ...] = ()  # () is every metric
     plugins: tuple[str, ...] = ()  # python files with methods, datasets, metrics, networks of the user's
+    headline: tuple[str, ...] = ()  # metrics and costs of the leaderboard's first screen, the one that sorts first; () is the usual ones
     claims: tuple[Claim, ...] = ()  # of the papers, to be compared with
     orders: tuple[Order, ...] = ()
     source: str = ""  # the file it was read from
@@ -119,6 +121,11 @@ class Suite:
             raise UserError(f"seeds must be at most {MOST_SEEDS}, not {self.seeds}")
         if not self.methods:
             raise UserError("methods: a suite needs at least one [methods.NAME]")
+        if len(self.headline) > MOST_HEADS:
+            raise UserError(f"headline: a first screen has room for {MOST_HEADS} columns, not {len(self.headline)}")
+        for name in self.headline:
+            if self.headline.count(name) > 1:
+                raise UserError(f"headline: {name!r} stands there twice")
 
     @property
     def where(self) -> str:
@@ -180,6 +187,10 @@ class Run:
         place = ("suite", "label", "seed", "plugins", "metrics")
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in place}
         return {name: plain(value) for name, value in values.items() if value is not None}
+
+    def on(self, device: str) -> "Run":
+        """The same on another kind of device, which is another run."""
+        return replace(self, device=device)
 
     def row_key(self) -> str:
         """The same for all seeds of a row; it changes when the suite file's meaning for that row changes."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,12 @@ def load_state(payload: bytes, device: torch.device) -> dict[str, Any]:
     return {**state, "noise": state["noise"].cpu(), "layers": [stream.cpu() for stream in state["layers"]]}
 
 
-def resume(training: Training, payload: bytes | None, path: Path, of: str | None = None) -> dict[str, Any] | None:
+def resume(
+    training: Training, payload: bytes | None, path: Path, of: str | None = None, note: Callable[[str], None] | None = None
+) -> dict[str, Any] | None:
     """The state that an earlier process left, if one did, with torch's own streams set to it; RunError where it is no use.
 
-    of: what the state must say it belongs to; one of something else is as none.
+    of: what the state must say it belongs to; one of something else is as none, and `note` is called with a line that says so.
     """
     if payload is None:
         return None
@@ -39,6 +41,8 @@ def resume(training: Training, payload: bytes | None, path: Path, of: str | None
     try:
         state = load_state(payload, device)
         if state.get("of") != of:
+            if note:
+                note(f"{path.name} is not gone on with: other code, values or weights led to it; training begins anew")
             return None
         training.restore(state)
         torch.set_rng_state(state["layers"][0])

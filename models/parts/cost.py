@@ -8,7 +8,7 @@ names its kind in `likelihood` and has `log_likelihood`, with all constants; val
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +112,16 @@ class Bernoulli:
 
     def __str__(self) -> str:
         return "Bernoulli"
+
+
+LikelihoodName = Literal["bernoulli", "gaussian"]
+
+
+def cost_of(likelihood: LikelihoodName, decoder_variance: float) -> Bernoulli | Gaussian:
+    """The likelihood that a suite names; decoder_variance: σ_G² of the Gaussian one."""
+    if likelihood not in get_args(LikelihoodName):
+        raise ValueError(f"likelihood must be 'bernoulli' or 'gaussian', not {likelihood!r}")
+    return Bernoulli() if likelihood == "bernoulli" else Gaussian(decoder_variance)
 
 
 class Laplace(nn.Module):

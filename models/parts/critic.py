@@ -46,9 +46,7 @@ class PriorMatch(nn.Module):
         """The discriminator, before the autoencoder: Algorithm 1's order."""
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
-            with torch.no_grad():
-                draw = method.draw(x, noise)
-            return {"loss": weight * self.critic_terms(draw, method.prior)}
+            return {"loss": weight * self.critic_terms(method.draw_without_gradient(x, noise), method.prior)}
 
         return [Player(self.name, tuple(self.parameters()), terms, lr=self.lr, before=True)]
 

@@ -183,10 +183,9 @@ class SecondStage:
     def __init__(self, method: AutoEncoder, density: Density):
         self.method, self.density = method, density
 
-    @torch.no_grad()
     def codes(self, x: Tensor, noise: torch.Generator) -> Tensor:
         """z ~ q(z|x), with the encoder's noise.   (B, C, H, W) -> (B, D)"""
-        return self.method.draw(x, noise).z
+        return self.method.draw_without_gradient(x, noise).z
 
     def terms(self, x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
         """E of the density's loss, -log q̂(z) unless it has another, nats per code.   (B, C, H, W) -> of ()"""

@@ -113,8 +113,7 @@ class NestedPrior(nn.Module):
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
             with torch.no_grad():
                 self.raw_scale.clamp_(*SCALES)  # a step beyond an end is taken back
-                z = method.draw(x, noise).z
-            return {"loss": -self.bound(z, noise).mean()}
+            return {"loss": -self.bound(method.draw_without_gradient(x, noise).z, noise).mean()}
 
         nets = (*self.encoder.parameters(), *self.decoder.parameters())
         blocks = (("prior", nets, self.adam), ("prior_scale", (self.raw_scale,), self.scale_adam))

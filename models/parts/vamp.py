@@ -68,9 +68,7 @@ class VampPrior(nn.Module):
         """u, after the autoencoder: only the cross-entropy of the bound depends on it."""
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
-            with torch.no_grad():
-                draw = method.draw(x, noise)
-            return {"loss": -self.expected_log_prob(draw).mean()}
+            return {"loss": -self.expected_log_prob(method.draw_without_gradient(x, noise)).mean()}
 
         return [Player("pseudo_inputs", (self.inputs,), terms, **vars(self.adam))]
 

@@ -171,7 +171,8 @@ COMMANDS = [
         "curves -s tiny.toml -o elsewhere",
         "no run of tiny in elsewhere/runs has left a training curve; train it first: python -m bench run --suite tiny.toml",
     ),
-    # command("status digts -o out", "unknown suite 'digts'; did you mean 'digits'? known: …"),
+    command("status -o elsewhere", "elsewhere/runs: no suite has been run here; another folder: --out"),
+    command("status digts -o out", "unknown suite 'digts'; did you mean 'digits'? known: …"),
     command("data fetsh mnist", "No such command 'fetsh'. Did you mean 'fetch'?…"),
     command("data verify mnits", "unknown dataset 'mnits'; did you mean 'mnist'? known: …"),
     command(

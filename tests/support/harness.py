@@ -4,6 +4,7 @@ import contextlib
 import io
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import time
@@ -62,13 +63,21 @@ def suite_of_images(folder: Path, plugin: str) -> Path:
     return path
 
 
+NEWS = re.compile(r"[^\n]+ seed \d+: done, \d+ of \d+\n")  # of runs that have ended
+
+
 @dataclass(frozen=True)
 class Result:
     """How a command ended and what it said."""
 
     code: int
     out: str
-    err: str
+    whole_err: str
+
+    @property
+    def err(self) -> str:
+        """What it said on standard error, but for news of runs that are done, whose order depends on other processes."""
+        return NEWS.sub("", self.whole_err)
 
     def line(self) -> str:
         """The one line on standard error of a command that could not do what it was asked."""

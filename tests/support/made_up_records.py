@@ -16,7 +16,7 @@ SUITE = Suite(
     batch_size=100,
     budget=Budget(epochs=60),
     seeds=5,
-    methods=(Entry("vae", "vae"), Entry("vcae", "vcae", {"weight": 0.5}), Entry("ae", "ae", latent_dim=4), Entry("wae_mmd", "wae_mmd")),
+    methods=(Entry("vae", "vae"), Entry("vcae", "vcae", {"weight": 0.5}), Entry("ae", "ae", batch_size=50), Entry("wae_mmd", "wae_mmd")),
 )
 MACHINE = {"commit": "0123456789abcdef", "dirty": False, "python": "3.12.3", "torch": "2.11.0", "device": "a CPU", "threads": 1, "jobs": 2}
 

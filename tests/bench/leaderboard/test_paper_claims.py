@@ -23,7 +23,15 @@ def claiming(folder: Path, claim: str = CLAIM) -> Path:
 
 def record(of: Suite, label: str, seed: int, value: float | None, **changed: Any) -> dict[str, Any]:
     run = next(run for run in of.runs("cpu") if (run.label, run.seed) == (label, seed))
-    whole = {"label": label, "seed": seed, "row_key": run.row_key(), "status": "done", "config": {"device": "cpu"}}
+    whole = {
+        "suite": of.name,
+        "label": label,
+        "seed": seed,
+        "cost": {},
+        "row_key": run.row_key(),
+        "status": "done",
+        "config": {"device": "cpu"},
+    }
     return whole | {"metrics": {"rec_sse_test": {"value": value}}} | changed
 
 

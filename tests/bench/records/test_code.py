@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.records.code import PROJECT, ROOT, Module, meaning, read, standing_on
+from bench.records.code import PROJECT, ROOT, Module, meaning, project_module, read, standing_on
 
 SOURCE = b'''"""A module."""
 import math
@@ -25,12 +25,7 @@ class A:
 '''
 
 
-def project(name: str, root: Path = ROOT) -> Module:
-    """A module of this project."""
-    return Module(name, root.joinpath(*name.split(".")).with_suffix(".py"))
-
-
-TRAINS = [project(name) for name in ("models.wae", "models.networks.mlp", "bench.datasets.digits", "bench.training.train")]
+TRAINS = [project_module(name) for name in ("models.wae", "models.networks.mlp", "bench.datasets.digits", "bench.training.train")]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +79,7 @@ def test_a_row_stands_on_its_method_and_what_that_imports_and_on_nothing_else() 
     others = ("models/vae.py", "models/stacked.py", "metrics/frechet.py", "metrics/total_correlation.py", "metrics/features/inception.py")
     others += ("bench/errors.py", "bench/records/store.py", "bench/suites/schema.py", "bench/datasets/storage/pack.py")
     assert set(others).isdisjoint(found)
-    assert "metrics/kernels/overlaps.py" in standing_on([project("models.wise_ale")])
+    assert "metrics/kernels/overlaps.py" in standing_on([project_module("models.wise_ale")])
     assert "metrics/kernels/overlaps.py" not in found
 
 
@@ -99,7 +94,7 @@ def test_every_import_of_this_project_that_can_change_a_weight_is_followed() -> 
         name for name in names if name.split("/")[0] in ("models", "metrics") or name.startswith(("bench/training", "bench/datasets"))
     }
     assert len(wanted) > 20
-    assert wanted <= standing_on([project("models.ladder"), project("bench.training.train")]).keys()
+    assert wanted <= standing_on([project_module("models.ladder"), project_module("bench.training.train")]).keys()
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +123,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_change_in_what_a_row_stands_on_changes_its_hash_alone(checkout: Path, name: str, stale: bool) -> None:
-    roots = [project(module.name, checkout) for module in TRAINS]
+    roots = [project_module(module.name, checkout) for module in TRAINS]
     before = standing_on(roots, root=checkout)
     assert before == standing_on(TRAINS)
     path = checkout / name

@@ -238,15 +238,13 @@ def test_who_claims_a_run_clears_what_a_killed_process_left_of_a_write(tmp_path:
         assert names(store.folder(RUN)) == ["checkpoint.pt", "lock"]
 
 
-def test_records_say_what_is_finished(tmp_path: Path) -> None:
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     store = Store(tmp_path, "tiny")
-    assert (store.record(RUN), store.finished(RUN), store.written(RUN)) == (None, False, None)
-    for status, final in (("failed", False), ("diverged", True), ("done", True)):
+    assert (store.record(RUN), store.written(RUN)) == (None, None)
+    for status in ("failed", "diverged", "done"):
         store.save_record(RUN, record(status=status, error="ü"))
         assert store.record(RUN) == record(status=status, error="ü")
-        assert store.finished(RUN) is final
         assert store.written(RUN) == (store.folder(RUN) / "record.json").stat().st_mtime_ns
-    assert not store.finished(OTHER)
 
 
 def test_a_checkpoint_comes_back_as_it_was_or_is_called_damaged(tmp_path: Path) -> None:

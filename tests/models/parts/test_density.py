@@ -6,12 +6,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from small_methods import noise, normal
+from small_methods import DIM, build, images, noise, normal
 from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal
 from zuko.lazy import LazyComposedTransform
 
-from models.parts.density import DENSITIES, Density, Flow, Mixture, gaussian, maf, mixture, realnvp
+from models.networks.stacked import stacked_mlp
+from models.parts.density import DENSITIES, Density, Flow, Mixture, SecondStage, gaussian, maf, mixture, realnvp
+from models.stacked import stacked_wae
+from models.vae import ae, vae_bernoulli
 
 Make = Callable[..., Density]
 FLOWS: list[Make] = [maf, realnvp]
@@ -257,3 +260,47 @@ def test_densities_say_what_they_are() -> None:
         "MAF, 6 × [64, 64]",
         "RealNVP, 8 × [256, 256, 256]",
     ]
+
+
+class Denoising(Flow):
+    """A flow that is trained on codes with noise of its own: its loss is not -log q̂(z)."""
+
+    def loss(self, z: Tensor, noise: torch.Generator) -> Tensor:
+        epsilon = torch.randn(z.shape, generator=noise, dtype=z.dtype)
+        return 3.0 - self.log_prob(z + 0.1 * epsilon)
+
+
+def test_a_density_is_trained_by_its_loss_which_is_its_likelihood_unless_it_says_otherwise() -> None:
+    method, x = build(lambda: ae(DIM)), images(6)
+    flow = maf(DIM, transforms=1, hidden=(4,))
+    assert isinstance(flow, Flow)
+    own = Denoising(DIM, flow.transform, "denoising")
+    z = method.draw(x, noise()).z.detach()
+    (player,) = SecondStage(method, flow).players()
+    assert player.terms(x, noise(3))["loss"].item() == pytest.approx(-flow.log_prob(z).mean().item())
+    (player,) = SecondStage(method, own).players()
+    noisy = z + 0.1 * torch.randn(z.shape, generator=noise(3))
+    assert player.terms(x, noise(3))["loss"].item() == pytest.approx(3 - flow.log_prob(noisy).mean().item())
+
+
+@pytest.mark.parametrize("make", FLOWS)
+def test_a_density_is_trained_in_float32_though_the_encoder_runs_in_bfloat16(make: Make) -> None:
+    """Its loss is that of the same codes in float32, to the bit."""
+    method, density, x = build(lambda: vae_bernoulli(DIM)), make(DIM, hidden=(8,)), images(6)
+    (player,) = SecondStage(method, density).players()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = player.terms(x, noise(3))["loss"]
+        codes = method.draw(x, noise(3)).z.detach()
+    assert codes.dtype == loss.dtype == torch.float32
+    assert loss.item() == density.loss(codes, noise()).mean().item()
+
+
+def test_a_draw_has_the_decoder_for_regularisers_that_ask_it() -> None:
+    """As the gradient penalty of a regularised autoencoder does."""
+    method, x = build(lambda: ae(DIM)), images(6)
+    draw = method.draw(x, noise())
+    assert draw.decoder is not None
+    assert torch.equal(draw.decoder(draw.z), method.decoder(draw.z))
+    stacked = build(lambda: stacked_wae(DIM), network=stacked_mlp).draw(x, noise())
+    assert stacked.decoder is not None
+    assert stacked.decoder(stacked.z).shape == x.shape

@@ -1,0 +1,46 @@
+"""`python -m bench status`: which runs are done, which are under way and by whom, what is left. Reads files only. No torch here."""
+
+from collections import Counter
+from pathlib import Path
+
+from bench.commands import console
+from bench.errors import UserError
+from bench.leaderboard import publish as boards
+from bench.records.store import Store
+from bench.suites.schema import Run, Suite
+
+HEADS = ["run", "seed", "state"]
+LEFT = "left"
+
+
+def status(out: Path, asked: Suite | None) -> None:
+    """A table of a suite's runs; without one, a line on each that has been run. UserError where none has."""
+    suites = [asked] if asked else []
+    if not asked:
+        suites = [boards.suite_of(out, path.name) for path in sorted((out / "runs").glob("[!.]*")) if path.is_dir()]
+        if not suites:
+            raise UserError(f"{out / 'runs'}: no suite has been run here; another folder: --out")
+    for suite in suites:
+        store = Store(out, suite.name)
+        found = {(run.label, run.seed): state(store, run) for run in suite.runs("cpu")}
+        counts = Counter(text.partition(" ")[0].rstrip(",") for text in found.values())
+        words = f"{suite.name}: {', '.join(f'{count} {text}' for text, count in counts.most_common())} of {len(found)} runs"
+        if asked:
+            console.table(HEADS, [[label, str(seed), text] for (label, seed), text in found.items()], words)
+        else:
+            print(words)
+
+
+def state(store: Store, run: Run) -> str:
+    """What has become of a run, on whichever kind of device."""
+    states = [state_of(store, one) for one in (run, run.on("cuda"))]
+    return next((text for text in states if text != LEFT), LEFT)
+
+
+def state_of(store: Store, run: Run) -> str:
+    """`done`, `diverged`, `failed: reason`, `running by process N on host`, `interrupted`, or `left`."""
+    if holder := store.holder(run):
+        return f"running by {holder}"
+    if record := store.record(run):
+        return str(record["status"]) + f": {record['error']}" * bool(record["error"])
+    return "interrupted, goes on from its checkpoint" if store.begun(run) else LEFT

@@ -1,0 +1,124 @@
+"""How a leaderboard was made: settings, runs, recipes, where time goes, machines. From the records, no torch here."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from bench.leaderboard.rows import ABSENT, Column, Record, Row, machine, machines
+from bench.leaderboard.statistics import figures
+from bench.markdown import bullets, compact, counted, text
+from bench.suites.schema import Suite, plain
+
+RECIPE, TABLES = ("posterior", "cost", "regularisers", "prior", "density"), ("hyperparameters", "budget", "optimizer")
+SETTINGS, SPENT = ("network", "latent_dim", "batch_size"), ("steps", "epochs", "images")
+PHASES = ("data", "forward", "regulariser", "backward", "optimiser", "other")
+KERNELS = 2  # of each row
+
+
+def header(suite: Suite, remake: str, rows: Sequence[Row]) -> list[str]:
+    """What the suite file says for all rows, and the hash of the data that was met."""
+    data = sorted({str(record["hashes"].get("data"))[:16] for row in rows for record in row.done() if not row.stale})
+    return [
+        f"command: `{remake}`",
+        f"dataset: {suite.dataset}, measured on its {suite.held_out} images; hash {' **but also** '.join(data) or ABSENT}",
+        f"network: {suite.network}, latent size {suite.latent_dim}; {suite.budget}, batches of {suite.batch_size}, "
+        f"{counted(suite.seeds, 'seed')}",
+        f"optimizer: Adam with {settings(plain(suite.optimizer))}",
+        f"hardware: {suite.hardware}; expected time: {suite.expected_time}",
+    ]
+
+
+def references(names: Mapping[Column, str], rows: Sequence[Row]) -> list[str]:
+    """Facts of the dataset; where rows differ (in the length of their code, say), which rows have another value than most."""
+    lines = []
+    for column in (column for column in names if column.group == "reference"):
+        values = {row.name: sorted(column.values(row).values()) for row in rows if not row.stale}
+        shown = {name: " or ".join(dict.fromkeys(map(figures, found))) for name, found in values.items() if found}
+        owners: dict[str, list[str]] = {}
+        for name, value in shown.items():
+            owners.setdefault(value, []).append(name)
+        ordered = sorted(owners.items(), key=lambda item: -len(item[1]))
+        said = [f"{value} {column.unit}".rstrip() + f" ({', '.join(of)})" * bool(i) for i, (value, of) in enumerate(ordered)]
+        lines += [f"{names[column]}: {'; '.join(said)}"] * bool(said)
+    return lines
+
+
+def runs(rows: Sequence[Row], seeds: int) -> tuple[str, str, str]:
+    """What finished runs spent, least to most where the seeds differ; and what ended the others."""
+    lines, bad = [], []
+    for row in rows:
+        spent = [[record["spent"][name] for record in row.done()] for name in SPENT]
+        ranges = [" to ".join(dict.fromkeys(map(figures, (min(a), max(a))))) if a else ABSENT for a in spent]
+        lines.append([row.name, row.status(seeds), *ranges])
+        ended = [record for record in row.records if record["status"] != "done"]
+        bad += [f"{row.name}: {text(row.why)}"] * bool(row.why)
+        bad += [f"{row.name}, seed {r['seed']}, {r['status']}: {text(r['error'] or 'no message')}" for r in ended]
+    return (*unusual(["method", "status", *SPENT], lines), bullets(bad))
+
+
+def recipes(rows: Sequence[Row]) -> tuple[str, str]:
+    """Method, recipe, network and every resolved value of each row."""
+    configs = {row.name: row.records[0]["config"] for row in rows if row.records}
+    shown = [part for part in RECIPE if any(part in config["recipe"] for config in configs.values())]
+    values = {name: [settings(config[key]) for key in TABLES] + [config[key] for key in SETTINGS] for name, config in configs.items()}
+    lines = [
+        [name, "" if c["method"] == name else c["method"], *(c["recipe"].get(p, "none") for p in shown), *values[name]]
+        for name, c in configs.items()
+    ]
+    return unusual(["row", "method, if another", *shown, *TABLES, *SETTINGS], lines)
+
+
+def unusual(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> tuple[str, str]:
+    """A table whose cells are empty where they hold what more than half of the rows have, and a line that says what that is.
+
+    The first column is always filled; a column in which all rows agree is in the line alone.
+    """
+    usual: dict[int, object] = {}
+    for i in range(1, len(heads)):
+        value, count = Counter(str(line[i]) for line in lines).most_common(1)[0] if lines else ("", 0)
+        if 2 * count > len(lines) > 1:
+            usual[i] = value
+    kept = [i for i in range(len(heads)) if i not in usual or any(str(line[i]) != usual[i] for line in lines)]
+    cells = [["" if str(line[i]) == usual.get(i) else line[i] for i in kept] for line in lines]
+    said = "; ".join(f"{heads[i]} {text(value)}" for i, value in usual.items() if value)
+    return compact([heads[i] for i in kept], cells), f"Where nothing is said: {said}." if said else ""
+
+
+def settings(values: Record) -> str:
+    """`betas=[0.9, 0.999], lr=0.001`"""
+    return ", ".join(f"{key}={json.dumps(values[key], sort_keys=True)}" for key in sorted(values) if values[key] is not None) or ABSENT
+
+
+def hot_spots(rows: Sequence[Row], words: str) -> list[str]:
+    """Where a training step's time goes: its phases, the kernels that take most of it, and who was not profiled.
+
+    words: the options that name the suite to a command.
+    """
+    profiles = {row.name: row.profile for row in rows if row.profile}
+    phases = [phase for phase in PHASES if any(phase in profile["phases"] for profile in profiles.values())]
+    places = list(dict.fromkeys(machine(profile["environment"]) for profile in profiles.values()))
+    lines = []
+    for name, profile in profiles.items():
+        shares = [f"{100 * profile['phases'].get(phase, 0):.0f}" for phase in phases]
+        most = sorted(profile["kernels"], key=lambda kernel: (-kernel["share"], kernel["name"]))[:KERNELS]
+        kernels = ", ".join(
+            f"{kernel['name'].removeprefix('aten::')} {100 * kernel['share']:.0f} % ({figures(kernel['calls'])})" for kernel in most
+        )
+        where = [str(places.index(machine(profile["environment"])) + 1)] * (len(places) > 1)
+        lines.append([name, figures(profile["step_ms"]), *shares, kernels, *where])
+    missing = ", ".join(row.name for row in rows if not row.profile and not row.stale)
+    how = f"Not profiled: {missing}; `python -m bench profile {words} --method NAME` does it."
+    heads = ["method", "step (ms)", *(f"{name} (%)" for name in phases), "most of it: kernels, their share (calls per step)"]
+    measured = [f"{number}: {place}" if len(places) > 1 else f"measured on {place}" for number, place in enumerate(places, 1)]
+    return [compact([*heads, *["place"] * (len(places) > 1)], lines), bullets(measured), how if missing else ""]
+
+
+def environments(rows: Sequence[Row]) -> list[str]:
+    """Every distinct machine of the records, with the commits that ran on it and how many runs did."""
+    found: dict[str, list[str]] = {}
+    for where in (record["environment"] for row in rows for record in row.records):
+        commit = str(where.get("commit") or "unknown")[:12] + " (dirty)" * bool(where.get("dirty"))
+        found.setdefault(machine(where), []).append(commit)
+    numbers = {place: f"machine {number}: " for number, place in enumerate(machines(rows), 1)} if len(machines(rows)) > 1 else {}
+    commits = {place: ", ".join(sorted(set(of))) for place, of in found.items()}
+    return [f"{numbers.get(place, '')}{place}; commit {commits[place]}; runs: {len(of)}" for place, of in found.items()]

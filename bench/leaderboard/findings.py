@@ -1,0 +1,92 @@
+"""Sentences under a leaderboard's first screen: who leads, by how much, and what the seeds cannot tell apart. No torch here."""
+
+from collections.abc import Mapping, Sequence
+
+from bench.leaderboard.headline import Head, reference
+from bench.leaderboard.resolution import MOST_SEEDS
+from bench.leaderboard.rows import Column, Row
+from bench.leaderboard.standing import Standing
+from bench.leaderboard.statistics import figures, mean_and_interval
+from bench.leaderboard.tiers import MIN_SEEDS
+from bench.markdown import words
+
+QUALITIES = 2  # columns that have a sentence: the first ones for which lower or higher is better
+
+
+def findings(heads: Sequence[Head], standings: Sequence[Standing], columns: Mapping[Column, str], rows: Sequence[Row]) -> list[str]:
+    """A sentence or two for each of the first columns, and one on the rows that lead in both. `rows` are those that compare."""
+    chosen = [
+        (head, found) for head, found in zip(heads, standings, strict=True) if head.better in ("lower", "higher") and found.comparable
+    ]
+    chosen = chosen[:QUALITIES]
+    lines = [f"**{head.title}**{beside(head, columns, rows)}: {sentence(found)}" for head, found in chosen]
+    if not any(found.comparable for found in standings):
+        return ["The rows are stale: no run of the suite as it is now has finished, so that nothing is ranked."]
+    split = [found for _, found in chosen if found.tiers.best()]
+    if len(split) == QUALITIES:
+        both = [row for row in split[0].first() if row in split[1].first()]
+        who = f"{names(both)} {'is' if len(both) == 1 else 'are'}" if both else "no row is"
+        lines.append(f"**Both**: {who} in the first tier of {' and '.join(head.title for head, _ in chosen)}.")
+    return lines
+
+
+def beside(head: Head, columns: Mapping[Column, str], rows: Sequence[Row]) -> str:
+    """What the column's values may be read by."""
+    found = reference(head, columns, rows)
+    return f" ({found[0]}: {figures(found[1])})" if found else ""
+
+
+def sentence(found: Standing) -> str:
+    """Who leads a column, by how much, and what that takes to tell."""
+    if not found.rows:
+        return unranked(found)
+    first, best, count = found.first(), value(found, found.rows[0]), len(found.rows)
+    told = f"The {found.seeds} seeds separate {percent(found.share())} of all pairs{more(found)}."
+    if not found.tiers.best():
+        return f"the seeds show none of {count} rows to be worse than the best, {names(first[:1])} with {best}. {told}"
+    after = found.rows[len(first)]
+    if len(first) > 1:
+        below = f"the first row that is shown to be worse than one of them is {names([after])}, {value(found, after)}"
+        return f"{names(first)} share places 1–{len(first)} of {count}, {names(first[:1])} with {best}; {below}. {told}"
+    ahead = figures(*mean_and_interval(found.lead(after).tolist()), digits=1)
+    return f"{names(first)} leads {count} rows with {best}, better than the next, {names([after])}, by {ahead}. {told}"
+
+
+def unranked(found: Standing) -> str:
+    """Why there is no rank, and the best value all the same."""
+    best, count = found.order()[0], len(found.comparable)
+    least = min(len(found.values[row]) for row in found.comparable)
+    said = f"the best of {count} rows is {names([best])} with {value(found, best)}" if count > 1 else f"{names([best])} alone has a value"
+    few = {1: "one seed does", 2: "two seeds do"}.get(least, "")
+    return f"{said}; {few} not tell rows apart, it takes {MIN_SEEDS}." if few and count > 1 else f"{said}; nothing is ranked."
+
+
+def more(found: Standing) -> str:
+    """How many seeds would tell the first two rows apart, where these do not."""
+    if found.rivals is None:
+        return ""
+    one, other = found.rivals
+    if found.tiers.tier[other] > 1 or (needed := found.needed()) is None:
+        return ""
+    return f"; to tell {names([other])} from {names([one])} would take {seeds(needed)} like these"
+
+
+def seeds(needed: int) -> str:
+    """`about 17`, or that they are many."""
+    return f"{MOST_SEEDS} or more" if needed >= MOST_SEEDS else f"about {needed}"
+
+
+def value(found: Standing, row: str) -> str:
+    """A row's mean, with one digit of its interval."""
+    return figures(*mean_and_interval(list(found.values[row].values())), digits=1)
+
+
+def percent(share: float) -> str:
+    """`70 %`; and never 100 % of what is not all, nor 0 % of what is some."""
+    whole = round(100 * share)
+    return f"{min(max(whole, 1), 99) if 0 < share < 1 else whole} %"
+
+
+def names(rows: Sequence[str]) -> str:
+    """Rows by name, as code."""
+    return words(f"`{row}`" for row in rows)

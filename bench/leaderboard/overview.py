@@ -1,0 +1,76 @@
+"""The rows that several suites share, compared over them by one metric. From the records, no torch here."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bench.leaderboard.across_suites import (
+    CriticalDifference,
+    critical_difference,
+    interquartile_interval,
+    interquartile_mean,
+    probability_best,
+)
+from bench.leaderboard.headline import Head
+from bench.leaderboard.standing import Standing
+from bench.markdown import narrow, section, words
+
+ROWS, SUITES = 5, 2  # that a comparison needs
+LEVEL = 0.05
+
+
+def overview(metric: str, found: Mapping[str, tuple[Head, Standing]]) -> str:
+    """The section of one metric, {suite: (its column, the rows' standing)}; empty where no two suites share enough rows.
+
+    Lower must be better and all values positive: those of a suite are divided by their median over its shared rows, to be on one scale.
+    """
+    standings = {suite: standing for suite, (head, standing) in found.items() if head.better == "lower"}
+    rows, values = shared({suite: {row: of.values[row] for row in of.comparable} for suite, of in standings.items()})
+    if not values or min(float(of.min()) for of in values.values()) <= 0:
+        return ""
+    scaled = [of / np.median(of.mean(1)) for of in values.values()]
+    difference = critical_difference(np.stack([of.mean(1) for of in values.values()]), LEVEL)
+    best = probability_best(list(values.values()))
+    lines = []
+    for i in np.argsort(difference.ranks, kind="stable").tolist():
+        low, high = interquartile_interval([of[i] for of in scaled])
+        iqm = f"{interquartile_mean([of[i] for of in scaled]):.2f} ({low:.2f}–{high:.2f})"
+        lines.append([rows[i], letters(i, difference), f"{difference.ranks[i]:.1f}", iqm, f"{100 * best[i]:.0f}"])
+    title = f"{next(iter(found.values()))[0].title} over {words(values, most=len(values))}"
+    table = narrow(["method", "not told apart", "mean rank", "IQM (95 %)", "P(best) in %"], lines, left=2)
+    return section(title, table, said(metric, rows, difference, len(values)))
+
+
+def shared(suites: Mapping[str, Mapping[str, Mapping[int, float]]]) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The rows, by name, that all of these suites have; and {suite: (rows, seeds)} on the seeds that a suite's rows all have.
+
+    Suites are left out, that of the fewest rows first, until the others share five rows; nothing where no two do.
+    """
+    kept = dict(sorted(suites.items(), key=lambda item: (-len(item[1]), item[0])))
+    while len(kept) >= SUITES:
+        rows = sorted(set.intersection(*(set(of) for of in kept.values())))
+        if len(rows) >= ROWS:
+            seeds = {suite: sorted(set.intersection(*(set(of[row]) for row in rows))) for suite, of in kept.items()}
+            arrays = {
+                suite: np.array([[of[row][seed] for seed in seeds[suite]] for row in rows]) for suite, of in kept.items() if seeds[suite]
+            }
+            return (rows, dict(sorted(arrays.items()))) if len(arrays) >= SUITES else ([], {})
+        kept.popitem()
+    return [], {}
+
+
+def letters(row: int, difference: CriticalDifference) -> str:
+    """The bars of the critical-difference diagram that a row is in, one letter each: rows that share a letter are not told apart."""
+    return "".join(chr(ord("a") + i) for i, bar in enumerate(difference.cliques) if row in bar)
+
+
+def said(metric: str, rows: list[str], difference: CriticalDifference, suites: int) -> str:
+    """Whether the suites tell any rows apart, and what the columns are."""
+    test = "show" if difference.p <= LEVEL else "do not show"
+    return (
+        f"`{metric}` of the {len(rows)} rows that these {suites} suites share. The suites {test} that rows differ "
+        f"(Friedman, p = {difference.p:.2g}). Mean ranks that differ by {difference.distance:.1f} or more are told apart "
+        f"(Nemenyi, {100 * LEVEL:.0f} %); rows of one letter are not. IQM: interquartile mean of all runs' values over the suite's median, "
+        "with a bootstrap interval within suites. P(best): share of resamples of the seeds in which the row has the best mean rank; "
+        "suites of one seed make both too sure. [How](../docs/statistics.md)."
+    )

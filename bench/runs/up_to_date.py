@@ -1,0 +1,27 @@
+"""Whether what is recorded of a run is what a start of it now would record."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.evaluation.evaluate import name_of
+from bench.records.identity import differences
+from bench.records.store import FINAL, Store
+from bench.runs.resolve import Resolved
+
+
+def up_to_date(resolved: Resolved, store: Store) -> bool:
+    """Whether the run has ended, by the code and with the values of now; one that failed is tried again."""
+    record = store.record(resolved.run)
+    return record is not None and record["status"] in FINAL and not stale(resolved, record)
+
+
+def stale(resolved: Resolved, record: Mapping[str, Any]) -> list[str]:
+    """What trained the record and would not train the run now; [] for nothing."""
+    return differences(record, {"config": resolved.values.config(), "trained_by": resolved.trained_by})
+
+
+def unmeasured(resolved: Resolved, record: Mapping[str, Any]) -> list[str]:
+    """The run's metrics that its record lacks, or has by other code than that of now."""
+    held_out, values = resolved.run.held_out, resolved.source.values
+    codes = {name_of(metric, held_out, values): metric.code for metric in resolved.metrics}
+    return [name for name, code in codes.items() if record["metrics"].get(name, {}).get("code") != code]
