@@ -15,9 +15,13 @@ QUALITIES = 2  # columns that have a sentence: the first ones for which lower or
 
 def findings(heads: Sequence[Head], standings: Sequence[Standing], columns: Mapping[Column, str], rows: Sequence[Row]) -> list[str]:
     """A sentence or two for each of the first columns, and one on the rows that lead in both. `rows` are those that compare."""
-    chosen = [(head, found) for head, found in zip(heads, standings, strict=True) if head.better in ("lower", "higher") and found.values]
+    chosen = [
+        (head, found) for head, found in zip(heads, standings, strict=True) if head.better in ("lower", "higher") and found.comparable
+    ]
     chosen = chosen[:QUALITIES]
     lines = [f"**{head.title}**{beside(head, columns, rows)}: {sentence(found)}" for head, found in chosen]
+    if not any(found.comparable for found in standings):
+        return ["The rows are stale: no run of the suite as it is now has finished, so that nothing is ranked."]
     split = [found for _, found in chosen if found.tiers.best()]
     if len(split) == QUALITIES:
         both = [row for row in split[0].first() if row in split[1].first()]
@@ -50,8 +54,6 @@ def sentence(found: Standing) -> str:
 
 def unranked(found: Standing) -> str:
     """Why there is no rank, and the best value all the same."""
-    if not found.comparable:
-        return "no run of the suite as it is now has a value."
     best, count = found.order()[0], len(found.comparable)
     least = min(len(found.values[row]) for row in found.comparable)
     said = f"the best of {count} rows is {names([best])} with {value(found, best)}" if count > 1 else f"{names([best])} alone has a value"

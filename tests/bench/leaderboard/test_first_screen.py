@@ -172,7 +172,7 @@ def test_a_suite_that_has_not_run_since_it_changed_shows_its_stale_rows() -> Non
     before = replace(THREE, network="conv")
     board = render(THREE, records(LEAD, suite=before), [])
     assert {row["place"] for row in table(board).values()} == {"stale"}
-    assert "**SSE**: no run of the suite as it is now has a value." in board
+    assert "- The rows are stale: no run of the suite as it is now has finished, so that nothing is ranked.\n" in board
 
 
 def test_costs_are_the_least_and_most_and_constants_are_a_line() -> None:

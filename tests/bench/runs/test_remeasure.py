@@ -61,7 +61,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("finished")
+    out = tmp_path_factory.mktemp("finished") / "out"  # as far from the suite file as copies of it are: records name that path
     assert cli("run", "-s", file, "-o", out, *ALONE).code == 0
     return out
 
