@@ -1,6 +1,5 @@
 """What the command line shows and writes, and what it leaves alone."""
 
-import json
 import math
 import os
 import pty
@@ -17,7 +16,7 @@ import pytest
 from harness import cli, files, suite
 
 from bench.commands.run import mean
-from bench.records.store import Store
+from bench.records.store import PROFILE, Store
 from bench.suites import reader
 
 ROOT = Path(__file__).parents[3]
@@ -109,7 +108,7 @@ def test_more_seeds_join_those_that_are_there(file: Path, out: Path) -> None:
     assert cli("run", "-s", file, "-o", out, "--seeds", 2, "--methods", "ae", "--jobs", 1).code == 0
     assert files(out, "record.json")["ae/0"].read_bytes() == old
     assert sorted(files(out, "record.json")) == ["ae/0", "ae/1", "wae_gan/0"]
-    assert "status 2/2 done" in (out / "leaderboards" / "tiny.md").read_text(encoding="utf-8")
+    assert "|ae|2/2 done|" in (out / "leaderboards" / "tiny.md").read_text(encoding="utf-8")
 
 
 def test_a_variant_has_a_board_of_its_own(file: Path, out: Path) -> None:
@@ -177,7 +176,7 @@ def test_check_says_whether_a_leaderboard_is_what_its_records_say(file: Path, ou
 def test_a_profile_is_printed_kept_and_shown(file: Path, finished: Path, tmp_path: Path) -> None:
     result = cli("profile", "-s", file, "--method", "wae_gan", "-o", tmp_path)
     assert (result.code, result.err) == (0, "")
-    (kept,) = map(json.loads, (tmp_path / "leaderboards" / "runs" / "tiny.profile.jsonl").read_text().splitlines())
+    (kept,) = Store(tmp_path, "tiny").kept(PROFILE)
     assert re.match(r"wae_gan: \S+ ms a step: data \S+ %, forward \S+ %, regulariser \S+ %, backward \S+ %, optimiser \S+ %\n", result.out)
     assert sum(kept["phases"].values()) == pytest.approx(1)
     assert min(kept["phases"].values()) > 0
@@ -202,10 +201,9 @@ def multiplications() -> int:
 
 
 def test_profiling_a_row_twice_keeps_the_later(file: Path, out: Path) -> None:
-    path = out / "leaderboards" / "runs" / "tiny.profile.jsonl"
-    before = path.read_text().splitlines()
+    before = Store(out, "tiny").kept(PROFILE)
     assert cli("profile", "-s", file, "--method", "ae", "-o", out).code == 0
-    after = path.read_text().splitlines()
+    after = Store(out, "tiny").kept(PROFILE)
     assert len(before) == len(after) == 2
     assert before[0] != after[0]
     assert before[1] == after[1]
