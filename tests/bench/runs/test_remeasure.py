@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +131,18 @@ def test_every_kind_of_method_is_made_again_from_its_weights(tmp_path: Path) -> 
     assert (result.code, result.out, result.err) == (0, "12 runs verified: nothing moved (tolerance 0, relative)\n", "")
 
 
-def test_a_suite_s_runs_get_what_the_suite_names_and_a_run_is_one(file: Path, out: Path) -> None:
+@pytest.fixture
+def edited(file: Path) -> Iterator[Path]:
+    """The suite's file, to be changed in a test."""
+    before = file.read_text(encoding="utf-8")
+    yield file
+    file.write_text(before, encoding="utf-8")
+
+
+def test_a_suite_s_runs_get_what_the_suite_names_and_a_run_is_one(edited: Path, out: Path) -> None:
     """By its folder, whose suite is kept beside the results."""
-    whole = digits(out.parent / "later", f"{LEAST},mean_log_variance")
-    assert cli("evaluate", whole, "-o", out, "--jobs", 1).code == 0
+    digits(edited.parent, f"{LEAST},mean_log_variance")
+    assert cli("evaluate", edited, "-o", out, "--jobs", 1).code == 0
     assert all({"mean_log_variance", "rec_sse_test"} < set(record["metrics"]) for record in whole_records(out).values())
     folder = files(out, "record.json")["vcae/0"].parent
     result = cli("evaluate", folder, "--metrics", "sum_latent_variance")
@@ -172,10 +181,10 @@ def test_a_value_stays_where_its_network_is_not_here_and_goes_where_it_never_was
     assert found["evaluated"][0]["metrics"] == ["fid_pz", "mmd_prior"]
 
 
-def test_a_stale_run_is_measured_and_leaves_its_row_s_place_to_the_later_one(file: Path, out: Path, tmp_path: Path) -> None:
+def test_a_stale_run_is_measured_and_leaves_its_row_s_place_to_the_later_one(edited: Path, out: Path) -> None:
     old = files(out, "record.json")["vae_bernoulli/0"].parent
-    later = digits(tmp_path / "later", LEAST, "[methods.vae_bernoulli]\nlatent_dim = 3\n")
-    assert cli("run", "-s", later, "-o", out, *ALONE).code == 0
+    digits(edited.parent, LEAST, "[methods.vae_bernoulli]\nlatent_dim = 3\n")
+    assert cli("run", "-s", edited, "-o", out, *ALONE).code == 0
     before = lines(out)
     assert before["vae_bernoulli/0"]["config"]["latent_dim"] == 3
     assert cli("evaluate", old, "--metrics", "overfit_gap").code == 0
