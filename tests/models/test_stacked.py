@@ -359,6 +359,6 @@ def test_a_suites_row_names_its_hierarchy(tmp_path: Path) -> None:
     assert prepare(ae_run, catalogue()).method.dim == 2
     prepared = prepare(stacked, catalogue())
     assert prepared.method.weights == (0.1, 0.2, 3.0)  # type: ignore[attr-defined]
-    assert "0.1, 0.2, 3" in prepared.recipe.words()["regularisers"]
+    assert "0.1, 0.2, 3" in prepared.stages[0].recipe["regularisers"]
     with pytest.raises(UserError, match=r"methods.wrong: network 'mlp' is not hierarchical"):
         prepare(wrong, catalogue())

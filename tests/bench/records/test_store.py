@@ -235,7 +235,7 @@ def test_who_claims_a_run_clears_what_a_killed_process_left_of_a_write(tmp_path:
     store.save_checkpoint(RUN, b"state")
     (store.folder(RUN) / f".x1y2z3{ENDING}").write_bytes(b"half")
     with store.claim(RUN):
-        assert names(store.folder(RUN)) == ["checkpoint.pt", "lock"]
+        assert names(store.folder(RUN)) == ["checkpoint.pt", "lock", "lock.holder"]
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
