@@ -68,46 +68,49 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
     boards.check(settings.out, whole)
     for kind in KINDS:
         store.kept(kind)  # a damaged line of the records is said before anything starts
-    for one in runs:
-        store.record(one.run)
+    before = with_records(runs, store)
     claims: list[Callable[[], None]] = [] if smoke else [partial(boards.claim, settings.out, whole)]
-    say_stale(runs, store)
+    say_stale(before)
     try:
         with console.progress(len(runs)) as tell:
             sweep(runs, context, profiles and not smoke, partial(hear, claims, tell))
     finally:
-        records = [record for one in runs if (record := store.record(one.run))]
-        if records and not smoke:
-            store.merge(records)
+        found = with_records(runs, store)
+        if found and not smoke:
+            store.merge(record for _, record in found)
     if not smoke:
         path = boards.publish(settings.out, whole, console.warn)
-    current = [record for one in runs if (record := store.record(one.run)) and not stale(one, record)]
+    current = [record for one, record in found if not stale(one, record)]
     asked = recorded_names(suite.metrics, suite, context.catalogue)
     for name, recorded in zip(suite.metrics, asked, strict=True):
         if suite.held_out == "validation" and name != recorded:
             console.warn(f"held_out is validation: {name} is measured as {recorded}")
     summary(current, asked or recorded_names(COLUMNS, suite, context.catalogue), suite.question)
     lacking = say_absent(current, asked)
-    say_unmeasured(runs, store, whole)
+    say_unmeasured(found, whole)
     print("\nsmoke runs: not on any leaderboard" if smoke else f"\nleaderboard: {path}")
     done = all(record["status"] == "done" for record in current) and len(current) == len(runs)
     return 0 if done and not lacking else 1
 
 
-def say_stale(runs: list[Resolved], store: Store) -> None:
+def with_records(runs: list[Resolved], store: Store) -> list[tuple[Resolved, dict[str, Any]]]:
+    """Those of the runs that have a record, with it."""
+    return [(one, record) for one in runs if (record := store.record(one.run))]
+
+
+def say_stale(runs: list[tuple[Resolved, dict[str, Any]]]) -> None:
     """A line for each row whose runs on record were trained by other code or with other values, and are trained again."""
     seeds: dict[tuple[str, str], list[str]] = {}
-    for one in runs:
-        if (record := store.record(one.run)) and (found := stale(one, record)):
+    for one, record in runs:
+        if found := stale(one, record):
             seeds.setdefault((one.run.label, "; ".join(found)), []).append(str(one.run.seed))
     for (label, why), of in seeds.items():
         console.err.print(f"{label}: seed{'s' * (len(of) > 1)} {', '.join(of)} stale, trained again: {why}", markup=False)
 
 
-def say_unmeasured(runs: list[Resolved], store: Store, suite: Suite) -> None:
+def say_unmeasured(runs: list[tuple[Resolved, dict[str, Any]]], suite: Suite) -> None:
     """How to measure the finished runs whose metrics are not those of now."""
-    records = [(one, store.record(one.run)) for one in runs]
-    lacking = [name for one, record in records if record and record["status"] == "done" for name in unmeasured(one, record)]
+    lacking = [name for one, record in runs if record["status"] == "done" for name in unmeasured(one, record)]
     if lacking:
         names, again = listed(dict.fromkeys(lacking)), f"python -m bench evaluate {argument(suite)}"
         print(f"\nmetrics were added or changed since ({names}); to measure finished runs again: {again}")
