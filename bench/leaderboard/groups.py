@@ -10,7 +10,7 @@ from bench.leaderboard.resolution import MOST_SEEDS
 from bench.leaderboard.rows import ABSENT, Column, Row, machine, machines
 from bench.leaderboard.standing import Standing
 from bench.leaderboard.statistics import figures, mean_and_interval
-from bench.markdown import bullets, compact, folded, text
+from bench.markdown import bullets, compact, counted, folded, text
 
 DITTO = 5  # words that two lines have in common, from which on the second is shortened
 
@@ -34,7 +34,7 @@ def group_table(group: str, names: Mapping[Column, str], rows: Sequence[Row], st
     heads = [names[c] + ARROWS.get(c.better, "") + (f" ({c.unit})" if c.unit else "") for c in shown]
     table = compact(["method", *heads], [*lines.values(), *resolution([standings[column] for column in shown])])
     footnotes = bullets(f"[{number}] {reason}" for reason, number in notes.items())
-    title = f"{group.capitalize()}: {len(shown)} metric{'s' * (len(shown) != 1)} of {len(filled)} rows"
+    title = f"{group.capitalize()}: {counted(len(shown), 'metric')} of {len(filled)} rows"
     absent = bullets(no_row(shown, [row for row in rows if row not in filled]))
     return folded(title, table, footnotes, absent) if shown else ""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.errors import UserError, in_a_line
 from bench.files import write
 from bench.leaderboard.curves import picture
-from bench.leaderboard.index import index
+from bench.leaderboard.index import Indexed, index, indexed
 from bench.leaderboard.paper_claims import section
 from bench.leaderboard.render import render
 from bench.records.store import PROFILE, Store
@@ -79,9 +79,9 @@ def check(out: Path, suite: Suite) -> None:
         raise UserError(f"--name {suite.name}: {out} has results under it that are of other values; choose another")
 
 
-def everything(out: Path, warn: Warn) -> dict[str, tuple[Suite, list[dict]]]:
-    """Every suite that has records, by the name of its board; one whose files are damaged is a warning and left out."""
-    suites, found = {name: reader.read(name) for name in reader.names()}, {}
+def everything(out: Path, warn: Warn) -> dict[str, Indexed]:
+    """What the index says of every suite that has records, by the name of its board; one whose files are damaged is a warning."""
+    suites, found = {name: reader.read(name) for name in reader.names()}, dict[str, Indexed]()
     for path in sorted((out / "leaderboards" / "runs").glob(f"*{SUITE}")):
         try:
             suite = kept_suite(path)
@@ -91,8 +91,7 @@ def everything(out: Path, warn: Warn) -> dict[str, tuple[Suite, list[dict]]]:
     for name, suite in suites.items():
         try:
             if records := Store(out, name).kept():
-                index({name: (suite, records)})
-                found[name] = (suite, records)
+                found[name] = indexed(name, suite, records)
         except UserError as error:
             warn(f"{error}; the index is written without {name}")
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # whole lines, whose values are none of a record

@@ -10,9 +10,9 @@ from bench.leaderboard.first_screen import notes, screen
 from bench.leaderboard.fronts import fronts
 from bench.leaderboard.groups import group_table, nowhere, protocols, rank_table
 from bench.leaderboard.headline import heads, names
-from bench.leaderboard.rows import Column, Record, Row, columns_of, rows_of
+from bench.leaderboard.rows import Column, Record, Row, columns_of, progress, rows_of
 from bench.leaderboard.standing import column_standing, head_standing
-from bench.markdown import bullets, folded, section
+from bench.markdown import bullets, counted, folded, section
 from bench.suites.names import built_in, options, stem_of
 from bench.suites.schema import Suite
 
@@ -68,10 +68,9 @@ def render(
 def summary(suite: Suite, rows: Sequence[Row]) -> str:
     """What was trained, on one line."""
     now = [row for row in rows if not row.stale]
-    total = sum(max(suite.seeds, len(row.records)) for row in now)
-    done = sum(len(row.done()) for row in now)
+    done, total = progress(suite, now)
     said = f"{suite.dataset}, {suite.network}, latent size {suite.latent_dim}, {suite.budget}"
-    return f"{said}; {len(now)} rows × {suite.seeds} seed{'s' * (suite.seeds != 1)}, {done} of {total} runs done."
+    return f"{said}; {len(now)} rows × {counted(suite.seeds, 'seed')}, {done} of {total} runs done."
 
 
 def first_screen(suite: Suite, columns: Mapping[Column, str], rows: Sequence[Row], apart: Mapping[str, str]) -> list[str]:

@@ -14,6 +14,7 @@ from bench.errors import UserError
 from bench.markdown import counted, text
 from bench.records.check import finite
 from bench.records.identity import differences, identity
+from bench.records.store import cell
 from bench.suites.schema import Suite
 
 Record = Mapping[str, Any]  # one training run, or one profile, as the store reads them
@@ -87,6 +88,12 @@ def losses(records: Iterable[Record]) -> str:
     return "".join(f", {states.count(bad)} {bad}" for bad in ("diverged", "failed") if bad in states)
 
 
+def progress(suite: Suite, rows: Iterable[Row]) -> tuple[int, int]:
+    """How many runs of the rows have finished, and how many there are to be."""
+    found = list(rows)
+    return sum(len(row.done()) for row in found), sum(max(suite.seeds, len(row.records)) for row in found)
+
+
 def rows_of(suite: Suite, records: Iterable[Record], profiles: Iterable[Record]) -> list[Row]:
     """Rows in the suite's order, those without records too; then the stale ones by label."""
     ran, profiled = placed(suite, records), placed(suite, profiles)
@@ -140,8 +147,7 @@ def placed(suite: Suite, records: Iterable[Record]) -> dict[Place, list[Record]]
             raise UserError(f"{where} a smoke run; a leaderboard takes whole runs only: run again without --smoke")
         if record["suite"] != suite.name:
             raise UserError(f"{where} a record of suite {record['suite']!r}; a leaderboard takes its own suite's only")
-        kind = record.get("device") or record["config"]["device"]
-        found.setdefault((record["label"], kind, record["row_key"]), []).append(record)
+        found.setdefault((*cell(record)[:2], record["row_key"]), []).append(record)
     return found
 
 

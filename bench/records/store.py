@@ -10,7 +10,7 @@ import json
 import multiprocessing
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -215,7 +215,7 @@ def spread(value: Any) -> str:
     return "{\n" + ",\n".join(f"  {canonical(name)}: {canonical(field)}" for name, field in sorted(value.items())) + "\n }"
 
 
-def cell(record: dict[str, Any]) -> tuple[str, str, int]:
+def cell(record: Mapping[str, Any]) -> tuple[str, str, int]:
     """What a record is the result of: its row, kind of device, seed."""
     return record["label"], record.get("device") or record["config"]["device"], record.get("seed", 0)
 

@@ -1,8 +1,9 @@
 """Records as `bench.runs.run` writes them, with values made up by the tests of tables."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bench.leaderboard.index import index, indexed
 from bench.suites.schema import Budget, Entry, Suite
 
 SUITE = Suite(
@@ -49,6 +50,11 @@ def record(label: str, seed: int, metrics: Mapping[str, Any], suite: Suite = SUI
         "times": {"started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:01:00+00:00"},
     }
     return {**entry, **other}
+
+
+def index_of(boards: Mapping[str, tuple[Suite, Iterable[dict[str, Any]]]]) -> str:
+    """The index of boards, {name: (suite, records)}."""
+    return index({name: indexed(name, *board) for name, board in boards.items()})
 
 
 def lost(label: str, seed: int, status: str, error: str) -> dict[str, Any]:

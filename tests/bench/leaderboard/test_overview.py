@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up_records import SUITE, metric, record
+from made_up_records import SUITE, index_of, metric, record
 
-from bench.leaderboard.index import index
 from bench.leaderboard.overview import shared
 from bench.suites.schema import Entry, Suite
 
@@ -40,19 +39,19 @@ def lines(page: str, title: str) -> dict[str, list[str]]:
 
 
 def test_a_suite_s_line_names_its_first_tier() -> None:
-    page = index({"one": board("one", dict(zip(ROWS, (1.0, 2.0, 3.0, 4.0, 5.0), strict=True)))})
+    page = index_of({"one": board("one", dict(zip(ROWS, (1.0, 2.0, 3.0, 4.0, 5.0), strict=True)))})
     assert "|SSE: `a`, of 5|" in page
-    page = index({"tie": board("tie", dict.fromkeys(ROWS, 3.0))})
+    page = index_of({"tie": board("tie", dict.fromkeys(ROWS, 3.0))})
     assert "|SSE: all 5 tie|" in page
     one = suite("few")
-    page = index({"few": (one, [entry for entry in records(one, dict.fromkeys(ROWS, 3.0)) if entry["seed"] < 2])})
+    page = index_of({"few": (one, [entry for entry in records(one, dict.fromkeys(ROWS, 3.0)) if entry["seed"] < 2])})
     assert "|no ranks|" in page
 
 
 def test_rows_of_several_suites_are_ranked_over_them() -> None:
     """a is best of all five rows in all six suites: mean rank 1, P(best) 100 %, and a critical difference of 2.49 (Demsar's formula)."""
     values = {f"s{i}": dict(zip(ROWS, (1.0 + i, 2.0 + i, 3.0 + i, 4.0 + i, 5.0 + i), strict=True)) for i in range(6)}
-    page = index({name: board(name, of) for name, of in values.items()})
+    page = index_of({name: board(name, of) for name, of in values.items()})
     found = lines(page, "SSE over s0, s1, s2, s3, s4 and s5")
     assert [row[1] for row in found.values()] == ["1.0", "2.0", "3.0", "4.0", "5.0"]
     assert [row[0] for row in found.values()] == ["a", "ab", "abc", "bc", "c"]
@@ -65,7 +64,7 @@ def test_rows_of_several_suites_are_ranked_over_them() -> None:
 
 def test_suites_that_disagree_show_nothing() -> None:
     up, down = (1.0, 2.0, 3.0, 4.0, 5.0), (5.0, 4.0, 3.0, 2.0, 1.0)
-    page = index({"s": board("s", dict(zip(ROWS, up, strict=True))), "t": board("t", dict(zip(ROWS, down, strict=True)))})
+    page = index_of({"s": board("s", dict(zip(ROWS, up, strict=True))), "t": board("t", dict(zip(ROWS, down, strict=True)))})
     assert {row[0] for row in lines(page, "SSE over s and t").values()} == {"a"}
     assert "The suites do not show that rows differ (Friedman, p = 1)" in page
 
@@ -81,9 +80,9 @@ def test_suites_of_few_rows_are_left_out_until_five_are_shared() -> None:
     one = {**other, "a": {1: 5.0}}
     assert shared({"wide": wide, "other": one})[1]["other"].shape == (6, 1)
     assert shared({"wide": wide, "other": {**other, "a": {7: 5.0}}}) == ([], {})
-    assert "##" not in index({"s": board("s", {"a": 1.0, "b": 2.0}), "t": board("t", {"a": 1.0, "b": 2.0})})
+    assert "##" not in index_of({"s": board("s", {"a": 1.0, "b": 2.0}), "t": board("t", {"a": 1.0, "b": 2.0})})
 
 
 def test_values_that_are_not_positive_have_no_scale() -> None:
     values = dict(zip(ROWS, (-1.0, 2.0, 3.0, 4.0, 5.0), strict=True))
-    assert "##" not in index({"s": board("s", values), "t": board("t", values)})
+    assert "##" not in index_of({"s": board("s", values), "t": board("t", values)})
