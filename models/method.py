@@ -3,7 +3,7 @@
     loss(x) = E_{q(z|x)} [ c(x, G(z)) ]  +  Σ_i λ_i R_i(q, z, p)
 
 A paper chooses four things: the posterior q(z|x), the cost c, the regularisers R_i and the prior p(z). The harness uses four
-interface of a method and nothing else: `players`, `draw`, `decode`, `sample`.
+functions of a method and nothing else: `players`, `draw`, `decode`, `sample`.
 """
 
 import math

@@ -212,7 +212,7 @@ class SecondStage:
         return self.density.state_dict()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """The reverse."""
+        """Take over tensors that `state_dict` gave."""
         self.density.load_state_dict(state_dict)
 
 

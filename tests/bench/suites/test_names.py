@@ -5,30 +5,23 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from harness import HEAD
 
 from bench.errors import UserError
 from bench.suites import reader
 from bench.suites.names import PAGES, built_in, options, relative
 from bench.suites.schema import Suite
 
-TEXT = """
-question = "Which?"
-hardware = "any"
-expected_time = "seconds"
-dataset = "digits"
-network = "mlp"
-latent_dim = 2
-batch_size = 100
-
-[budget]
-steps = 5
-
+TEXT = (
+    HEAD.format(seeds=1, steps=5, plugins=[])
+    + """
 [methods."a+b"]
 method = "wae_mmd"
 
 [methods.a_b]
 method = "wae_mmd"
 """
+)
 
 
 def suite(*overrides: str, name: str | None = None) -> Suite:
