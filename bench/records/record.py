@@ -2,7 +2,7 @@
 
 In memory an entry of a metric says all about itself: {value, unit, better, group, protocol}, or a reason in place of a number.
 On disk all but the value, its description, stands once in a file, under a digest of its content, so that it has the same name
-in every file, as do the modules that trained a record. A record has {metric: [value, name of the description]}, and
+in every file, as do the environment and the modules that trained a record. A record has {metric: [value, name of the description]}, and
 {reason: {metric: name of the description}} for metrics that do not exist for its method. Version 1 was the form in memory, a record a line.
 """
 
@@ -11,6 +11,7 @@ from typing import Any, Literal, NotRequired, Required, TypedDict
 
 from bench.suites.schema import digest
 
+SHARED = {"environment", "trained_by"}  # tables of a record that stand once in a file, as descriptions do
 VERSION = 2  # of the form on disk; a line that names none is of version 1
 Line = dict[str, Any]  # a line of a file as JSON has it
 Descriptions = dict[str, dict[str, Any]]  # {digest of the content: all of an entry but its value}
@@ -175,9 +176,10 @@ def compact(record: Mapping[str, Any]) -> tuple[Line, Descriptions]:
     """A record or a profile as it is on disk, and the descriptions that it names."""
     line: Line = {**record, "version": VERSION}
     used: Descriptions = {}
-    if "trained_by" in record:
-        line["trained_by"] = named(record["trained_by"])
-        used[line["trained_by"]] = record["trained_by"]
+    for part in SHARED & record.keys():
+        if record[part]:  # an empty table is shorter than a name
+            line[part] = named(record[part])
+            used[line[part]] = record[part]
     for part in {"metrics", "cost"} & record.keys():
         line[part] = {}
         for metric, entry in record[part].items():
@@ -218,8 +220,9 @@ def read(line: Any, described: Descriptions) -> Line:
         return record
     if version != VERSION:
         raise ValueError(f"version must be 1 or {VERSION}, not {version!r:.40}; a later latentbench may read it")
-    if "trained_by" in record:
-        record["trained_by"] = description("trained_by", record["trained_by"], described)
+    for part in SHARED & record.keys():
+        if isinstance(record[part], str):  # else the table itself, as an environment was until 0.3
+            record[part] = description(part, record[part], described)
     absent = table("absent", record.pop("absent", {}))
     for part in {"metrics", "cost"} & record.keys():
         entries = {metric: entry(f"{part}.{metric}", cell, described) for metric, cell in table(part, record[part]).items()}
