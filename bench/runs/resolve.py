@@ -58,12 +58,12 @@ def resolve(run: Run, catalogue: Catalogue) -> Resolved:
     precision = run.precision or "float32"
     check_precision(precision, run.device)
     plan = plan_of(run, source, run.budget, run.optimizer, precision)
-    if run.density is None:
-        return Resolved(run, values, method, network, None, source, metrics, plan, code_of(run, catalogue))
-    density = catalogue.get("density", run.density.model, f"{where}.density")
-    options = hyperparameters(density, run.density.options, f"{where}.density")
-    values = replace(values, density=replace(run.density, options=options))
-    return Resolved(run, values, method, network, partial(density, **options), source, metrics, plan, code_of(run, catalogue))
+    density = None
+    if run.density is not None:
+        model = catalogue.get("density", run.density.model, f"{where}.density")
+        options = hyperparameters(model, run.density.options, f"{where}.density")
+        values, density = replace(values, density=replace(run.density, options=options)), partial(model, **options)
+    return Resolved(run, values, method, network, density, source, metrics, plan, code_of(run, catalogue))
 
 
 def code_of(run: Run, catalogue: Catalogue) -> Hashes:
