@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import NEWS, ROWS, Started, cli, files, leftovers, outcome, records, suite
+from harness import METRICS, NEWS, ROWS, Started, cli, files, leftovers, outcome, records, suite
 from small_mnist import NAMES, contents, idx
 
 from bench.records.store import Store
@@ -52,7 +52,7 @@ METRICS = [Metric("endless", lambda: math.inf, (), "a number that JSON does not 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return suite(tmp_path_factory.mktemp("suite"), ROWS, steps=20, plugin=BROKEN)
+    return suite(tmp_path_factory.mktemp("suite"), ROWS, steps=20, plugin=BROKEN, metrics=[*METRICS, "endless"])
 
 
 @pytest.fixture(scope="module")
