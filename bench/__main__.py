@@ -28,6 +28,7 @@ from bench.commands.options import (
     whole,
     words,
 )
+from bench.commands.exports import export
 from bench.commands.records import records
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
@@ -40,6 +41,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
+app.command()(export)
 
 
 @app.command()

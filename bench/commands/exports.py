@@ -1,0 +1,53 @@
+"""`python -m bench export`, `compare` and `merge`: what is made from records alone. No torch here."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import HERE, Name, Set, path, words
+from bench.errors import UserError
+from bench.files import write
+from bench.suites import reader
+from bench.suites.names import argument
+
+STDOUT = Path("-")
+From = Annotated[Path, typer.Option("--from", parser=path, metavar="PATH", help="Folder that has leaderboards/.")]
+Metrics = Annotated[str | None, typer.Option("--metrics", help="Only these: rec_sse_test,fid. All, if not said.")]
+
+
+def export(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name, or the path of a suite file of your own.")],
+    overrides: Set = None,
+    name: Name = None,
+    metrics: Metrics = None,
+    csv: Annotated[bool, typer.Option("--csv", help="A line for each row and metric.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Rows, columns and cells: docs/exports.md.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="The first screen as a table for a paper.")] = False,
+    parquet: Annotated[bool, typer.Option("--parquet", help="The lines of --csv; needs pyarrow and a file.")] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", parser=path, metavar="FILE", help="A file; - is standard output.")] = STDOUT,
+    folder: From = HERE,
+) -> None:
+    """Write a suite's leaderboard in another form, from its records: means, intervals, tiers and the values of every seed."""
+    kinds = {"--csv": csv, "--json": json, "--latex": latex, "--parquet": parquet}
+    asked = [option for option, given in kinds.items() if given]
+    if len(asked) != 1:
+        raise UserError(f"export: give exactly one of {', '.join(kinds)}; {' and '.join(asked) or 'none of them'} was given")
+    if parquet and out == STDOUT:
+        raise UserError("--parquet needs a file, which is not text: --out FILE")
+    chosen = words("--metrics", metrics)
+    whole = reader.read(suite, tuple(overrides or ()), name=name)
+    from bench.leaderboard.exports import write as exports
+    from bench.records.store import Store
+
+    records = Store(folder, whole.name).kept()
+    if not records:
+        file = folder / "leaderboards" / "runs" / f"{whole.name}.jsonl"
+        raise UserError(f"{file}: no records of suite {whole.name}; train its runs with: python -m bench run --suite {argument(whole)}")
+    content = exports.WRITERS[asked[0]](whole, records, chosen)
+    if out == STDOUT:
+        sys.stdout.write(content.decode())
+    else:
+        write(out, content)
+        print(out)
