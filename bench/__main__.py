@@ -12,6 +12,7 @@ import typer
 
 from bench.commands import entry
 from bench.commands.data_groups import data, features
+from bench.commands.exports import compare, export, merge
 from bench.commands.options import (
     DATA,
     HERE,
@@ -28,7 +29,6 @@ from bench.commands.options import (
     whole,
     words,
 )
-from bench.commands.exports import export
 from bench.commands.records import records
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
@@ -41,7 +41,8 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-app.command()(export)
+for command in (export, compare, merge):
+    app.command()(command)
 
 
 @app.command()

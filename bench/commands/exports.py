@@ -51,3 +51,38 @@ def export(
     else:
         write(out, content)
         print(out)
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="SUITE/ROW, FILE/ROW, or a file of records: all its rows.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The same, of what A is compared with.")],
+    metrics: Metrics = None,
+    folder: From = HERE,
+) -> None:
+    """Compare two rows metric by metric: the paired difference, its t interval, and whether tiers of the two would part them.
+
+    Exit code 0 whatever the verdicts; 2 where the two cannot be compared.
+    """
+    chosen = words("--metrics", metrics)
+    from bench.commands import compare as command
+
+    command.compare(first, second, folder, chosen)
+
+
+def merge(
+    files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Files of records of one suite, or of its profiles.")],
+    out: Annotated[Path, typer.Option("--out", "-o", parser=path, metavar="FILE", help="The file that gets all records.")],
+) -> None:
+    """Put records of several machines into one file: equal ones once; where two of one run differ, both are named.
+
+    Exit code 0: written; 1: records of one run differ, and nothing was written; 2: a file is none of these.
+    """
+    from bench.records.merge import conflicts, read_all, save
+
+    found = read_all([Path(file) for file in files])
+    if lines := conflicts(found):
+        for line in lines:
+            print(f"latentbench: {line}", file=sys.stderr)
+        print("latentbench: nothing was written; delete one line of each pair", file=sys.stderr)
+        raise typer.Exit(1)
+    print(f"{out}: {save(out, found)} records")

@@ -162,7 +162,9 @@ def cell(row: Row, column: Column, name: str, found: Standing, apart: Mapping[st
     )
 
 
-def why_unranked(row: Row, found: Standing, apart: Mapping[str, str]) -> Literal["stale", "another code", "lost runs", "fewer seeds"] | None:
+def why_unranked(
+    row: Row, found: Standing, apart: Mapping[str, str]
+) -> Literal["stale", "another code", "lost runs", "fewer seeds"] | None:
     """Why a row with values has no rank in a column of ranks."""
     if row.name in found.rows or row.name not in found.values:
         return None

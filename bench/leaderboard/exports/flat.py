@@ -22,7 +22,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadshe
 
 
 def lines_of(export: Export) -> tuple[list[str], list[dict[str, Any]]]:
-    """The names of the fields, and a line for each row and metric; the last fields are the values seed by seed, None where there is none."""
+    """The fields, and a line for each row and metric; the last fields are the values seed by seed, None where there is none."""
     rows, columns = ({entry["name"]: entry for entry in export[part]} for part in ("rows", "columns"))
     seeds = sorted({int(seed) for cell in export["cells"] for seed in cell["values"]})
     lines = []
@@ -64,4 +64,3 @@ def as_parquet(export: Export) -> bytes:
     sink = pa.BufferOutputStream()
     parquet.write_table(pa.Table.from_pylist(lines, schema), sink)
     return bytes(sink.getvalue())
-

@@ -53,7 +53,9 @@ def as_latex(board: Board, metrics: Sequence[str] = ()) -> str:
     shown = heads(metrics or names(board.suite), board.columns, board.rows)
     now = [row for row in board.rows if row.done() and not row.stale]
     if not shown or not now:
-        raise UserError(f"leaderboard {board.suite.name}: no finished run of the suite as it is now has a value, so that no table can be made")
+        raise UserError(
+            f"leaderboard {board.suite.name}: no finished run of the suite as it is now has a value, so that no table can be made"
+        )
     standings = [head_standing(head, board.rows, board.apart) for head in shown]
     lines = []
     for row in first_screen.order(standings, now):
@@ -87,7 +89,7 @@ def caption(board: Board, shown: Sequence[Head], standings: Sequence[Standing], 
     interval = f"mean $\\pm$ half width of the 95\\,\\% $t$ interval over {counted(seeds, 'training seed')}" if seeds > 1 else "one seed"
     said = [
         escaped(suite.question),
-        f"{escaped(f'{suite.dataset}, {suite.network}, {suite.latent_dim} latents')}: {interval}" 
+        f"{escaped(f'{suite.dataset}, {suite.network}, {suite.latent_dim} latents')}: {interval}"
         + ("; costs: least to most." if any(head.columns[0].group == "cost" for head in shown) else "."),
         f"Rank: those that a row's tier fills by {escaped(shown[0].title)}." * bool(standings[0].rows),
         "Bold: the first tier." * any(found.tiers.best() for found in standings),
