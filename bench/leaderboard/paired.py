@@ -78,8 +78,8 @@ def difference(column: Column, first: Row, second: Row) -> Difference | None:
         return None
     pairs = [(one[seed], other[seed]) for seed in seeds]
     middle, half = mean_and_interval([a - b for a, b in pairs], LEVEL)
-    means = [mean(list(values)) for values in zip(*pairs, strict=True)]
-    return Difference(column, *means, middle, half, len(seeds), verdict(column, first, second))
+    first_mean, second_mean = (mean(list(values)) for values in zip(*pairs, strict=True))
+    return Difference(column, first_mean, second_mean, middle, half, len(seeds), verdict(column, first, second))
 
 
 def verdict(column: Column, first: Row, second: Row) -> str:

@@ -23,14 +23,15 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadshe
 
 def lines_of(export: Export) -> tuple[list[str], list[dict[str, Any]]]:
     """The fields, and a line for each row and metric; the last fields are the values seed by seed, None where there is none."""
-    rows, columns = ({entry["name"]: entry for entry in export[part]} for part in ("rows", "columns"))
+    states = {entry["name"]: entry["state"] for entry in export["rows"]}
+    columns: dict[str, dict[str, Any]] = {entry["name"]: {**entry} for entry in export["columns"]}
     seeds = sorted({int(seed) for cell in export["cells"] for seed in cell["values"]})
     lines = []
     for cell in export["cells"]:
         column, (first, last) = columns[cell["column"]], cell["ranks"] or (None, None)
-        line = {"suite": export["suite"], "row": cell["row"], "state": rows[cell["row"]]["state"], "metric": cell["column"]}
+        line: dict[str, Any] = {"suite": export["suite"], "row": cell["row"], "state": states[cell["row"]], "metric": cell["column"]}
         line |= {name: column[name] for name in ("group", "unit", "better", "protocol", "code")}
-        line |= {name: cell[name] for name in ("mean", "half_width", "tier", "wide", "unranked", "absent")}
+        line |= {name: of for name, of in cell.items() if name in FIELDS and name not in line}
         line |= {"seeds": len(cell["values"]), "first_rank": first, "last_rank": last}
         lines.append(line | {f"seed_{seed}": cell["values"].get(str(seed)) for seed in seeds})
     return [*FIELDS, *(f"seed_{seed}" for seed in seeds)], lines
