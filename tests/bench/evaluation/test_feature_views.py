@@ -121,7 +121,7 @@ SETS = {name: bytes_of(12, seed).float().mean((1, 2))[:, :3] for seed, name in e
     ],
 )
 def test_each_compares_the_sets_that_it_says(name: str, expected: Callable[..., Any]) -> None:
-    views = {f"{kind}.{INCEPTION}": "" for kind in ("words",)} | {"counts": "", "counts.train": ""}
+    views = {f"protocol.{INCEPTION}": "", "counts": "", "counts.train": ""}
     for side, rows in SETS.items():
         views |= {f"{side}.features.{INCEPTION}": rows, f"{side}.gaussian.{INCEPTION}": fit(rows)}
         views[f"{side}.precision_recall.{INCEPTION}"] = scores(real(SETS["test"]), rows)
