@@ -271,7 +271,7 @@ def test_costs_of_two_machines_are_never_averaged() -> None:
     assert table["vcae"][head] == "2.70 ± 0.20 (machine 2)"
     assert table["ae"][head] == "2.70 ± 0.20 (machine 1)"
     assert {row["parameters ↓"] for row in table.values()} == {"1,000"}  # one value is one mean, wherever it was counted
-    assert "- machine 1: device a CPU, threads 1, jobs 2, torch 2.11.0, python 3.12.3; commit 0123456789ab; runs: 13, of 2026-01-01" in board
+    assert "- machine 1: device a CPU, threads 1, jobs 2, torch 2.11.0, python 3.12.3; commit 0123456789ab; runs: 13, of 2026" in board
     assert "- machine 2: device another CPU, " in board
     for key, value in (("torch", "2.12.0"), ("threads", 4), ("jobs", 1), ("driver", "13.0"), ("processor", "a CPU")):
         mixed = full()
