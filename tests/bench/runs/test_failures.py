@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import METRICS, NEWS, ROWS, Started, cli, files, leftovers, outcome, records, suite
+from harness import NEWS, ROWS, Started, cli, files, leftovers, outcome, records, suite
 from small_mnist import NAMES, contents, idx
 
 from bench.records.store import Store
@@ -52,7 +52,7 @@ METRICS = [Metric("endless", lambda: math.inf, (), "a number that JSON does not 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return suite(tmp_path_factory.mktemp("suite"), ROWS, steps=20, plugin=BROKEN, metrics=[*METRICS, "endless"])
+    return suite(tmp_path_factory.mktemp("suite"), ROWS, steps=20, plugin=BROKEN)
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +101,8 @@ def test_a_truncated_mnist_file_is_named_with_its_way_out(tmp_path: Path) -> Non
 
 
 def test_a_row_that_fails_and_one_that_diverges_leave_the_others_alone(file: Path, tmp_path: Path) -> None:
-    mixed = file.with_name("mixed.toml")
-    mixed.write_text(file.read_text() + "[methods.fails]\n[methods.diverges]\n[methods.vcae]\n")
+    mixed = file.with_name("mixed.toml")  # without the first line, which chooses metrics: one of the plugin's is not finite
+    mixed.write_text(file.read_text().partition("\n")[2] + "[methods.fails]\n[methods.diverges]\n[methods.vcae]\n")
     result = cli("run", "-s", mixed, "-o", tmp_path, "--jobs", 1)
     assert result.code == 1
     first, second = result.err.splitlines()
