@@ -124,7 +124,7 @@ OF_SAMPLES = across(
 IN_TURN = {"mixture prior": OF_SAMPLES, "nested prior": {"iw_bound_laplace"}}
 
 
-@pytest.mark.parametrize(("name", "batch"), [*((name, 37) for name in METHODS), ("nested prior", 999)])
+@pytest.mark.parametrize(("name", "batch"), [*((name, 149) for name in METHODS), ("nested prior", 999)])
 def test_batches_change_no_value(name: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = reference(name)
     monkeypatch.setattr(module, "BATCH", batch)
