@@ -222,6 +222,26 @@ def curves(suite: SuiteName, overrides: Set = None, name: Name = None, out: Out 
     print(boards.publish(out, whole, console.warn))
 
 
+@app.command()
+def figures(
+    what: Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite.")],
+    overrides: Set = None,
+    name: Name = None,
+    which: Annotated[str | None, typer.Option(help="Only these: samples,traversal. Those that suit the run, if not said.")] = None,
+    form: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
+    device: Where = None,
+    data_root: DataRoot = DATA,
+    out: Out = HERE,
+    threads: Threads = 1,
+) -> None:
+    """Draw figures of a finished run from its weights, into its folder; or of a suite, into leaderboards/figures."""
+    check_counts(threads=threads)
+    from bench.commands import figures as command
+
+    settings = Settings(out, data_root, device, threads, jobs=1)
+    command.figures(what, (tuple(overrides or ()), name), words("--which", which), form, settings)
+
+
 @app.command(name="tiers-check")
 def tiers_check(
     columns: Annotated[
