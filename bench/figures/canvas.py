@@ -13,17 +13,20 @@ from typing import Any, Literal
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from PIL import Image
+
+from bench.figures import pictures
 
 Format = Literal["png", "pdf", "svg"]
 FORMATS: tuple[Format, ...] = ("png", "pdf", "svg")
 WIDTH, DPI = 3.4, 300  # inches of a column, pixels an inch
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")  # yellow last: pale on white
 MARKERS = "o^sDvP"  # one for each eight classes
-SMALL, LINE = 6, 8.5  # points: a letter, a line of the caption
-CAPTION = 68  # letters of a line
+SMALL, LINE = 6, 7.6  # points: a letter, a line of the caption
+CAPTION = 76  # letters of a line
 PAD = 0.04  # inches
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
@@ -90,11 +93,11 @@ def of_plots(caption: str, rows: int = 1, columns: int = 1, height: float = 1.6,
 
 
 def of_sheet(sheet: Image.Image, caption: str, rows: Sequence[str] = ()) -> Figure:
-    """A sheet of images above its caption, each of its pixels a square of whole pixels where there is room; rows: names of its rows."""
+    """A sheet of images above its caption, as wide as the column; rows: names of its rows."""
     longest = max(map(len, rows), default=0)
     left = PAD + longest * 0.58 * SMALL / 72 + PAD * bool(rows)
     room = int((WIDTH - left - PAD) * DPI)
-    scale = max(room // sheet.width, 1) if sheet.width <= room else room / sheet.width
+    scale = room / sheet.width
     width, height = (side * scale / DPI for side in sheet.size)
     below = caption_height(caption)
     whole = height + below + PAD
@@ -108,6 +111,12 @@ def of_sheet(sheet: Image.Image, caption: str, rows: Sequence[str] = ()) -> Figu
     return figure
 
 
+def plain(axis: Axis) -> None:
+    """Numbers of a logarithmic axis as they are; matplotlib writes them as formulas, which are text here."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def legend(axes: Axes, **options: Any) -> None:
     """Without a frame; letters as they are."""
     axes.legend(frameon=False, handlelength=1.2, handletextpad=0.4, columnspacing=0.8, borderaxespad=0.2, labelspacing=0.25, **options)
@@ -117,7 +126,10 @@ def save(figure: Figure, form: Format) -> bytes:
     """The figure as a file of that form: equal bytes for equal figures."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format=form, dpi=DPI, metadata=NO_DATES[form])
-    return buffer.getvalue()
+    if form != "png":
+        return buffer.getvalue()
+    picture = Image.open(buffer).convert("RGB")  # nothing is transparent; grey ones take a third of the room
+    return pictures.png(picture.convert("L") if grey([picture]) else picture)
 
 
 def animation(frames: Sequence[Image.Image], milliseconds: int) -> bytes:
@@ -132,8 +144,3 @@ def grey(frames: Sequence[Image.Image]) -> bool:
     """Whether no frame has a colour: a GIF then has every shade."""
     arrays = [np.asarray(frame) for frame in frames]
     return all((array == array[..., :1]).all() for array in arrays)
-
-
-def texts(figure: Figure) -> list[str]:
-    """All that a figure says, in the order in which it was written."""
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]

@@ -11,7 +11,7 @@ from bench.figures import canvas
 from bench.figures.subject import Subject
 from bench.figures.traversal import latents_by_variance
 
-LATENTS, BINS, COLUMNS = 9, 40, 3
+LATENTS, BINS, COLUMNS = 9, 30, 3
 REACH = 4.0  # standard deviations of the codes, to either side of their mean, that a plot is wide
 
 

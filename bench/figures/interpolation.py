@@ -11,7 +11,7 @@ from bench.figures.pictures import sheet
 from bench.figures.subject import Latent, Subject, innermost
 from models.parts.interpolate import shortest_likely_path, straight_path
 
-PAIRS, POINTS = 4, 8  # paths of a figure, codes between the ends of each
+PAIRS, POINTS, OF_SIGNALS = 4, 8, 2  # paths of a figure; codes between the ends of each, of images and of signals, which are wide
 LIKELY_PAIRS = 3  # the paper has three on MNIST
 
 
@@ -19,8 +19,8 @@ LIKELY_PAIRS = 3  # the paper has three on MNIST
 class Strips:
     """Rows of images: the first of a pair, the path's decoded codes with its ends, the second of the pair."""
 
-    rows: Tensor  # (R, POINTS + 4, C, H, W)
-    nll: Tensor | None = None  # (R, POINTS + 2) -log p of each code, nats
+    rows: Tensor  # (R, P + 4, C, H, W), P codes between the ends
+    nll: Tensor | None = None  # (R, P + 2) -log p of each code, nats
 
 
 def ends(subject: Subject, latent: Latent, pairs: int) -> tuple[Tensor, Tensor]:
@@ -39,7 +39,8 @@ def straight(subject: Subject) -> Strips:
     """Straight paths of equal steps."""
     latent = innermost(subject)
     images, codes = ends(subject, latent, PAIRS)
-    return Strips(torch.stack([strip(latent, pair, straight_path(*code, POINTS)) for pair, code in zip(images, codes, strict=True)]))
+    points = POINTS if subject.values == "unit" else OF_SIGNALS
+    return Strips(torch.stack([strip(latent, pair, straight_path(*code, points)) for pair, code in zip(images, codes, strict=True)]))
 
 
 def likely(subject: Subject) -> Strips:
@@ -47,11 +48,12 @@ def likely(subject: Subject) -> Strips:
     latent = innermost(subject)
     images, codes = ends(subject, latent, LIKELY_PAIRS)
     latent.log_prob(codes[0])  # whether there is one
+    points = POINTS if subject.values == "unit" else OF_SIGNALS
     rows, nll = list[Tensor](), list[Tensor]()
     for pair, code in zip(images, codes, strict=True):
         with torch.enable_grad():
-            found = shortest_likely_path(*code, latent.log_prob, points=POINTS)
-        for path in (straight_path(*code, POINTS), found):
+            found = shortest_likely_path(*code, latent.log_prob, points=points)
+        for path in (straight_path(*code, points), found):
             rows.append(strip(latent, pair, path))
             nll.append(-latent.log_prob(path))
     return Strips(torch.stack(rows), torch.stack(nll))
@@ -73,12 +75,12 @@ def draw_likely(subject: Subject) -> Figure:
     strips = likely(subject)
     assert strips.nll is not None
     means = strips.nll[:, 1:-1].mean(1).tolist()
-    names = [f"{'likely' if number % 2 else 'straight'}\n{mean:.1f} nats" for number, mean in enumerate(means)]
+    names = [f"{'likely' if number % 2 else 'straight'} {mean:.1f}" for number, mean in enumerate(means)]
     latent = innermost(subject)
     caption = (
         f"{subject.name}. Between the mean codes of two {subject.held_out} images: the straight line, below it the shortest likely path "
         f"(LaDDer Eq. 9 with its code's weights, 10 for length and 100 for evenness) under p({latent.name}) = {latent.law}. Numbers: "
-        "mean of -log p over the codes between the ends."
+        "mean of -log p over the codes between the ends, nats."
     )
     shown = subject.shown(2 * LIKELY_PAIRS)[1]
     return canvas.of_sheet(sheet(shown(strips.rows.flatten(0, 1)), strips.rows.shape[1]), caption, names)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from torch import Tensor
@@ -12,7 +13,7 @@ from bench.figures.subject import Subject
 from bench.figures.traversal import latents_by_variance
 from metrics.metric import Unavailable
 
-IMAGES, CELLS, REACH = 64, 160, 3.5  # of the batch, of the map's sides; half its width in standard deviations of the prior
+IMAGES, CELLS, REACH = 64, 100, 3.5  # of the batch, of the map's sides; half its width in standard deviations of the prior
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,18 @@ class Batch:
     mean: Tensor  # (B, 2)
     std: Tensor  # (B, 2)
 
-    def density(self, z: Tensor) -> Tensor:
-        """1/B Σ_i q(z|x_i).   (N, 2) -> (N,)"""
-        log_q = torch.distributions.Normal(self.mean, self.std).log_prob(z[:, None]).sum(-1)
-        return log_q.exp().mean(1)
+    def mass(self, reach: float) -> Tensor:
+        """Of 1/B Σ_i q(z|x_i) in each cell of a square from -reach to reach, exactly: narrow ones show too.   -> (CELLS, CELLS)
+
+        Rows from the bottom.
+        """
+        edges = torch.linspace(-reach, reach, CELLS + 1, dtype=torch.float64)[:, None, None]
+        shares = torch.distributions.Normal(self.mean, self.std).cdf(edges).diff(dim=0)  # (CELLS, B, 2)
+        return shares[..., 1] @ shares[..., 0].T / len(self.mean)
 
 
 def batch(subject: Subject) -> Batch:
-    """Of IMAGES random training images, in the two latents whose means vary most; Unavailable without a Gaussian posterior."""
+    """Of IMAGES random training images (colour by the square root of its density), in the two latents whose means vary most; Unavailable without a Gaussian posterior."""
     (images,) = subject.evaluation.batches("train", IMAGES)
     draw = subject.evaluation.method.draw(images, subject.evaluation.noise("figures.posteriors"))
     if draw.log_variance is None:
@@ -41,25 +46,18 @@ def batch(subject: Subject) -> Batch:
     return Batch(latents, draw.mean[:, latents].double().cpu(), (0.5 * draw.log_variance[:, latents].double().cpu()).exp())
 
 
-def grid(reach: float) -> Tensor:
-    """Middles of cells, row by row from the bottom.   -> (CELLS², 2)"""
-    side = ((torch.arange(CELLS, dtype=torch.float64) + 0.5) / CELLS * 2 - 1) * reach
-    return torch.stack(torch.meshgrid(side, side, indexing="xy"), -1).reshape(-1, 2)
-
-
 def draw(subject: Subject) -> Figure:
-    """Left the density, right each posterior as an ellipse of one standard deviation; the prior's circles at 1 and 2."""
+    """Left the mixture, right each posterior as an ellipse of one standard deviation; the prior's circles at 1 and 2."""
     found = batch(subject)
     reach = max(REACH, (found.mean.abs() + 2 * found.std).max().item())
-    values = found.density(grid(reach)).reshape(CELLS, CELLS)
     number = len(found.mean)
     caption = (
-        f"{subject.name}. Left: density of the mean of q(z|x) of {number} training images, in the latents "
-        f"{' and '.join(f'z{latent + 1}' for latent in found.latents)}. "
-        "Right: each q(z|x) at one standard deviation. Dashed: N(0, I) at 1 and 2."
+        f"{subject.name}. Left: the mean of q(z|x) of {number} training images (colour by the square root of its density), in the latents "
+        f"{' and '.join(f'z{latent + 1}' for latent in found.latents)}. Right: each q(z|x) at one standard deviation. "
+        "Dashed: N(0, I) at 1 and 2."
     )
     figure, (left, right) = canvas.of_plots(caption, 1, 2, height=1.7, sharey=True)
-    left.imshow(values, origin="lower", extent=(-reach, reach, -reach, reach), cmap="cividis")
+    left.imshow(found.mass(reach), origin="lower", extent=(-reach, reach, -reach, reach), cmap="cividis", norm=PowerNorm(0.5))
     for mean, std in zip(found.mean.tolist(), found.std.tolist(), strict=True):
         right.add_patch(Ellipse(mean, 2 * std[0], 2 * std[1], fill=False, color=canvas.COLOURS[0], linewidth=0.5))
     right.scatter(found.mean[:, 0], found.mean[:, 1], s=1.5, color=canvas.COLOURS[5], linewidths=0)

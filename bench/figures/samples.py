@@ -12,7 +12,7 @@ from bench.figures.pictures import drawing, draws, sheet
 from bench.figures.subject import Subject
 from metrics.metric import Unavailable
 
-EACH, SIGNALS = 12, 5  # samples of a row on the sheet of a suite; signals are wide
+EACH, SIGNALS = 10, 4  # samples of a row on the sheet of a suite; signals are wide
 
 
 def sampler(evaluation: Evaluation) -> str:
@@ -51,10 +51,10 @@ def draw_contact(subjects: Mapping[str, Subject], suite: str, seed: int) -> Figu
         if len(fitted) == 1 and "None" not in fitted
         else ("the density fitted to a row's codes where it has one, else of its prior")
     )
-    caption = f"Suite {suite}, seed {seed}. Top: {first.held_out} images. Each row: its first {EACH} decoded draws of {source}."
+    width = len(rows[first.held_out])
+    caption = f"Suite {suite}, seed {seed}. Top: {first.held_out} images. Each row: its first {width} decoded draws of {source}."
     if missing:
         caption += f" Without samples: {', '.join(missing)}."
     shown = drawing(first.values, first.images(1000))[0]
-    width = len(rows[first.held_out])
     cells = torch.cat([shown(images[:width]) for images in rows.values()])
     return canvas.of_sheet(sheet(cells, width), caption, list(rows))

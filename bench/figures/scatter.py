@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench.figures import canvas
 from bench.figures.subject import CODES, Latent, Subject, innermost
+from bench.markdown import counted
 from models.parts.density import Mixture
 from models.parts.mixture import Refitted
 from models.stacked import StackedWAE
@@ -33,27 +34,29 @@ class Outline:
     width: float  # whole axes, REACH deviations to either side
     height: float
     angle: float  # degrees from the horizontal to the axis of `width`, the longer one
-    weight: float = 1.0
+    weight: float = 1.0  # of a component
+    number: int | None = None  # of a class
 
 
 @dataclass(frozen=True)
 class Plot:
     """A cloud of codes, and what is drawn around it."""
 
-    title: str
+    name: str  # of the latent
     points: Tensor  # (N, 2)
+    dim: int  # of the codes
     outlines: list[Outline] = field(default_factory=list)
     latent: Latent | None = None  # whose density is mapped below it
 
 
-def outline(middle: Tensor, covariance: Tensor, weight: float = 1.0) -> Outline:
+def outline(middle: Tensor, covariance: Tensor, weight: float = 1.0, number: int | None = None) -> Outline:
     """The ellipse |L⁻¹(z - middle)| = REACH of a covariance L Lᵀ.   (2,), (2, 2)"""
     values, vectors = torch.linalg.eigh(covariance.double())
     long = vectors[:, 1]
     angle = torch.rad2deg(torch.atan2(long[1], long[0])).item() % 180
     height, width = (2 * REACH * values.clamp(min=0).sqrt()).tolist()
     x, y = middle.tolist()
-    return Outline((x, y), width, height, angle, weight)
+    return Outline((x, y), width, height, angle, weight, number)
 
 
 def of_mixture(law: object) -> list[Outline]:
@@ -67,8 +70,8 @@ def of_mixture(law: object) -> list[Outline]:
 
 def of_classes(points: Tensor, classes: Tensor) -> list[Outline]:
     """An ellipse for each class of three codes or more.   (N, 2), (N,)"""
-    clouds = (points[classes == number] for number in classes.unique().tolist())
-    return [outline(cloud.mean(0), torch.cov(cloud.T, correction=0)) for cloud in clouds if len(cloud) > 2]
+    clouds = ((number, points[classes.to(points.device) == number]) for number in classes.unique().tolist())
+    return [outline(cloud.mean(0), torch.cov(cloud.T, correction=0), number=number) for number, cloud in clouds if len(cloud) > 2]
 
 
 def projected(codes: Tensor) -> Tensor:
@@ -90,7 +93,9 @@ def levels(method: StackedWAE, batches: Iterable[Tensor], classes: Tensor | None
     for level in range(1, len(method.encoders) + 1):
         codes = torch.cat([method.encode_to(level, x) for x in images])
         points = projected(codes)
-        plots.append(Plot(f"z_{level}, {kind(codes.shape[1])}", points, [] if classes is None else of_classes(points, classes)))
+        plots.append(
+            Plot(f"z_{level}", points, codes.shape[1], [] if classes is None else of_classes(points, classes)))
+        )
     return plots
 
 
@@ -107,12 +112,7 @@ def plots(subject: Subject) -> list[Plot]:
     if not outlines and classes is not None:
         outlines = of_classes(points, classes)
     mapped = latent if latent.dim == 2 and hasattr(latent.law, "log_prob") else None
-    return [Plot(f"{latent.name}, {kind(latent.dim)}", points, outlines, mapped)]
-
-
-def kind(dim: int) -> str:
-    """What of a code of so many latents a plot shows."""
-    return {1: "its one latent", 2: "both latents"}.get(dim, f"first two principal components of {dim}")
+    return [Plot(latent.name, points, latent.dim, outlines, mapped)]
 
 
 def density_map(latent: Latent, points: Tensor) -> tuple[Tensor, tuple[float, float, float, float]]:
@@ -135,6 +135,7 @@ def cloud(axes: Axes, plot: Plot, classes: Tensor | None) -> None:
     if plot.latent is not None:
         values, extent = density_map(plot.latent, plot.points)
         axes.imshow(values.clamp(-NATS, 0).cpu(), origin="lower", extent=extent, cmap="Greys", vmin=-NATS, vmax=2 * NATS, aspect="auto")
+        axes.set(xlim=extent[:2], ylim=extent[2:], autoscale_on=False)
     of = torch.zeros(len(plot.points), dtype=torch.int64) if classes is None else classes.cpu()
     for number in of.unique().tolist():
         points = plot.points.cpu()[of == number]
@@ -142,9 +143,10 @@ def cloud(axes: Axes, plot: Plot, classes: Tensor | None) -> None:
         name = None if classes is None else str(number)
         axes.scatter(points[:, 0], points[:, 1], s=3, c=tint, marker=marker, linewidths=0, alpha=0.7, label=name, rasterized=True)
     for ring in plot.outlines:
-        width = 0.4 + 1.6 * ring.weight / max(other.weight for other in plot.outlines) * (ring.weight < 1)
-        axes.add_patch(Ellipse(ring.middle, ring.width, ring.height, angle=ring.angle, fill=False, color="black", linewidth=width))
-    axes.set_title(plot.title)
+        heaviest = max(other.weight for other in plot.outlines)
+        width, tint = (0.3 + ring.weight / heaviest, "black") if ring.number is None else (0.6, canvas.colour(ring.number)[0])
+        axes.add_patch(Ellipse(ring.middle, ring.width, ring.height, angle=ring.angle, fill=False, color=tint, linewidth=width))
+    axes.set_title(f"{plot.name}, {counted(plot.dim, 'latent')}")
 
 
 def draw(subject: Subject) -> Figure:
@@ -170,4 +172,5 @@ def legend_words(found: list[Plot], classes: Tensor | None) -> str:
     if found[0].outlines:
         fitted = latent is not None and bool(of_mixture(latent.law))
         words += f"; ellipses: {REACH:g} standard deviations of each " + ("component, wider by weight" if fitted else "class")
+    words += "; first two principal components" * (found[-1].dim > 2)
     return words + (f"; grey: log density of {latent.law}, down to {NATS:g} nats below its peak" if latent else "")

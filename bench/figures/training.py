@@ -43,6 +43,8 @@ def draw(subject: Subject) -> Figure:
             tint, _ = canvas.colour(number)
             place.plot(steps, values, color=tint, label=term, linestyle="-" if term == "loss" else "--", linewidth=0.9)
         place.set(title=player, xlabel="step", yscale="log" if logarithmic(lines) else "linear")
+        if place.get_yscale() == "log":
+            canvas.plain(place.yaxis)
         canvas.legend(place)
     for place in axes[len(players) :]:
         place.set_axis_off()

@@ -11,9 +11,13 @@ from bench.figures import canvas
 from bench.figures.pictures import sheet
 from bench.figures.subject import Subject
 
-SETTINGS, FRAMES = 9, 30  # of a latent: in the still figure, and in the moving one, whose number is that of VCAE's Fig. 9
+SETTINGS, OF_SIGNALS, FRAMES = 9, 5, 16  # of a latent: in the still figure, of images and of signals, which are wide; in the moving one
+    9,
+    5,
+    30,
+)  # of a latent: in the still figure, of images and of wide signals; in the moving one, whose number is that of VCAE's Fig. 9
 LATENTS = 10  # rows at most: those whose mean codes vary most
-SHOWN = 8  # images of the moving figure
+SHOWN = 6  # images of the moving figure
 LOW, HIGH = 0.01, 0.99  # quantiles of the codes between which a latent moves; the papers do not state a range
 PAUSE = 80  # milliseconds a frame
 
@@ -38,12 +42,13 @@ def moved(code: Tensor, latent: int, values: Tensor) -> Tensor:
 
 
 def traversal(subject: Subject) -> tuple[Tensor, list[int]]:
-    """Images by latent and setting, of the first of the held-out images that figures show.   -> (L, SETTINGS, C, H, W), the latents"""
+    """Images by latent and setting, of the first of the held-out images that figures show.   -> (L, S, C, H, W), the latents"""
     mean = subject.codes().mean
     (code,) = subject.evaluation.method.draw(subject.images(1), subject.evaluation.noise("figures.traversal")).mean
     rows = latents_by_variance(mean)
-    codes = torch.stack([moved(code, row, settings(mean, row, SETTINGS)) for row in rows])
-    return subject.evaluation.method.decode(codes.flatten(0, 1)).unflatten(0, (len(rows), SETTINGS)), rows
+    count = SETTINGS if subject.values == "unit" else OF_SIGNALS
+    codes = torch.stack([moved(code, row, settings(mean, row, count)) for row in rows])
+    return subject.evaluation.method.decode(codes.flatten(0, 1)).unflatten(0, (len(rows), count)), rows
 
 
 def draw(subject: Subject) -> Figure:
@@ -52,13 +57,13 @@ def draw(subject: Subject) -> Figure:
     original, shown = subject.shown(1)
     method = subject.evaluation.method
     again = method.decode(method.draw(original, subject.evaluation.noise("figures.traversal")).mean)
-    blank = (images[0, : SETTINGS - 2] * 0).clamp(0, 0) + images.min()
-    cells = torch.cat([shown(torch.cat([original, again])), torch.zeros_like(shown(blank)), shown(images.flatten(0, 1))])
+    top = shown(torch.cat([original, again]))
+    cells = torch.cat([top, torch.zeros_like(shown(images[0, 2:])), shown(images.flatten(0, 1))])
     caption = (
         f"{subject.name}. Top: a {subject.held_out} image and its reconstruction. Below: one latent of its code moved from the 1st to the "
         f"99th percentile of the {subject.held_out} codes; the {len(rows)} latents of {method.dim} that vary most, widest first."
     )
-    return canvas.of_sheet(sheet(cells, SETTINGS), caption, ["image", *(f"z{row + 1}" for row in rows)])
+    return canvas.of_sheet(sheet(cells, images.shape[1]), caption, ["image", *(f"z{row + 1}" for row in rows)])
 
 
 def frames(subject: Subject) -> Sequence[Image.Image]:
