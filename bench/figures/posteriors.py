@@ -35,7 +35,7 @@ class Batch:
 
 
 def batch(subject: Subject) -> Batch:
-    """Of IMAGES random training images (colour by the square root of its density), in the two latents whose means vary most; Unavailable without a Gaussian posterior."""
+    """Of IMAGES random training images, in the two latents whose means vary most; Unavailable without a Gaussian posterior."""
     (images,) = subject.evaluation.batches("train", IMAGES)
     draw = subject.evaluation.method.draw(images, subject.evaluation.noise("figures.posteriors"))
     if draw.log_variance is None:

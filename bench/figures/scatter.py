@@ -93,9 +93,7 @@ def levels(method: StackedWAE, batches: Iterable[Tensor], classes: Tensor | None
     for level in range(1, len(method.encoders) + 1):
         codes = torch.cat([method.encode_to(level, x) for x in images])
         points = projected(codes)
-        plots.append(
-            Plot(f"z_{level}", points, codes.shape[1], [] if classes is None else of_classes(points, classes)))
-        )
+        plots.append(Plot(f"z_{level}", points, codes.shape[1], [] if classes is None else of_classes(points, classes)))
     return plots
 
 

@@ -11,11 +11,7 @@ from bench.figures import canvas
 from bench.figures.pictures import sheet
 from bench.figures.subject import Subject
 
-SETTINGS, OF_SIGNALS, FRAMES = 9, 5, 16  # of a latent: in the still figure, of images and of signals, which are wide; in the moving one
-    9,
-    5,
-    30,
-)  # of a latent: in the still figure, of images and of wide signals; in the moving one, whose number is that of VCAE's Fig. 9
+SETTINGS, OF_SIGNALS, FRAMES = 9, 5, 16  # of a latent: in the still figure, of images and of signals; in the moving one
 LATENTS = 10  # rows at most: those whose mean codes vary most
 SHOWN = 6  # images of the moving figure
 LOW, HIGH = 0.01, 0.99  # quantiles of the codes between which a latent moves; the papers do not state a range
