@@ -5,7 +5,6 @@ tag in one does nothing. matplotlib is imported here and in the kinds of figures
 """
 
 import io
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -15,6 +14,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from PIL import Image
 
@@ -26,9 +27,8 @@ WIDTH, DPI = 3.4, 300  # inches of a column, pixels an inch
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")  # yellow last: pale on white
 MARKERS = "o^sDvP"  # one for each eight classes
 SMALL, LINE = 6, 7.6  # points: a letter, a line of the caption
-CAPTION = 76  # letters of a line
 PAD = 0.04  # inches
-STYLE = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
     "font.size": SMALL,
     "axes.titlesize": SMALL,
@@ -66,8 +66,13 @@ def colour(number: int) -> tuple[str, str]:
 
 
 def wrapped(caption: str) -> list[str]:
-    """The caption's lines."""
-    return textwrap.wrap(caption, CAPTION)
+    """The caption's lines, as long as the column allows."""
+    room, lines = 72 * (WIDTH - 2 * PAD) * 0.98, [""]  # points; letters on pixels are up to a hundredth wider
+    for word in caption.split():
+        longer = f"{lines[-1]} {word}".strip()
+        width, _, _ = text_to_path.get_text_width_height_descent(longer, FontProperties(size=SMALL), ismath=False)
+        lines = [*lines[:-1], longer] if width <= room or not lines[-1] else [*lines, word]
+    return lines
 
 
 def write_caption(figure: Figure, caption: str) -> None:

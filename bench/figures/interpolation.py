@@ -40,7 +40,8 @@ def straight(subject: Subject) -> Strips:
     latent = innermost(subject)
     images, codes = ends(subject, latent, PAIRS)
     points = POINTS if subject.values == "unit" else OF_SIGNALS
-    return Strips(torch.stack([strip(latent, pair, straight_path(*code, points)) for pair, code in zip(images, codes, strict=True)]))
+    paths = [straight_path(start, end, points) for start, end in codes]
+    return Strips(torch.stack([strip(latent, pair, path) for pair, path in zip(images, paths, strict=True)]))
 
 
 def likely(subject: Subject) -> Strips:
@@ -50,10 +51,10 @@ def likely(subject: Subject) -> Strips:
     latent.log_prob(codes[0])  # whether there is one
     points = POINTS if subject.values == "unit" else OF_SIGNALS
     rows, nll = list[Tensor](), list[Tensor]()
-    for pair, code in zip(images, codes, strict=True):
+    for pair, (start, end) in zip(images, codes, strict=True):
         with torch.enable_grad():
-            found = shortest_likely_path(*code, latent.log_prob, points=points)
-        for path in (straight_path(*code, points), found):
+            found = shortest_likely_path(start, end, latent.log_prob, points=points)
+        for path in (straight_path(start, end, points), found):
             rows.append(strip(latent, pair, path))
             nll.append(-latent.log_prob(path))
     return Strips(torch.stack(rows), torch.stack(nll))

@@ -57,15 +57,15 @@ def draw(subject: Subject) -> Figure:
     x = torch.linspace(-SHOWN - 3, SHOWN + 3, 400, dtype=torch.float64)
     parts = [normal(x, middle, width) for middle in (-SHOWN, SHOWN)]
     for part in parts:
-        left.plot(x, part, color=canvas.COLOURS[4], linewidth=0.6)
-    left.plot(x, sum(parts) / 2, color=canvas.COLOURS[0], label="mixture")
-    left.plot(x, normal(x, 0, 1), color="black", linestyle=":", label="prior")
+        left.plot(x.numpy(), part.numpy(), color=canvas.COLOURS[4], linewidth=0.6)
+    left.plot(x.numpy(), torch.stack(parts).mean(0).numpy(), color=canvas.COLOURS[0], label="mixture")
+    left.plot(x.numpy(), normal(x, 0, 1).numpy(), color="black", linestyle=":", label="prior")
     left.set(xlabel="z", ylabel="density", ylim=(0, 0.72))
     canvas.legend(left, loc="upper center", ncols=2)
     for number, one in enumerate(found):
         tint, _ = canvas.colour(number)
-        right.plot(one.sigma, one.mean_kl, color=tint, linestyle="--", linewidth=0.7)
-        right.plot(one.sigma, one.bound, color=tint, label=f"m = {one.m:g}")
+        right.plot(one.sigma.numpy(), one.mean_kl.numpy(), color=tint, linestyle="--", linewidth=0.7)
+        right.plot(one.sigma.numpy(), one.bound.numpy(), color=tint, label=f"m = {one.m:g}")
         for values in (one.mean_kl, one.bound):
             right.plot(*one.lowest(values), marker="o", markersize=2.5, color=tint, linestyle="none")
     right.set(xlabel="σ", ylabel="nats", ylim=(0, 7.5))

@@ -57,10 +57,10 @@ def draw(subject: Subject) -> Figure:
         "Dashed: N(0, I) at 1 and 2."
     )
     figure, (left, right) = canvas.of_plots(caption, 1, 2, height=1.7, sharey=True)
-    left.imshow(found.mass(reach), origin="lower", extent=(-reach, reach, -reach, reach), cmap="cividis", norm=PowerNorm(0.5))
+    left.imshow(found.mass(reach).numpy(), origin="lower", extent=(-reach, reach, -reach, reach), cmap="cividis", norm=PowerNorm(0.5))
     for mean, std in zip(found.mean.tolist(), found.std.tolist(), strict=True):
         right.add_patch(Ellipse(mean, 2 * std[0], 2 * std[1], fill=False, color=canvas.COLOURS[0], linewidth=0.5))
-    right.scatter(found.mean[:, 0], found.mean[:, 1], s=1.5, color=canvas.COLOURS[5], linewidths=0)
+    right.scatter(found.mean[:, 0].numpy(), found.mean[:, 1].numpy(), s=1.5, color=canvas.COLOURS[5], linewidths=0)
     right.set(xlim=(-reach, reach), aspect="equal")
     for axes, tint in ((left, "white"), (right, "black")):
         for radius in (1, 2):

@@ -132,14 +132,18 @@ def cloud(axes: Axes, plot: Plot, classes: Tensor | None) -> None:
     """Points by class, ellipses over them, the density below."""
     if plot.latent is not None:
         values, extent = density_map(plot.latent, plot.points)
-        axes.imshow(values.clamp(-NATS, 0).cpu(), origin="lower", extent=extent, cmap="Greys", vmin=-NATS, vmax=2 * NATS, aspect="auto")
+        axes.imshow(
+            values.clamp(-NATS, 0).cpu().numpy(), origin="lower", extent=extent, cmap="Greys", vmin=-NATS, vmax=2 * NATS, aspect="auto"
+        )
         axes.set(xlim=extent[:2], ylim=extent[2:], autoscale_on=False)
     of = torch.zeros(len(plot.points), dtype=torch.int64) if classes is None else classes.cpu()
     for number in of.unique().tolist():
         points = plot.points.cpu()[of == number]
         tint, marker = canvas.colour(number)
         name = None if classes is None else str(number)
-        axes.scatter(points[:, 0], points[:, 1], s=3, c=tint, marker=marker, linewidths=0, alpha=0.7, label=name, rasterized=True)
+        axes.scatter(
+            points[:, 0].numpy(), points[:, 1].numpy(), s=3, c=tint, marker=marker, linewidths=0, alpha=0.7, label=name, rasterized=True
+        )
     for ring in plot.outlines:
         heaviest = max(other.weight for other in plot.outlines)
         width, tint = (0.3 + ring.weight / heaviest, "black") if ring.number is None else (0.6, canvas.colour(ring.number)[0])
