@@ -12,6 +12,7 @@ import typer
 
 from bench.commands import entry
 from bench.commands.data_groups import data, features
+from bench.commands.drawing import figures
 from bench.commands.options import (
     DATA,
     HERE,
@@ -22,8 +23,9 @@ from bench.commands.options import (
     Out,
     Set,
     SuiteName,
+    Threads,
+    Where,
     check_counts,
-    device_kind,
     number,
     whole,
     words,
@@ -40,6 +42,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
+app.command()(figures)
 
 
 @app.command()
@@ -78,9 +81,6 @@ def run(
 
 Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]
 Chosen = Annotated[str | None, typer.Option("--metrics", help="Only these: fid_pz,mig. All, if not said.")]
-KIND = "cpu or cuda; that which a run was trained on, if not said."
-Where = Annotated[str | None, typer.Option("--device", parser=device_kind, metavar="TEXT", help=KIND)]
-Threads = Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="CPU threads of each run.")]
 
 
 @app.command()
@@ -220,26 +220,6 @@ def curves(suite: SuiteName, overrides: Set = None, name: Name = None, out: Out 
     boards.check(out, whole)
     print(draw(out, whole))
     print(boards.publish(out, whole, console.warn))
-
-
-@app.command()
-def figures(
-    what: Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite.")],
-    overrides: Set = None,
-    name: Name = None,
-    which: Annotated[str | None, typer.Option(help="Only these: samples,traversal. Those that suit the run, if not said.")] = None,
-    form: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
-    device: Where = None,
-    data_root: DataRoot = DATA,
-    out: Out = HERE,
-    threads: Threads = 1,
-) -> None:
-    """Draw figures of a finished run from its weights, into its folder; or of a suite, into leaderboards/figures."""
-    check_counts(threads=threads)
-    from bench.commands import figures as command
-
-    settings = Settings(out, data_root, device, threads, jobs=1)
-    command.figures(what, (tuple(overrides or ()), name), words("--which", which), form, settings)
 
 
 @app.command(name="tiers-check")

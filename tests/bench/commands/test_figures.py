@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,12 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path, Path]]:
+def here(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     """A folder of results, its suite file, and the folder of a run of `vae_gauss`; `ae` has no prior."""
     out = tmp_path_factory.mktemp("figures")
     file = suite(out / "suite", "[methods.vae_gauss]\n[methods.ae]\n", steps=20)
     assert cli("run", "-s", file, "-o", out, "--no-profile", "--jobs", 1).code == 0
-    yield out, file, next(out.glob("runs/tiny/vae_gauss/0-*"))
+    return out, file, next(out.glob("runs/tiny/vae_gauss/0-*"))
 
 
 def test_a_runs_figures_lie_in_its_folder_and_come_again_with_equal_bytes(here: tuple[Path, Path, Path]) -> None:
