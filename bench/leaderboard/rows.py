@@ -8,6 +8,7 @@ Values of different protocols, or of different code of a metric, are different c
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from bench.errors import UserError
@@ -35,6 +36,15 @@ class Row:
 
     def done(self) -> list[Record]:
         return [record for record in self.records if record["status"] == "done"]
+
+    @cached_property
+    def entries(self) -> dict["Column", dict[int, Record]]:
+        """{column: {seed: entry}} of the finished runs, with and without a value."""
+        found: dict[Column, dict[int, Record]] = {}
+        for record in self.done():
+            for name, entry in record["metrics"].items():
+                found.setdefault(Column.of(name, entry), {})[record["seed"]] = entry
+        return found
 
     def has_losses(self) -> bool:
         """Whether a run diverged or failed, so that the values are those of the seeds that survived."""
@@ -68,8 +78,8 @@ class Column:
 
     def values(self, row: Row) -> dict[int, float]:
         """{seed: value} of the finished runs that have one here."""
-        found = [record for record in row.done() if not self.why_absent(record)]
-        return {record["seed"]: float(record["metrics"][self.name]["value"]) for record in found}
+        found = {seed: entry["value"] for seed, entry in row.entries.get(self, {}).items()}
+        return {seed: float(value) for seed, value in found.items() if value is not None and finite(value)}
 
     def why_absent(self, record: Record) -> str:
         """The reason for which a finished run has no number here; empty if it has one."""
@@ -153,9 +163,8 @@ def placed(suite: Suite, records: Iterable[Record]) -> dict[Place, list[Record]]
 
 def columns_of(suite: Suite, rows: Sequence[Row]) -> dict[Column, str]:
     """Every column of the finished runs and what it is called, in the suite's order of metrics, then by name."""
-    entries = [item for row in rows for record in row.done() for item in record["metrics"].items()]
     rank = {name: place for place, name in enumerate(suite.metrics)}
-    columns = sorted({Column.of(*item) for item in entries}, key=lambda c: (rank.get(c.name, len(rank)), c))
+    columns = sorted({column for row in rows for column in row.entries}, key=lambda c: (rank.get(c.name, len(rank)), c))
     same = {column: [c for c in columns if c.name == column.name] for column in columns}
     return {c: c.name + f", protocol {same[c].index(c) + 1}" * (len(same[c]) > 1) for c in columns}
 

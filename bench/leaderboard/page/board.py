@@ -7,7 +7,7 @@ from bench.leaderboard import appendix
 from bench.leaderboard.capacity import other_codes
 from bench.leaderboard.findings import findings
 from bench.leaderboard.first_screen import ARROWS, Screen, notes, screen
-from bench.leaderboard.groups import by_machine, cell, nowhere
+from bench.leaderboard.groups import by_machine, nowhere, number
 from bench.leaderboard.headline import Head, heads, names
 from bench.leaderboard.page.axes import Axis, axis
 from bench.leaderboard.page.ranks import Ranks, rank_plots
@@ -116,7 +116,8 @@ def ends(values: Sequence[float], head: Head) -> tuple[float, float, float]:
 
 def whisker(scale: Axis, middle: float, low: float, high: float) -> str:
     """The path of an interval, and a stroke at the mean."""
-    return f"M{scale(low)} 7H{scale(high)}M{scale(middle)} 3v8"
+    line = f"M{scale(low)} 7H{scale(high)}" if scale(low) < scale(high) else ""
+    return f"{line}M{scale(middle)} 3v8"
 
 
 def grouped(
@@ -132,7 +133,7 @@ def grouped(
         for column, name in columns.items():
             if column.group == group and column not in whole and (standing := ranked[column]).values:
                 key = f"{name} (column)" if name in taken else name
-                cells = {row.name: folded_cell(column, row, places, standing) for row in rows if row.name in standing.values}
+                cells = {row.name: folded_cell(row, places, standing) for row in rows if row.name in standing.values}
                 listed.append(Listed(key, name + ARROWS.get(column.better, ""), column.protocol, column.better, column.unit, standing, cells))
         if listed:
             found[group or "other"] = tuple(listed)
@@ -145,8 +146,7 @@ def constant(column: Listed, rows: Sequence[Row]) -> bool:
     return len(done) > 1 and len({column.cells[row.name].text if row.name in column.cells else "" for row in done}) == 1
 
 
-def folded_cell(column: Column, row: Row, places: Sequence[str], found: Standing) -> Cell:
+def folded_cell(row: Row, places: Sequence[str], found: Standing) -> Cell:
     """A cell of a group's table, as Markdown has it, but for the numbers of footnotes: the row's card says why a value is absent."""
-    written = by_machine(column, row, places, found, {}) if len(places) > 1 else cell(column, row, found, {})
-    text = written.partition(" [")[0]
+    text = by_machine(row, places, found) if len(places) > 1 else number(row, found)
     return Cell(text.replace(BOLD, ""), BOLD in text)

@@ -9,13 +9,13 @@ import numpy as np
 
 from bench.leaderboard.appendix import PHASES, RECIPE, SETTINGS, TABLES, settings
 from bench.leaderboard.page.board import Board, Listed
-from bench.leaderboard.rows import Row, columns_of, machine
+from bench.leaderboard.rows import Row, machine
 from bench.leaderboard.standing import Standing
 from bench.leaderboard.tiers import paired_p, separated
 
 KERNELS = 3  # of a profile
-HASH = 16  # digits of a hash that are shown
-MINUTE = 16  # characters of a time
+HASH = 12  # digits of a hash that are shown
+DAY = 10  # characters of a date
 
 
 class Texts:
@@ -67,14 +67,14 @@ def card(board: Board, row: Row, texts: Texts) -> dict[str, Any]:
     return {
         "facts": [[texts(name), texts(value)] for name, value in facts],
         "recipe": {part: texts(value) for part, value in recipe(row).items()},
-        "values": [[float(f"{v:.6g}") for _, v in sorted(found.items())] if found else [] for found in per_seed(board.heads, row)],
+        "values": [[float(f"{v:.5g}") for _, v in sorted(found.items())] if found else [] for found in per_seed(board.heads, row)],
         "runs": [run(record, texts) for record in row.records],
         "hashes": [[texts(name), texts(value)] for name, value in hashes(row)],
         "status": texts(row.status(board.suite.seeds)),
         "why": texts(row.why),
         "command": texts(shlex.quote(label)),
         "folder": texts(folder(board.suite.name, row)),
-        "absent": [texts(said) for said in absent(board, row)],
+        "absent": [texts(said) for said in absent(row)],
         **({"profile": hot_spots(row.profile, texts)} if row.profile else {}),
     }
 
@@ -111,7 +111,7 @@ def configuration(row: Row) -> list[tuple[str, str]]:
     if not row.records:
         return []
     config = row.records[0]["config"]
-    said = [("method", config["method"]), *recipe(row).items()]
+    said = [("method", config["method"])]
     said += [(name, settings(config[name])) for name in TABLES if config.get(name)]
     said += [(name.replace("_", " "), str(config[name])) for name in SETTINGS]
     return [(name, value) for name, value in said if value not in ("none", "–")]
@@ -122,7 +122,7 @@ def run(record: Any, texts: Texts) -> list[int | str]:
     where = record["environment"]
     commit = str(where.get("commit") or "unknown")[:12] + " (dirty)" * bool(where.get("dirty"))
     weights = str((record["hashes"] or {}).get("weights") or "")[:HASH]
-    finished = str(record.get("times", {}).get("finished") or "")[:MINUTE]
+    finished = str(record.get("times", {}).get("finished") or "")[:DAY]
     said = [texts(record["status"]), texts(text_of(record["error"] or "")), record.get("key") or "", finished, weights]
     return [record["seed"], *said, texts(plain(f"{machine(where)}; commit {commit}"))]
 
@@ -136,21 +136,22 @@ def hashes(row: Row) -> list[tuple[str, str]]:
     return found
 
 
-def absent(board: Board, row: Row) -> list[str]:
+def absent(row: Row) -> list[str]:
     """Why the row's finished runs have no value, and of which metrics."""
     found: dict[str, list[str]] = {}
-    for column, name in columns_of(board.suite, [row]).items():
-        for reason in sorted({column.why_absent(record) for record in row.done()} - {""}):
-            found.setdefault(plain(reason), []).append(name)
+    for record in row.done():
+        for name, entry in sorted(record["metrics"].items()):
+            if entry["value"] is None and name not in (names := found.setdefault(text_of(entry.get("reason") or "no reason given"), [])):
+                names.append(name)
     return [f"{reason}: {', '.join(names)}" for reason, names in found.items()]
 
 
 def hot_spots(profile: Any, texts: Texts) -> dict[str, Any]:
-    """Where a training step's time goes: its phases and kernels as shares of one."""
+    """Where a training step's time goes: its phases and kernels in per cent."""
     most = sorted(profile["kernels"], key=lambda kernel: (-kernel["share"], kernel["name"]))[:KERNELS]
     return {
         "step": float(f"{profile['step_ms']:.4g}"),
-        "phases": [[texts(name), round(profile["phases"][name], 3)] for name in PHASES if name in profile["phases"]],
-        "kernels": [[texts(k["name"].removeprefix("aten::")), round(k["share"], 3), round(k["calls"], 1)] for k in most],
+        "phases": [[texts(name), round(100 * profile["phases"][name], 1)] for name in PHASES if name in profile["phases"]],
+        "kernels": [[texts(k["name"].removeprefix("aten::")), round(100 * k["share"]), round(k["calls"])] for k in most],
         "where": texts(plain(machine(profile["environment"]))),
     }

@@ -78,7 +78,7 @@ def scatters(
         (first, one), (second, other) = found[:2]
         sign = -1 if second.better == "higher" else 1
         chances = on_front(one, {row: {seed: sign * v for seed, v in other.values[row].items()} for row in other.rows})
-        drawn = [scatter(quality(second, other), quality(first, one), chances)] if chances else []
+        drawn = [scatter(quality(second, other), quality(first, one), chances, every=True)] if chances else []
     priced = sorted(fronts(heads, standings, columns, rows, apart), key=lambda of: of.cost != "seconds")
     return [*drawn, *(scatter(cost(of), quality(of.head, of.quality), of.chances) for of in priced)][:MOST]
 
@@ -98,8 +98,8 @@ def cost(of: Front) -> Side:
     return Side(of.cost, "lower", {row: (mean_and_interval(v)[0], min(v), max(v)) for row, v in spent.items()}, interval=False)
 
 
-def scatter(across: Side, upwards: Side, chances: Mapping[str, float]) -> Scatter:
-    """The drawing of the rows that have a chance, however small, given as {row: chance}."""
+def scatter(across: Side, upwards: Side, chances: Mapping[str, float], every: bool = False) -> Scatter:
+    """The drawing of the rows that have a chance, however small, given as {row: chance}; `every`: others than these likely are named too."""
     rows = list(chances)
     best = front(np.array([[across.key(row), upwards.key(row)] for row in rows]))
     x = axis([across.values[row][0] for row in rows], LEFT, WIDTH - RIGHT)
@@ -109,7 +109,8 @@ def scatter(across: Side, upwards: Side, chances: Mapping[str, float]) -> Scatte
         (at, *ends), (height, *tips) = across.values[row], upwards.values[row]
         spans = (x(ends[0]), x(ends[1])), (y(tips[0]), y(tips[1]))
         points.append(Point(row, x(at), y(height), *spans, percent(chances[row]) if chances[row] else "0 %", on))
-    names = places(sorted(points, key=lambda p: (not p.on_front, chances[p.row] < LEAST))[:NAMED], points)
+    wanted = [point for point in points if every or point.on_front or chances[point.row] >= LEAST]
+    names = places(sorted(wanted, key=lambda p: (not p.on_front, chances[p.row] < LEAST))[:NAMED], points)
     named = tuple(Point(**{**vars(point), "name": names.get(point.row)}) for point in points)
     title = f"{upwards.name} × {across.name}"
     scale = [", log scale" * drawn.log for drawn in (x, y)]

@@ -26,6 +26,8 @@ function ago(time) {
   return Number.isNaN(days) ? "" : days < 1 ? "today" : days === 1 ? "1 day ago" : `${days} days ago`;
 }
 
+const factsOf = c => [...Object.entries(c.recipe).map(([part, i]) => [part, texts[i]]).filter(([, words]) => words !== "none"), ...c.facts.map(([name, value]) => [texts[name], texts[value]])];
+
 function card(v, row) {
   const c = v.data.cards[row], name = v.data.rows[row], parts = [make("h3", name), make("p", texts[c.status] + (texts[c.why] ? `; ${texts[c.why]}` : ""), "soft")];
   parts[0].id = "_dialog-title";
@@ -42,10 +44,10 @@ function card(v, row) {
   });
   if (lines.length) parts.push(table(["metric", "mean ± 95 %", "place", "seed by seed"], lines));
   parts.push(make("h4", "Exact command"), make("pre", [`python -m bench run ${v.data.command} --methods ${texts[c.command]}`, texts[c.folder] && `python -m bench verify ${texts[c.folder]}`].filter(Boolean).join("\n"), "cmd"));
-  parts.push(make("h4", "Configuration"), list(c.facts.map(([a, b]) => [texts[a], texts[b]])));
+  parts.push(make("h4", "Configuration"), list(factsOf(c)));
   if (c.profile) parts.push(...hotSpots(c.profile));
   parts.push(make("h4", "Runs and provenance"));
-  parts.push(table(["seed", "status", "run key", "finished", "weights (SHA-256)"], c.runs.map(([seed, status, , key, time, weights]) => [`${seed}`, texts[status], key || "–", time ? `${time.slice(0, 10)}, ${ago(time)}` : "–", weights || "–"])));
+  parts.push(table(["seed", "status", "run key", "finished", "weights (SHA-256)"], c.runs.map(([seed, status, , key, time, weights]) => [`${seed}`, texts[status], key || "–", time ? `${time}, ${ago(time)}` : "–", weights || "–"])));
   parts.push(list([...c.hashes.map(([a, b]) => [`${texts[a]} (SHA-256)`, texts[b]]), ...[...new Set(c.runs.map(run => texts[run[6]]))].map(where => ["machine", where])]));
   if (c.absent.length) {
     const more = make("details"), ul = make("ul");
@@ -64,13 +66,13 @@ function hotSpots(profile) {
   let x = 0;
   profile.phases.forEach(([name, share], i) => {
     const rect = document.createElementNS(NS, "rect"), words = document.createElementNS(NS, "title");
-    Object.entries({ x: 100 * x, y: 0, width: 100 * share, height: 10, opacity: 1 - 0.14 * i }).forEach(([key, value]) => rect.setAttribute(key, value));
+    Object.entries({ x: x, y: 0, width: share, height: 10, opacity: 1 - 0.14 * i }).forEach(([key, value]) => rect.setAttribute(key, value));
     words.textContent = texts[name];
     rect.append(words);
     svg.append(rect);
     x += share;
   });
-  const percent = share => `${Math.round(100 * share)} %`;
+  const percent = share => `${Math.round(share)} %`;
   return [make("h4", `Hot spots: ${profile.step} ms a step`), svg, list([["phases", profile.phases.map(([name, share]) => `${texts[name]} ${percent(share)}`).join(", ")], ["kernels", profile.kernels.map(([name, share, calls]) => `${texts[name]} ${percent(share)} (${calls} calls)`).join(", ")], ["measured on", texts[profile.where]]])];
 }
 
@@ -82,7 +84,7 @@ function sideBySide(v, a, b) {
     const won = better(v, key, a, b), cells = [a, b].map(row => make("td", textOf(v, row, key), won === row ? "better" : ""));
     return [title(v, key), ...cells, make("td", won === null ? "not tested" : won < 0 ? "not separated" : "separated", "soft")];
   });
-  const terms = c => Object.fromEntries([...c.facts, ...c.hashes].map(([name, value]) => [texts[name], texts[value]])), [u, w] = [terms(x), terms(y)];
+  const terms = c => Object.fromEntries([...factsOf(c), ...c.hashes.map(([name, value]) => [texts[name], texts[value]])]), [u, w] = [terms(x), terms(y)];
   const unlike = Object.keys({ ...u, ...w }).filter(key => u[key] !== w[key]).map(key => [key, u[key] || "–", w[key] || "–", ""]);
   return [head, make("p", "✓: the seeds show this row to be better, by paired t tests of all pairs of the column at 5 % false discoveries. Below: every setting in which the two differ.", "soft"), table(["", ...names, ""], [...values, ...unlike])];
 }

@@ -108,6 +108,8 @@ function draw(v) {
 
 // what needs the script is made by it: buttons, links to cards, boxes to tick, the choice of columns and groups
 function furnish(v) {
+  const keys = Object.keys(v.data.columns);  // in the order in which the tables have them
+  all("thead th", v.section).filter(th => th.cellIndex > (th.closest(".main") ? 1 : 0)).forEach((th, i) => { th.dataset.c = keys[i]; });
   all(".group tbody tr", v.section).forEach(tr => { tr.dataset.r = v.number(tr.cells[0].textContent.trim()); });
   if (!v.table) return;
   headsOf(v).slice(2).forEach(button);
