@@ -22,7 +22,7 @@ class Axis:
     def __call__(self, value: float) -> int:
         """Where a value stands, to one unit; one beyond the ends at the end."""
         if self.log:
-            share = math.log(max(value, self.low) / self.low) / math.log(self.high / self.low)
+            share = (math.log(max(value, self.low)) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
         else:
             share = (min(max(value, -FAR), FAR) - self.low) / (self.high - self.low)
         return round(self.start + min(max(share, 0.0), 1.0) * (self.stop - self.start))
@@ -37,7 +37,7 @@ def axis(values: Sequence[float], start: float, stop: float, log: bool = True) -
     """An axis that holds the values with some room at both ends, logarithmic where they are positive and span much."""
     near = [min(max(value, -FAR), FAR) for value in values]
     low, high = min(near), max(near)
-    if log and 0 < low and low * DECADES < high:
+    if log and low > 0 and low * DECADES < high:
         return Axis(low / 1.12, high * 1.12, start, stop, True)
     room = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
     return Axis(max(0.0, low - room) if low >= 0 else low - room, high + room, start, stop)

@@ -86,13 +86,15 @@ def board(suite: Suite, records: Iterable[Record], profiles: Iterable[Record]) -
         shown,
         tuple(listed),
         tuple(findings(chosen, found, columns, comparable)) if chosen else (),
-        tuple([*notes(chosen, found, rows, apart, suite.seeds), *filter(None, [shown.said])]) if shown else (),
+        (*notes(chosen, found, rows, apart, suite.seeds), *filter(None, [shown.said])) if shown else (),
         {group: tuple(column for column in of if not constant(column, rows)) for group, of in folded.items()},
-        tuple(f"{column.title}: {next(iter(column.cells.values())).text}" for of in folded.values() for column in of if constant(column, rows)),
+        tuple(
+            f"{column.title}: {next(iter(column.cells.values())).text}" for of in folded.values() for column in of if constant(column, rows)
+        ),
         tuple(scatters(chosen, found, columns, rows, apart)),
         tuple(rank_plots(chosen, found)),
-        tuple([*appendix.header(suite, f"python -m bench run {options(suite)}", rows), *appendix.environments(rows)]),
-        tuple([*appendix.references(columns, rows), *nowhere(columns, rows, ranked)]),
+        (*appendix.header(suite, f"python -m bench run {options(suite)}", rows), *appendix.environments(rows)),
+        (*appendix.references(columns, rows), *nowhere(columns, rows, ranked)),
     )
 
 
@@ -134,7 +136,9 @@ def grouped(
             if column.group == group and column not in whole and (standing := ranked[column]).values:
                 key = f"{name} (column)" if name in taken else name
                 cells = {row.name: folded_cell(row, places, standing) for row in rows if row.name in standing.values}
-                listed.append(Listed(key, name + ARROWS.get(column.better, ""), column.protocol, column.better, column.unit, standing, cells))
+                listed.append(
+                    Listed(key, name + ARROWS.get(column.better, ""), column.protocol, column.better, column.unit, standing, cells)
+                )
         if listed:
             found[group or "other"] = tuple(listed)
     return found

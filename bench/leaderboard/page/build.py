@@ -30,15 +30,19 @@ def page(boards: Mapping[str, Board], overviews: Sequence[Overview]) -> str:
     shown = {name: of for name, of in sorted(boards.items()) if of.rows}
     data = {name: suite_data(board, texts) for name, board in shown.items()}
     css, js = style(), script()
-    return environment().get_template("page.jinja").render(
-        boards=shown,
-        overviews=[(over, critical(over)) for over in overviews],
-        overview_heads=HEADS,
-        data={"suites": data, "texts": list(texts.numbers)},
-        css=Markup(css),  # noqa: S704: both are files of this package
-        js=Markup(js),  # noqa: S704
-        policy=policy(css, js),
-        numbers={name: {row.name: i for i, row in enumerate(board.rows)} for name, board in shown.items()},
+    return (
+        environment()
+        .get_template("page.jinja")
+        .render(
+            boards=shown,
+            overviews=[(over, critical(over)) for over in overviews],
+            overview_heads=HEADS,
+            data={"suites": data, "texts": list(texts.numbers)},
+            css=Markup(css),
+            js=Markup(js),
+            policy=policy(css, js),
+            numbers={name: {row.name: i for i, row in enumerate(board.rows)} for name, board in shown.items()},
+        )
     )
 
 
@@ -55,7 +59,7 @@ def environment() -> Environment:
 
 def sentence(text: str) -> Markup:
     """A line of a board's Markdown as HTML; HTML in it is text."""
-    return Markup(SENTENCES.renderInline(text))  # noqa: S704: with html off, markdown-it escapes
+    return Markup(SENTENCES.renderInline(text))  # with html off, markdown-it escapes
 
 
 def style() -> str:

@@ -99,7 +99,7 @@ def cost(of: Front) -> Side:
 
 
 def scatter(across: Side, upwards: Side, chances: Mapping[str, float], every: bool = False) -> Scatter:
-    """The drawing of the rows that have a chance, however small, given as {row: chance}; `every`: others than these likely are named too."""
+    """The drawing of the rows that have a chance, however small, {row: chance}; `every`: those far from the front are named too."""
     rows = list(chances)
     best = front(np.array([[across.key(row), upwards.key(row)] for row in rows]))
     x = axis([across.values[row][0] for row in rows], LEFT, WIDTH - RIGHT)
@@ -129,7 +129,7 @@ def stairs(points: Sequence[Point], across: Side, upwards: Side) -> str:
 
 def places(wanted: Sequence[Point], points: Sequence[Point]) -> dict[str, tuple[int, int]]:
     """Where names may stand, the first wanted first, without touching a mark or another name; those that find no room are left out."""
-    taken = [(point.x - 5, point.y - 5, point.x + 5, point.y + 5) for point in points]
+    taken: list[tuple[float, float, float, float]] = [(point.x - 5, point.y - 5, point.x + 5, point.y + 5) for point in points]
     found = {}
     for point in wanted:
         width = LETTER * len(point.row)

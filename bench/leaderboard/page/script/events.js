@@ -70,4 +70,4 @@ addEventListener("hashchange", follow);
 
 document.documentElement.classList.add("on");
 views.forEach(furnish);
-follow();
+if (sections.length) follow();
