@@ -14,6 +14,10 @@ from bench.markdown import compact
 from bench.suites.schema import Suite
 
 OVER_SUITES = ("rec_sse_test", "frechet_pca")  # columns whose rows are compared over suites
+PAGE = (
+    "[index.html](index.html) shows them all to be sorted, filtered and compared, with drawings and each row's card: one file, to be opened in "
+    "a browser; it needs no network."
+)
 LEADERS = 2  # columns of a suite whose first tiers stand in the index
 
 
@@ -38,7 +42,7 @@ def index(boards: Mapping[str, Indexed]) -> str:
     """The whole of leaderboards/README.md: one line for each board, by the names of their files without .md; then overviews."""
     ordered = dict(sorted(boards.items()))
     table = compact(["suite", "question", "dataset", "first tiers", "seeds", "state"], [of.line for of in ordered.values()])
-    return "\n\n".join(filter(None, [f"{NOTICE.format('nox -s bench')}s", table, *(over.text() for over in overviews(ordered))])) + "\n"
+    return "\n\n".join(filter(None, [f"{NOTICE.format('nox -s bench')}s", PAGE, table, *(over.text() for over in overviews(ordered))])) + "\n"
 
 
 def overviews(boards: Mapping[str, Indexed]) -> list[Overview]:
