@@ -12,6 +12,7 @@ import typer
 
 from bench.commands import entry
 from bench.commands.data_groups import data, features
+from bench.commands.exports import compare, export, merge
 from bench.commands.options import (
     DATA,
     HERE,
@@ -40,6 +41,8 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
+for command in (export, compare, merge):
+    app.command()(command)
 
 
 @app.command()

@@ -124,11 +124,16 @@ def rows_of(suite: Suite, records: Iterable[Record], profiles: Iterable[Record])
             old = f"stale {key[:8]}" if place not in now else ""
             why = "; ".join(differences(found[0], last[0])) if found is not last else ""
             notes = ", ".join(filter(None, [kind if len(kinds) > 1 else "", f"stale {identity(found[0])[:8]}" if why else old]))
-            seeds = {record["seed"]: record for record in found}  # of a seed's records, the last to finish
-            whole = tuple({**r, "metrics": {**r["metrics"], **r["cost"]}} for _, r in sorted(seeds.items()))
+            whole = by_seed(found)
             row = Row(f"{label} ({notes})" if notes else label, bool(why or old), whole, profile_of(whole, profiled.get(place, [])), why)
             (stale if row.stale else current).append(row)
     return current + stale
+
+
+def by_seed(records: Iterable[Record]) -> tuple[Record, ...]:
+    """Records of one row in the order of their seeds, of a seed's records the last; their costs among their metrics."""
+    seeds = {record["seed"]: record for record in records}
+    return tuple({**r, "metrics": {**r["metrics"], **r["cost"]}} for _, r in sorted(seeds.items()))
 
 
 def versions(records: Sequence[Record]) -> list[list[Record]]:

@@ -84,7 +84,7 @@ def build(resolved: Resolved) -> Prepared:
             raise UserError(f"{resolved.where}: cannot be built: {in_a_line(error)}") from error
     check_needs(method, resolved.metrics)
     seconds = ("train_seconds", "training only, device idle at both ends")
-    stages = [Stage(method, method, resolved.plan, CHECKPOINT, recipe.words(), seconds)]
+    stages = [Stage(method, method, resolved.plan, CHECKPOINT, recipe.description(), seconds)]
     density = build_density(resolved, method.dim)
     if density is not None and values.density:
         stages.append(density_stage(density, method, plan := plan_of_density(resolved, density)))
