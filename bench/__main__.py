@@ -29,6 +29,7 @@ from bench.commands.options import (
     whole,
     words,
 )
+from bench.commands.page import page
 from bench.commands.records import records
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
@@ -41,6 +42,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
+app.command()(page)
 for command in (export, compare, merge):
     app.command()(command)
 
@@ -197,22 +199,6 @@ def leaderboard(
         raise typer.Exit(1)
     if not check:
         print(boards.publish(out, whole, console.warn))
-
-
-@app.command()
-def page(
-    out: Out = HERE,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if the file on disk is another.")] = False,
-) -> None:
-    """Write leaderboards/index.html anew, the page of all suites that have records, and the index README.md beside it."""
-    from bench.commands import console
-    from bench.leaderboard import publish as boards
-
-    if not check:
-        print(boards.write_overviews(out, console.warn))
-    elif not boards.page_current(out, console.warn):
-        print(f"{out / 'leaderboards' / boards.PAGE} is not what the records say; write it with: python -m bench page")
-        raise typer.Exit(1)
 
 
 @app.command()

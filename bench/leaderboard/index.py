@@ -42,7 +42,9 @@ def index(boards: Mapping[str, Indexed]) -> str:
     """The whole of leaderboards/README.md: one line for each board, by the names of their files without .md; then overviews."""
     ordered = dict(sorted(boards.items()))
     table = compact(["suite", "question", "dataset", "first tiers", "seeds", "state"], [of.line for of in ordered.values()])
-    return "\n\n".join(filter(None, [f"{NOTICE.format('nox -s bench')}s", PAGE, table, *(over.text() for over in overviews(ordered))])) + "\n"
+    return (
+        "\n\n".join(filter(None, [f"{NOTICE.format('nox -s bench')}s", PAGE, table, *(over.text() for over in overviews(ordered))])) + "\n"
+    )
 
 
 def overviews(boards: Mapping[str, Indexed]) -> list[Overview]:
