@@ -42,8 +42,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-app.command()(page)
-for command in (export, compare, merge):
+for command in (page, export, compare, merge):
     app.command()(command)
 
 
