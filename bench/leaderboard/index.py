@@ -15,8 +15,8 @@ from bench.suites.schema import Suite
 
 OVER_SUITES = ("rec_sse_test", "frechet_pca")  # columns whose rows are compared over suites
 PAGE = (
-    "[index.html](index.html) shows them all to be sorted, filtered and compared, with drawings and each row's card: one file for a browser; "
-    "it needs no network."
+    "[index.html](index.html) shows them all to be sorted, filtered and compared, with drawings and each row's card: one file for "
+    "a browser; it needs no network."
 )
 LEADERS = 2  # columns of a suite whose first tiers stand in the index
 
