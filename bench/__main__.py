@@ -29,6 +29,7 @@ from bench.commands.options import (
     whole,
     words,
 )
+from bench.commands.page import page
 from bench.commands.records import records
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
@@ -41,7 +42,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-for command in (export, compare, merge):
+for command in (page, export, compare, merge):
     app.command()(command)
 
 
