@@ -13,6 +13,7 @@ import typer
 from bench.commands import entry
 from bench.commands.data_groups import data, features
 from bench.commands.drawing import figures
+from bench.commands.exports import compare, export, merge
 from bench.commands.options import (
     DATA,
     HERE,
@@ -30,6 +31,7 @@ from bench.commands.options import (
     whole,
     words,
 )
+from bench.commands.page import page
 from bench.commands.records import records
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
@@ -42,7 +44,8 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-app.command()(figures)
+for command in (page, export, compare, merge, figures):
+    app.command()(command)
 
 
 @app.command()
@@ -74,7 +77,7 @@ def run(
 
     settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh)
     if dry_run:
-        command.dry_run(chosen, settings, smoke)
+        command.dry_run(chosen, whole, settings, smoke)
     else:
         raise typer.Exit(command.run(chosen, whole, settings, smoke, profiles))
 

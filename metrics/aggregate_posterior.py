@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from metrics.divergences import gaussian_kl
-from metrics.fixed_subset import some
+from metrics.fixed_subset import subset
 from metrics.kernels.sliced import squared_sliced_wasserstein, unit_vectors
 from metrics.latent import CHUNK, Codes, has_closed_form
 from metrics.metric import Metric, Unavailable
@@ -61,7 +61,7 @@ def bound_log_prior(prior: Any, codes: Codes) -> Tensor:
 def weighted_log_prior(prior: Any, codes: Codes, noise: torch.Generator) -> Tensor:
     """log 1/K Σ_k p(z|t_k) p(t_k) / q(t_k|z), K = INNER, at IMAGES of the codes, nats, float64.   -> (n,)"""
     nested(prior)
-    return chunked(lambda z: prior.importance_log_prob(z, INNER, noise), some(codes.z, IMAGES))
+    return chunked(lambda z: prior.importance_log_prob(z, INNER, noise), subset(codes.z, IMAGES))
 
 
 def nested(prior: Any) -> None:
@@ -89,7 +89,7 @@ def mean_log_q(codes: Codes) -> Tensor:
 
 def rate(codes: Codes, log_prior: Tensor) -> Tensor:
     """E log q(z|x) - E log p(z) over the images that log_prior has; nats.   -> ()"""
-    return (some(mean_log_q(codes), len(log_prior)) - log_prior).mean()
+    return (subset(mean_log_q(codes), len(log_prior)) - log_prior).mean()
 
 
 def kl_sample(codes: Codes) -> Tensor:
@@ -109,7 +109,7 @@ def sliced_wasserstein(p: Tensor, q: Tensor, directions: Tensor) -> Tensor:
 
 def sliced_to_prior(codes: Codes, prior: Tensor) -> Tensor:
     """Between as many codes as there are prior draws and those.   -> ()"""
-    return sliced_wasserstein(some(codes.z, len(prior)), prior, unit_vectors(DIRECTIONS, prior.shape[1]).to(prior.device))
+    return sliced_wasserstein(subset(codes.z, len(prior)), prior, unit_vectors(DIRECTIONS, prior.shape[1]).to(prior.device))
 
 
 KINDS = {

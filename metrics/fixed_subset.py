@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 
-def chosen(count: int, n: int) -> Tensor:
+def subset_indices(count: int, n: int) -> Tensor:
     """Indices of n of `count` rows, at random but always the same, in rising order; all where there are no more.   -> (min(n, count),)"""
     if n >= count:
         return torch.arange(count)
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:n].sort().values
 
 
-def some(rows: Tensor, n: int) -> Tensor:
+def subset(rows: Tensor, n: int) -> Tensor:
     """Those rows.   (N, ...) -> (min(n, N), ...)"""
-    return rows if n >= len(rows) else rows[chosen(len(rows), n).to(rows.device)]
+    return rows if n >= len(rows) else rows[subset_indices(len(rows), n).to(rows.device)]

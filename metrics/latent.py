@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from metrics.divergences import mmd_chunked
 from metrics.finite import require_rows
-from metrics.fixed_subset import some
+from metrics.fixed_subset import subset
 from metrics.metric import Metric, Unavailable
 
 CHUNK = 1000  # codes at a time
@@ -32,7 +32,7 @@ class Channel(NamedTuple):
 
     dim: int
     noise_variance: float | None  # None: learned, one for each image
-    power: float | None  # Σ_k Var(z_k) aimed at, noise included: v, or d σ_z²; None: no aim
+    target_variance: float | None  # Σ_k Var(z_k) aimed at, noise included: v, or d σ_z²; None: no aim
     bits: float | None = None  # of a discrete code, log2 of how many codes there are; None: continuous codes
 
 
@@ -80,9 +80,9 @@ def channel_capacity(channel: Channel) -> float:
 
 def variance_target(channel: Channel) -> float:
     """The summed latent variance that training aims at."""
-    if channel.power is None:
+    if channel.target_variance is None:
         raise Unavailable("no summed variance is aimed at")
-    return channel.power
+    return channel.target_variance
 
 
 class Density(Protocol):
@@ -126,7 +126,7 @@ def mean_log_variance(codes: Codes) -> Tensor:
 def mmd_to_prior(codes: Codes, prior: Tensor) -> float:
     """MMD²_U, IMQ with C = 2 d, between the codes and as many draws of the prior; Unavailable of fewer than two.   -> value"""
     require_rows("prior draws", prior)
-    return mmd_chunked(prior, some(codes.z, len(prior)), C=2.0 * codes.z.shape[1])
+    return mmd_chunked(prior, subset(codes.z, len(prior)), C=2.0 * codes.z.shape[1])
 
 
 def has_closed_form(prior: object, name: str) -> bool:

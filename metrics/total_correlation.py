@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from metrics.finite import require_finite, require_rows
-from metrics.fixed_subset import some
+from metrics.fixed_subset import subset
 from metrics.latent import Codes
 from metrics.metric import Metric, Unavailable
 
@@ -98,12 +98,12 @@ def marginal_kl(log_q: LogQ, codes: Codes, prior: Any) -> Tensor:
     """E log q(z) - E log p(z) at the same codes, nats; Unavailable for a prior whose density is not exact.   -> ()"""
     if hasattr(prior, "importance_log_prob") or not hasattr(prior, "log_prob"):
         raise Unavailable("its prior has no exact density")
-    return (log_q.joint - prior.log_prob(some(codes.z, len(log_q.joint))).double()).mean()
+    return (log_q.joint - prior.log_prob(subset(codes.z, len(log_q.joint))).double()).mean()
 
 
 def index_code(log_q: LogQ, codes: Codes) -> Tensor:
     """E log q(z|x) - E log q(z), at most log N: what a code says of which image it came from, nats.   -> ()"""
-    z, mean, log_variance = (some(part, len(log_q.joint)).double() for part in (codes.z, codes.mean, gaussian(codes)))
+    z, mean, log_variance = (subset(part, len(log_q.joint)).double() for part in (codes.z, codes.mean, gaussian(codes)))
     squared = (z - mean).square() * (-log_variance).exp()
     return (-0.5 * (squared + log_variance + LOG_2PI).sum(1) - log_q.joint).mean()
 
@@ -111,13 +111,13 @@ def index_code(log_q: LogQ, codes: Codes) -> Tensor:
 def mixture_of(codes: Codes) -> LogQ:
     """The whole mixture at POINTS of its own codes; Unavailable where codes are not finite: infinite components would vanish from it."""
     require_finite("codes", codes.z, codes.mean, gaussian(codes))
-    return full_mixture(some(codes.z, POINTS), codes.mean, gaussian(codes))
+    return full_mixture(subset(codes.z, POINTS), codes.mean, gaussian(codes))
 
 
 def minibatch_of(estimate: Callable[[Tensor, Tensor, Tensor, int], LogQ], codes: Codes) -> LogQ:
     """An estimate from POINTS of the codes; Unavailable where codes are not finite."""
     require_finite("codes", codes.z, codes.mean, gaussian(codes))
-    z, mean, log_variance = (some(part, POINTS) for part in (codes.z, codes.mean, gaussian(codes)))
+    z, mean, log_variance = (subset(part, POINTS) for part in (codes.z, codes.mean, gaussian(codes)))
     return estimate(z, mean, log_variance, len(codes.z))
 
 

@@ -125,13 +125,13 @@ class Part:
         """
         return []
 
-    def training_begins(self, epoch: int, method: Any, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
-        """Before the first step. some(n) gives up to n training images, (n, C, H, W)."""
+    def training_begins(self, epoch: int, method: Any, draw_images: Callable[[int], Tensor], noise: torch.Generator) -> None:
+        """Before the first step. draw_images(n) gives up to n training images, (n, C, H, W)."""
 
-    def epoch_ended(self, epoch: int, method: Any, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+    def epoch_ended(self, epoch: int, method: Any, draw_images: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """After each epoch, of which `epoch` have ended."""
 
-    def training_ended(self, epoch: int, method: Any, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+    def training_ended(self, epoch: int, method: Any, draw_images: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """After the last step."""
 
     def on_reals(self) -> Any:

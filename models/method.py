@@ -38,7 +38,7 @@ class Recipe:
     cost: Cost
     regularisers: tuple[tuple[Weight, Regulariser], ...]  # (λ, R)
     prior: Prior | None  # None: it samples only once a density has been fitted to its codes (SPEC T45)
-    power: float | None = None  # Σ_k Var(z_k) that the recipe aims at, noise included; None where it aims at none
+    target_variance: float | None = None  # Σ_k Var(z_k) that the recipe aims at, noise included; None where it aims at none
     clip: float | None = None  # every gradient value of the autoencoder's player is clipped to [-clip, clip]
     input_noise: float = 0.0  # deviation of the noise that the encoder's images get in training
     pretraining: object | None = None  # a part with `training_begins`
@@ -61,7 +61,7 @@ class Recipe:
             raise ValueError(f"network {network.__name__!r} is hierarchical; only stacked methods take it")
         return checked_parts(AutoEncoder(self, encoder, decoder, dim), shape)
 
-    def words(self) -> dict[str, str]:
+    def description(self) -> dict[str, str]:
         """The recipe as a row of SPEC 1.1's table has it."""
         regularisers = ", ".join(f"{shown(weight)} × {described(regulariser)}" for weight, regulariser in self.regularisers)
         noise = [f"input noise {self.input_noise:g}"] if self.input_noise > 0 else []
@@ -121,7 +121,7 @@ class Assembled(nn.Module):
     @property
     def channel(self) -> Channel:
         """The encoder as an additive Gaussian channel (SPEC 1.5)."""
-        return Channel(self.dim, self.recipe.posterior.variance, self.recipe.power, getattr(self.recipe.posterior, "bits", None))
+        return Channel(self.dim, self.recipe.posterior.variance, self.recipe.target_variance, getattr(self.recipe.posterior, "bits", None))
 
     def draw(self, x: Tensor, noise: torch.Generator) -> Draw:
         """One draw of q(z|x) per image.   (B, C, H, W) -> Draw"""
@@ -185,14 +185,14 @@ class Assembled(nn.Module):
             return "a part of the method is fitted between epochs"
         return why_eager([*parts, self])
 
-    def run_hook(self, event: str, epoch: int, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+    def run_hook(self, event: str, epoch: int, draw_images: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Calls the hook of that name of every part that has it: training_begins, epoch_ended (so many epochs), training_ended.
 
-        some(n) gives up to n training images, (n, C, H, W).
+        draw_images(n) gives up to n training images, (n, C, H, W).
         """
         for _, part in self.weighted_parts:
             if hasattr(part, event):
-                getattr(part, event)(epoch, self, some, noise)
+                getattr(part, event)(epoch, self, draw_images, noise)
 
 
 class AutoEncoder(Assembled):

@@ -82,7 +82,7 @@ class StackedWAE(Assembled):
         self.weights, self.dims, self.penalty, self.top = weights, generators.dims, stack.penalty, StandardNormal(generators.dims[-1])
         dim, to_the_top = self.dims[len(weights) - 1], len(weights) == len(self.dims)
         prior = self.top if to_the_top else cast(Prior, LearnedPrior())
-        recipe = Recipe(GAUSSIAN, stack.cost, ((weights[-1], stack.mmd),), prior, power=float(dim) if to_the_top else None)
+        recipe = Recipe(GAUSSIAN, stack.cost, ((weights[-1], stack.mmd),), prior, target_variance=float(dim) if to_the_top else None)
         super().__init__(recipe, dim, encoders=nn.ModuleList(list(encoders)[: len(weights)]), generators=generators)
 
     def up(self, x: Tensor, noise: torch.Generator) -> list[Draw]:
@@ -220,7 +220,7 @@ class Stack:
             raise ValueError(f"weights has {len(weights)} values, but network {name} has {levels} levels; give one for each")
         return checked_parts(StackedWAE(self, encoders, generators, weights), shape)
 
-    def words(self) -> dict[str, str]:
+    def description(self) -> dict[str, str]:
         """The recipe as a row of SPEC 1.1's table has it."""
         level = {True: "of level 1 alone", False: "at each level"}[self.implicit]
         costs = [] if self.implicit else ["w_n × (|z_n - μ|² + tr Σ)"]

@@ -44,7 +44,7 @@ def vcae(dim: int, *, weight: Weight = 0.1, target: float | None = None, noise_v
         raise ValueError(
             f"noise_variance must be below target / latent_dim = {v / dim:g}, or the noise alone exceeds the target; not {noise_variance}"
         )
-    return Recipe(AdditiveNoise(noise_variance), SquaredError(), ((non_negative(weight), VarianceConstraint(v)),), None, power=v)
+    return Recipe(AdditiveNoise(noise_variance), SquaredError(), ((non_negative(weight), VarianceConstraint(v)),), None, target_variance=v)
 
 
 def dvcae(dim: int, *, weight: Weight = 0.1, target: float | None = None) -> Recipe:

@@ -71,7 +71,7 @@ def wae_mmd(
         SquaredError(),
         ((non_negative(weight), MMD(kernel, prior_variance)),),
         StandardNormal(dim, prior_variance),
-        power=dim * prior_variance,
+        target_variance=dim * prior_variance,
         input_noise=input_noise,
         pretraining=MomentPretraining(pretraining_batch) if pretraining_batch else None,
     )

@@ -254,7 +254,9 @@ def test_a_method_cites_its_source_and_says_what_it_is(variant: str) -> None:
     module = inspect.getdoc(inspect.getmodule(method)) or ""
     assert any(mark in module for mark in ("arXiv", "Eq.")), "the module names paper and equation"
     assert inspect.getdoc(method)
-    assert not [word for word in recipe.words().values() if " object at " in word], "records need words that are the same in every run"
+    assert not [word for word in recipe.description().values() if " object at " in word], (
+        "records need words that are the same in every run"
+    )
     positional = [p for p in inspect.signature(method).parameters.values() if p.kind is not p.KEYWORD_ONLY]
     assert [p.name for p in positional] == ["dim"]
 

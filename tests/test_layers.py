@@ -166,7 +166,18 @@ def test_a_cycle_is_found() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["leaderboard.render", "leaderboard.publish", "leaderboard.statistics", "records.store", "suites.reader", "__main__"]
+    "module",
+    [
+        "leaderboard.render",
+        "leaderboard.publish",
+        "leaderboard.statistics",
+        "leaderboard.exports.write",
+        "commands.compare",
+        "records.store",
+        "records.merge",
+        "suites.reader",
+        "__main__",
+    ],
 )
 def test_tables_suites_and_the_command_line_load_without_torch(module: str) -> None:
     code = f"import sys, bench.{module}; print({{'torch', 'torchvision', 'timm', 'sklearn'}} & set(sys.modules))"

@@ -62,6 +62,6 @@ class Batches:
         shuffle = generator(torch.device("cpu"), self.seed, *words)
         return torch.randperm(len(self.images), generator=shuffle).to(self.images.device)
 
-    def some(self, epoch: int, n: int) -> Tensor:
+    def draw_images(self, epoch: int, n: int) -> Tensor:
         """Up to n images at random, for what is fitted between epochs.   -> (n, C, H, W) float32"""
         return scaled(self.images.index_select(0, self.permutation("some", epoch)[:n]), self.levels)

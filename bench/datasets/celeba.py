@@ -68,7 +68,7 @@ class Convention:
     images: int = 202_599  # that the partition file lists
 
     @property
-    def words(self) -> str:
+    def protocol(self) -> str:
         """What a protocol id says."""
         side = self.view.side
         return f"CelebA aligned, {self.crop} {side}x{side} by Pillow's Lanczos, value/255, {self.split}"
@@ -154,7 +154,7 @@ def streams(convention: Convention, root: Path) -> dict[str, pack.Stream]:
 def load(convention: Convention, root: Path) -> Dataset:
     """(N, 3, side, side) training and test images, values 0..255, on disk; the first call decodes for minutes."""
     read = partial(streams, convention)
-    return pack.load(root, name=convention.name, convention=convention.words, files=FILES, read=read)
+    return pack.load(root, name=convention.name, convention=convention.protocol, files=FILES, read=read)
 
 
 def checksums() -> dict[str, tuple[str, str]]:
@@ -188,7 +188,7 @@ def source(convention: Convention) -> Source:
         name=convention.name,
         shape=(3, convention.view.side, convention.view.side),
         counts=dict(convention.counts),
-        convention=convention.words,
+        convention=convention.protocol,
         kind="real",
         licence="non-commercial research only",
         url=URL,

@@ -41,7 +41,7 @@ def row(name: str, make: Callable[..., Any]) -> list[str]:
     with torch.random.fork_rng(devices=[]):
         recipe = make(DIM)
         method = assemble(recipe)
-    words = recipe.words()
+    words = recipe.description()
     sampler = "a fitted density" if method.prior is None else "the prior"
     players = ", ".join(player.name for player in method.players())
     paper, equation = source(inspect.getdoc(inspect.getmodule(make)) or "", inspect.getdoc(make) or "")

@@ -11,7 +11,7 @@ import typer
 
 from bench.evaluation.feature_networks import TIMM
 from bench.evaluation.feature_views import networks_of
-from bench.evaluation.view_words import words
+from bench.evaluation.view_names import name_of_view
 from bench.markdown import bullets, table, text
 from bench.registry import catalogue
 from metrics.features import inception
@@ -39,7 +39,7 @@ SPEC in a source is [the specification](specification.md).
 
 def needs(metric: Metric) -> str:
     """What it is a function of."""
-    return ", ".join(words(view) for view in metric.needs)
+    return ", ".join(name_of_view(view) for view in metric.needs)
 
 
 def row(metric: Metric) -> tuple[str, ...]:

@@ -13,10 +13,10 @@ from bench.errors import UserError, in_a_line, unknown
 from bench.evaluation import code_views, feature_views
 from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.view_checks import checked
-from bench.evaluation.view_words import words
+from bench.evaluation.view_names import name_of_view
 from metrics import neighbours
 from metrics.features.network import eight_bit
-from metrics.fixed_subset import chosen, some
+from metrics.fixed_subset import subset, subset_indices
 from metrics.frechet import pixel_features, value_features
 from metrics.latent import Codes
 from metrics.metric import Metric, Unavailable, Views, absent, measure
@@ -77,7 +77,7 @@ class Evaluation:
     def batches(self, split: Split, limit: int | None = None) -> Iterator[Tensor]:
         """A split in order, or some of it.   -> (B, C, H, W) float32"""
         images = self.data.split(split)
-        for batch in some(images, len(images) if limit is None else limit).split(BATCH):
+        for batch in subset(images, len(images) if limit is None else limit).split(BATCH):
             yield scaled(batch, self.data.levels)
 
     def views(self, metrics: Iterable[Metric] = ()) -> Views:
@@ -92,8 +92,8 @@ class Evaluation:
             makers[f"{split}.factors"] = partial(self.factors_of, split)
             makers[f"{split}.images"] = partial(self.of_split, split)
         makers["reconstructions.images"] = part_of("test.pass", "images")
-        makers["samples.images"] = lambda views: self.kept(self.samples())
-        makers["density_samples.images"] = lambda views: self.kept(self.density_samples(views["density.codes"]))
+        makers["samples.images"] = lambda views: self.images_of(self.samples())
+        makers["density_samples.images"] = lambda views: self.images_of(self.density_samples(views["density.codes"]))
         for name in feature_views.SETS:
             makers[f"{name}.features.pixels"] = part_of(f"{name}.images", "features")
             makers[f"{name}.eight_bit"] = part_of(f"{name}.images", "eight_bit")
@@ -105,14 +105,14 @@ class Evaluation:
         makers["density.codes"] = lambda views: self.fitted().sample(self.sample_count, self.noise("density"))
         makers["channel"] = lambda views: self.method.channel
         makers["baselines"] = lambda views: self.data.baselines(self.method.dim)
-        shown = {name: rename(words(name, self.data.held_out), self.data.values) for name in makers}
+        shown = {name: rename(name_of_view(name, self.data.held_out), self.data.values) for name in makers}
         return Views({name: checked(name, maker, shown[name], self.ruined) for name, maker in makers.items()})
 
-    def kept(self, batches: Iterable[Tensor]) -> Images:
+    def images_of(self, batches: Iterable[Tensor]) -> Images:
         """What is kept of images.   batches of (B, C, H, W)"""
-        return together([self.keep(x) for x in batches])
+        return together([self.images_of_batch(x) for x in batches])
 
-    def keep(self, x: Tensor) -> Images:
+    def images_of_batch(self, x: Tensor) -> Images:
         """What is kept of a batch.   (B, C, H, W)"""
         features = self.features(x)  # by these, images that are not finite are refused; no byte stands for them
         sharp = sharpness(x) if self.data.values == "unit" else features.new_full((len(x),), torch.nan)
@@ -120,7 +120,7 @@ class Evaluation:
 
     def of_split(self, split: Split, views: Views) -> Images:
         """Images of a split, no more than there are test images and SAMPLES."""
-        return self.kept(self.batches(split, self.sample_count))
+        return self.images_of(self.batches(split, self.sample_count))
 
     def sharpness_of(self, name: str, views: Views) -> Tensor:
         """Of each of a set of images.   -> (n,)"""
@@ -130,7 +130,7 @@ class Evaluation:
 
     def nearest(self, name: str, views: Views) -> Tensor:
         """Distances of some of a set of images to the nearest training image.   -> (n,)"""
-        queries = some(views[f"{name}.features.pixels"], neighbours.IMAGES)
+        queries = subset(views[f"{name}.features.pixels"], neighbours.IMAGES)
         return neighbours.nearest(queries, map(self.features, self.batches("train")))
 
     def factors_of(self, split: Split, views: Views) -> Tensor:
@@ -142,7 +142,7 @@ class Evaluation:
     def run_through(self, split: Split, views: Views) -> Pass:
         """Encode and reconstruct every image of a split."""
         noise, kept = self.noise(f"{split}.pass"), torch.zeros(len(self.data.split(split)), dtype=torch.bool, device=self.device)
-        kept[chosen(len(kept), SAMPLES).to(self.device)] = True
+        kept[subset_indices(len(kept), SAMPLES).to(self.device)] = True
         codes, draws, means, images = [], list[Errors](), list[Errors](), list[Images]()
         for x, shown in zip(self.batches(split), kept.split(BATCH), strict=True):
             draw = self.method.draw(x, noise)
@@ -151,7 +151,7 @@ class Evaluation:
             draws.append(self.errors(x, x_hat))
             means.append(draws[-1] if draw.z is draw.mean else self.errors(x, self.method.decode(draw.mean)))
             if shown.any():
-                images.append(self.keep(x_hat[shown]))
+                images.append(self.images_of_batch(x_hat[shown]))
         z, mean, *densities = zip(*codes, strict=True)
         joined = Codes(stack(z), stack(mean), *(None if parts[0] is None else stack(parts) for parts in densities))
         return Pass(joined, join(draws), join(means), together(images))

@@ -20,7 +20,7 @@ from metrics.features.backbone import backbone
 from metrics.features.classifier import SAME_IMAGES, classifier
 from metrics.features.network import Network, content_hash, eight_bit
 from metrics.features.pca import IMAGES, pca
-from metrics.fixed_subset import some
+from metrics.fixed_subset import subset
 from metrics.metric import Unavailable
 
 FORMAT = 1  # of cached files; a change computes them anew
@@ -55,7 +55,7 @@ class FeatureNetworks:
         if name.startswith(TIMM):
             return backbone(name.removeprefix(TIMM), self.weights, self.device)
         kinds: dict[str, Callable[[], Network]] = {
-            "pca": lambda: pca(eight_bit(some(self.train, IMAGES).float() / self.levels)),
+            "pca": lambda: pca(eight_bit(subset(self.train, IMAGES).float() / self.levels)),
             "classifier": partial(classifier, SAME_IMAGES.get(self.dataset, self.dataset), self.weights, self.device),
             inception.NAME: partial(inception.inception, self.weights, self.device),
         }
@@ -63,9 +63,9 @@ class FeatureNetworks:
             raise ValueError(f"unknown feature network {name!r}; known: {', '.join(kinds)}, {TIMM}<model>")
         return kinds[name]()
 
-    def words(self, network: str) -> str:
+    def protocol(self, network: str) -> str:
         """What a protocol says of a network."""
-        return self.network(network).words
+        return self.network(network).protocol
 
     def of(self, network: str, images: Tensor, keep: bool) -> Tensor:
         """Features of images; from the cache, or for it, if they are to be kept.   (N, C, H, W) uint8 -> (N, D) float32"""

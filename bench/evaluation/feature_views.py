@@ -12,7 +12,7 @@ from metrics.precision_recall import Real, Scores, real, scores
 
 SETS = ("test", "train", "samples", "density_samples", "reconstructions")
 REFERENCES = ("test", "train")  # sets that are the same for every method
-ON_NETWORKS = "words."  # begins the view of what a network is
+ON_NETWORKS = "protocol."  # begins the view of what a network is
 
 Maker = Callable[[Views], Any]
 
@@ -20,7 +20,7 @@ Maker = Callable[[Views], Any]
 class Features(Protocol):
     """Feature networks of one dataset."""
 
-    def words(self, network: str) -> str:
+    def protocol(self, network: str) -> str:
         """What a protocol says of a network; Unavailable without its weights."""
 
     def of(self, network: str, images: Tensor, keep: bool) -> Tensor:
@@ -43,11 +43,11 @@ def makers(networks: Iterable[str], features: Features | None) -> dict[str, Make
 
     found: dict[str, Maker] = {"counts": partial(counts, "test", "test"), "counts.train": partial(counts, "test", "train")}
     for network in networks:
-        found[f"{ON_NETWORKS}{network}"] = partial(words, network, given)
+        found[f"{ON_NETWORKS}{network}"] = partial(network_protocol, network, given)
         for name in SETS:
             found[f"{name}.features.{network}"] = partial(rows, name, network, given)
             found[f"{name}.gaussian.{network}"] = partial(gaussian, f"{name}.features.{network}")
-            found[f"{name}.balls.{network}"] = partial(balls, name, network)
+            found[f"{name}.precision_recall.{network}"] = partial(precision_recall, name, network)
         found[f"real.{network}"] = partial(references, network)
     return found
 
@@ -58,15 +58,15 @@ def counts(one: str, other: str, views: Views) -> str:
     return f"{sizes[0]:,} against {sizes[1]:,} images"
 
 
-def words(network: str, given: Callable[[], Features], views: Views) -> str:
+def network_protocol(network: str, given: Callable[[], Features], views: Views) -> str:
     """What a protocol says of a network."""
-    return given().words(network)
+    return given().protocol(network)
 
 
 def rows(name: str, network: str, given: Callable[[], Features], views: Views) -> Tensor:
     """A network's features of a set; without its weights nothing is decoded for it.   -> (N, D)"""
     features = given()
-    features.words(network)
+    features.protocol(network)
     return features.of(network, views[f"{name}.eight_bit"], name in REFERENCES)
 
 
@@ -80,6 +80,6 @@ def references(network: str, views: Views) -> Real:
     return real(views[f"test.features.{network}"])
 
 
-def balls(name: str, network: str, views: Views) -> Scores:
+def precision_recall(name: str, network: str, views: Views) -> Scores:
     """Precision, recall, density, coverage of a set among the test images."""
     return scores(views[f"real.{network}"], views[f"{name}.features.{network}"])

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bench.leaderboard.rows import ABSENT, Column, Record, Row, machine, machines
 from bench.leaderboard.statistics import figures
@@ -114,11 +114,20 @@ def hot_spots(rows: Sequence[Row], words: str) -> list[str]:
 
 
 def environments(rows: Sequence[Row]) -> list[str]:
-    """Every distinct machine of the records, with the commits that ran on it and how many runs did."""
-    found: dict[str, list[str]] = {}
-    for where in (record["environment"] for row in rows for record in row.records):
-        commit = str(where.get("commit") or "unknown")[:12] + " (dirty)" * bool(where.get("dirty"))
-        found.setdefault(machine(where), []).append(commit)
+    """Every distinct machine of the records, with the commits that ran on it, how many runs did, and on which days they ended."""
+    commits, days = dict[str, list[str]](), dict[str, list[str]]()
+    for record in (record for row in rows for record in row.records):
+        where = record["environment"]
+        commits.setdefault(machine(where), []).append(str(where.get("commit") or "unknown")[:12] + " (dirty)" * bool(where.get("dirty")))
+        days.setdefault(machine(where), []).append(str(record.get("times", {}).get("finished") or "")[: len("2026-01-31")])
     numbers = {place: f"machine {number}: " for number, place in enumerate(machines(rows), 1)} if len(machines(rows)) > 1 else {}
-    commits = {place: ", ".join(sorted(set(of))) for place, of in found.items()}
-    return [f"{numbers.get(place, '')}{place}; commit {commits[place]}; runs: {len(of)}" for place, of in found.items()]
+    return [
+        f"{numbers.get(place, '')}{place}; commit {', '.join(sorted(set(of)))}; runs: {len(of)}{ended(days[place])}"
+        for place, of in commits.items()
+    ]
+
+
+def ended(days: Iterable[str]) -> str:
+    """From which day to which runs ended: `, of 2026-11-20 to 2026-11-29`; nothing where no record says it."""
+    known = sorted({day for day in days if day})
+    return f", of {' to '.join(dict.fromkeys((known[0], known[-1])))}" if known else ""

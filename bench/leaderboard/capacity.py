@@ -31,6 +31,13 @@ def other_codes(suite: Suite, rows: Sequence[Row]) -> dict[str, str]:
     return found
 
 
+def same_length(one: Record, other: Record) -> bool:
+    """Whether two records have codes of one length, as far as they tell."""
+    errors = pca(one), pca(other)
+    told = errors[0] is None or errors[1] is None or math.isclose(errors[0], errors[1], rel_tol=SAME)
+    return told and one["config"]["latent_dim"] == other["config"]["latent_dim"]
+
+
 def pca(record: Record) -> float | None:
     """The SSE of linear PCA on as many components as the row's code has numbers, if the record has a finite one."""
     value = record["metrics"].get(PCA, {}).get("value")

@@ -1,6 +1,6 @@
 """A run that can be started: its method, and a density where it has one, built from its seed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -65,6 +65,16 @@ class Prepared:
         return Evaluation(self.method, data, self.run.seed, self.density)
 
 
+def check_capacity(rows: Sequence[Prepared], tolerance: float | None) -> None:
+    """UserError where trained parameters of rows differ by more than that share of the smallest count; None: they may."""
+    counts: dict[int, list[str]] = {}
+    for row in rows:
+        counts.setdefault(row.parameter_count, []).append(row.run.label)
+    if tolerance is not None and max(counts) > (1 + tolerance) * min(counts):
+        said = "; ".join(f"{', '.join(counts[count])}: {count:,}" for count in sorted(counts))
+        raise UserError(f"equal_capacity: trained parameters differ by more than {tolerance:g} of the smallest count: {said}")
+
+
 def prepare(run: Run, catalogue: Catalogue) -> Prepared:
     """Resolve a run and build it; UserError for anything that the suite got wrong."""
     return build(resolve(run, catalogue))
@@ -84,7 +94,7 @@ def build(resolved: Resolved) -> Prepared:
             raise UserError(f"{resolved.where}: cannot be built: {in_a_line(error)}") from error
     check_needs(method, resolved.metrics)
     seconds = ("train_seconds", "training only, device idle at both ends")
-    stages = [Stage(method, method, resolved.plan, CHECKPOINT, recipe.words(), seconds)]
+    stages = [Stage(method, method, resolved.plan, CHECKPOINT, recipe.description(), seconds)]
     density = build_density(resolved, method.dim)
     if density is not None and values.density:
         stages.append(density_stage(density, method, plan := plan_of_density(resolved, density)))

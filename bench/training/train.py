@@ -164,7 +164,7 @@ class Training:
         """Time for what a method fits without a step of the players; part of training, so on its clock."""
         if hasattr(self.method, "run_hook"):
             epoch = self.step // self.plan.per_epoch
-            self.method.run_hook(event, epoch, partial(batches.some, epoch), self.noise)
+            self.method.run_hook(event, epoch, partial(batches.draw_images, epoch), self.noise)
 
     def read(self, rows: list[Tensor]) -> str | None:
         """Bring a block's terms to the host and add their means to the curve; -> what is not finite, if anything is."""

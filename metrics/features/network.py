@@ -31,7 +31,7 @@ class Network:
     compiled: Callable[[Tensor], Tensor] | None = None  # the same for whole batches of large sets, equal but for rounding
 
     @property
-    def words(self) -> str:
+    def protocol(self) -> str:
         """What a protocol says of it."""
         return f"features {self.name}, sha256 {self.weights[:16]}, {self.resize}"
 

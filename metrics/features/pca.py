@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metrics.features.network import Network, content_hash
 from metrics.finite import require_rows
-from metrics.fixed_subset import some
+from metrics.fixed_subset import subset
 from metrics.frechet import MAX_SIDE, moments, pixel_features
 
 COMPONENTS, IMAGES = 64, 10_000
@@ -17,7 +17,7 @@ COMPONENTS, IMAGES = 64, 10_000
 def pca(images: Tensor) -> Network:
     """The leading components of up to IMAGES training images; Unavailable of fewer than two.   (N, C, H, W) uint8"""
     require_rows("training images", images)
-    images = some(images, IMAGES)
+    images = subset(images, IMAGES)
     mean, covariance = moments(unit_rows(images))
     directions = torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, :COMPONENTS]  # (D, k), largest variance first
 

@@ -16,11 +16,11 @@ from metrics.kernel_distance import kernel_distance
 from metrics.metric import Metric
 from metrics.precision_recall import K_DENSITY, K, Scores
 
-FRECHET, KERNEL, BALLS = "arXiv:1706.08500 Eq. 6", "arXiv:1801.01401 section 4", "arXiv:1904.06991 Eq. 1-2"
+FRECHET, KERNEL, KYNKAANNIEMI = "arXiv:1706.08500 Eq. 6", "arXiv:1801.01401 section 4", "arXiv:1904.06991 Eq. 1-2"
 NAEEM = "arXiv:2002.09797 Eq. 3-4"
 GAP_BIAS = "small: that of two Fréchet distances at one count, which largely cancels"
 KERNEL_BIAS = "none: a U-statistic, which may fall below 0"
-BALLS_BIAS = "balls shrink as counts grow, so values move with both counts; compare at one count only"
+PRECISION_RECALL_BIAS = "the balls of nearest neighbours shrink as counts grow, so values move with both counts; compare at one count only"
 SAMPLES = {"pz": ("samples", "decoded prior draws"), "qz": ("density_samples", "decoded draws of the density fitted to its codes")}
 
 
@@ -60,7 +60,7 @@ class Family:
             source=source,
             better=better,
             group=f"samples, {self.label} features",
-            details=(f"words.{self.network}", "counts"),
+            details=(f"protocol.{self.network}", "counts"),
             bias=bias,
         )
 
@@ -96,18 +96,18 @@ class Family:
             for of, (side, against) in SAMPLES.items()
         ]
 
-    def balls(self) -> list[Metric]:
+    def precision_recall(self) -> list[Metric]:
         """Precision, recall, density, coverage of samples."""
-        kinds = [("precision", K, BALLS), ("recall", K, BALLS), ("density", K_DENSITY, NAEEM), ("coverage", K_DENSITY, NAEEM)]
+        kinds = [("precision", K, KYNKAANNIEMI), ("recall", K, KYNKAANNIEMI), ("density", K_DENSITY, NAEEM), ("coverage", K_DENSITY, NAEEM)]
         return [
             self.metric(
                 f"{kind}_{self.label}_{of}",
                 score(kind),
-                (f"{side}.balls",),
+                (f"{side}.precision_recall",),
                 f"{kind}, k = {k}, of {against} among {{held_out}} images",
                 source,
                 better="higher",
-                bias=BALLS_BIAS,
+                bias=PRECISION_RECALL_BIAS,
             )
             for kind, k, source in kinds
             for of, (side, against) in SAMPLES.items()
@@ -115,7 +115,7 @@ class Family:
 
     def all(self) -> list[Metric]:
         """Every metric of the family."""
-        return [*self.frechet(), *self.kernel(), *self.balls()]
+        return [*self.frechet(), *self.kernel(), *self.precision_recall()]
 
 
 METRICS = [

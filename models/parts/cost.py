@@ -161,10 +161,10 @@ class Laplace(nn.Module):
         return -error.sum(1) / b - error.shape[1] * (2 * b).log()
 
     @torch.no_grad()
-    def training_ended(self, epoch: int, method: AutoEncoder, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+    def training_ended(self, epoch: int, method: AutoEncoder, draw_images: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Sets the floor; the noise is its own, so that parts fitted after it see the noise they would have seen."""
         own = torch.Generator(noise.device).manual_seed(0)
-        batches = some(FLOOR_IMAGES).split(ENCODED)
+        batches = draw_images(FLOOR_IMAGES).split(ENCODED)
         with evaluating(method):
             error = [(x - self.prediction(method.raw(method.draw(x, own).z))).abs().flatten(1).mean(1) for x in batches]
         self.floor.copy_(torch.cat(error).mean())

@@ -106,7 +106,7 @@ class Flow(Density):
 
     def __init__(self, dim: int, transform: LazyTransform, words: str):
         super().__init__()
-        self.dim, self.transform, self.words = dim, transform, words
+        self.dim, self.transform, self.name = dim, transform, words
         self.shift, self.log_scale = nn.Parameter(torch.zeros(dim)), nn.Parameter(torch.zeros(dim))
 
     @torch.no_grad()
@@ -135,7 +135,7 @@ class Flow(Density):
         return self(torch.randn(n, self.dim, generator=noise, device=noise.device, dtype=self.shift.dtype))
 
     def __str__(self) -> str:
-        return self.words
+        return self.name
 
 
 def gaussian(dim: int, *, floor: float = 1e-6) -> Density:

@@ -207,14 +207,14 @@ class Refitted(nn.Module):
 class MixturePrior(Refitted):
     """The GMM prior: of the codes z themselves."""
 
-    def epoch_ended(self, epoch: int, method: AutoEncoder, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+    def epoch_ended(self, epoch: int, method: AutoEncoder, draw_images: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Fits the mixture of the next epoch's loss."""
-        images = some(FAST_CODES)
+        images = draw_images(FAST_CODES)
         self.refit(codes_of(method, images, self.count(FAST_CODES, len(images)), noise), noise)
 
-    def training_ended(self, epoch: int, method: AutoEncoder, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+    def training_ended(self, epoch: int, method: AutoEncoder, draw_images: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Fits the mixture to sample from."""
-        images = some(FINAL_CODES)
+        images = draw_images(FINAL_CODES)
         self.finish(codes_of(method, images, self.count(FINAL_CODES, len(images)), noise), noise)
 
 

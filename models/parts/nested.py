@@ -120,22 +120,22 @@ class NestedPrior(nn.Module):
         start = max(self.warmup - 1, 0)
         return [Player(name, block, terms, start=start, **vars(adam)) for name, block, adam in blocks]
 
-    def epoch_ended(self, epoch: int, method: AutoEncoder, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+    def epoch_ended(self, epoch: int, method: AutoEncoder, draw_images: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Counts, and after the warm-up fits p(t) to codes t."""
         self.epoch.fill_(epoch)
         if isinstance(self.hyper, Refitted) and not self.warming:
-            self.hyper.refit(self.codes(method, some, FAST_CODES, noise), noise)
+            self.hyper.refit(self.codes(method, draw_images, FAST_CODES, noise), noise)
 
-    def training_ended(self, epoch: int, method: AutoEncoder, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+    def training_ended(self, epoch: int, method: AutoEncoder, draw_images: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Fits p(t) once more, accurately."""
         if isinstance(self.hyper, Refitted) and not self.warming:
-            self.hyper.finish(self.codes(method, some, FINAL_CODES, noise), noise)
+            self.hyper.finish(self.codes(method, draw_images, FINAL_CODES, noise), noise)
 
     @torch.no_grad()
-    def codes(self, method: AutoEncoder, some: Callable[[int], Tensor], wanted: int, noise: torch.Generator) -> Tensor:
+    def codes(self, method: AutoEncoder, draw_images: Callable[[int], Tensor], wanted: int, noise: torch.Generator) -> Tensor:
         """Draws of t for random images.   -> (n, D_t)"""
         assert isinstance(self.hyper, Refitted)
-        images = some(wanted)
+        images = draw_images(wanted)
         z = codes_of(method, images, self.hyper.count(wanted, len(images)), noise)
         return self.draw(z, noise).z
 

@@ -35,9 +35,9 @@ class MomentPretraining:
     tolerance: float = 0.1
     lr: float = 1e-3
 
-    def training_begins(self, epoch: int, method: AutoEncoder, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+    def training_begins(self, epoch: int, method: AutoEncoder, draw_images: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Trains the encoder."""
-        prior, images = method.prior, some(POOL * self.batch)
+        prior, images = method.prior, draw_images(POOL * self.batch)
         assert prior is not None
         optimizer = torch.optim.Adam(method.encoder.parameters(), lr=self.lr)
         for _ in range(self.steps):

@@ -25,7 +25,7 @@ from metrics.aggregate_posterior import (
     weighted_log_prior,
 )
 from metrics.divergences import mmd_chunked
-from metrics.fixed_subset import chosen
+from metrics.fixed_subset import subset_indices
 from metrics.kernels.sliced import unit_vectors
 from metrics.latent import Codes
 from metrics.metric import Unavailable, Views, measure
@@ -118,7 +118,7 @@ def test_a_nested_prior_has_a_bound_and_an_estimate_on_either_side() -> None:
 
 def test_the_estimate_is_of_some_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IMAGES", 7)
-    codes, here = codes_of(normal(20, 2, seed=4), uniform(20, 2) + 0.1), chosen(20, 7)
+    codes, here = codes_of(normal(20, 2, seed=4), uniform(20, 2) + 0.1), subset_indices(20, 7)
     log_prior = weighted_log_prior(nested(), codes, noise())
     assert log_prior.tolist() == pytest.approx(nested().importance_log_prob(codes.z[here], module.INNER, noise()).tolist())
     assert rate(codes, log_prior).item() == pytest.approx((mean_log_q(codes)[here] - log_prior).mean().item())

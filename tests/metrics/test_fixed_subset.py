@@ -7,33 +7,33 @@ import torch
 from small_methods import normal
 
 from metrics import neighbours, total_correlation
-from metrics.fixed_subset import chosen, some
+from metrics.fixed_subset import subset, subset_indices
 from metrics.latent import Codes
 
 
 @pytest.mark.parametrize("n", [7, 100])
 def test_a_small_set_is_all_there_in_order(n: int) -> None:
-    assert chosen(7, n).tolist() == list(range(7))
+    assert subset_indices(7, n).tolist() == list(range(7))
     rows = normal(7, 2)
-    assert some(rows, n) is rows
+    assert subset(rows, n) is rows
 
 
 def test_of_a_large_one_some_are_taken_once_each_and_always_the_same() -> None:
     torch.manual_seed(3)
-    before, found = torch.get_rng_state(), chosen(1000, 200)
+    before, found = torch.get_rng_state(), subset_indices(1000, 200)
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(chosen(1000, 200), found)
+    assert torch.equal(subset_indices(1000, 200), found)
     assert len(set(found.tolist())) == 200
     assert (found.diff() > 0).all()
     assert (found.min() >= 0) & (found.max() < 1000)
-    assert torch.equal(some(torch.arange(1000) ** 2, 200), found**2)
+    assert torch.equal(subset(torch.arange(1000) ** 2, 200), found**2)
 
 
 def test_they_stand_for_a_set_that_is_in_the_order_of_a_factor() -> None:
     """Uniform among 1,000 places: the mean of 200 of them, without replacement."""
-    mean = chosen(1000, 200).double().mean().item()
+    mean = subset_indices(1000, 200).double().mean().item()
     assert mean == pytest.approx(499.5, abs=3 * math.sqrt((1000**2 - 1) / 12 / 200 * 0.8))
-    assert chosen(1000, 200).max() > 900
+    assert subset_indices(1000, 200).max() > 900
 
 
 def test_codes_in_the_order_of_a_factor_have_the_law_of_all(monkeypatch: pytest.MonkeyPatch) -> None:

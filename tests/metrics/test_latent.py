@@ -7,7 +7,7 @@ import torch
 from scipy.integrate import quad
 from small_methods import P, Q, mmd_by_loops, normal, rows
 
-from metrics.fixed_subset import chosen
+from metrics.fixed_subset import subset_indices
 from metrics.latent import METRICS, Channel, Codes, capacity_bits, channel_capacity, mmd_to_prior, total_variance, variance_target
 from metrics.metric import Unavailable, Views, measure
 from models.parts.prior import StandardNormal
@@ -94,7 +94,7 @@ def test_mmd_of_gaussians_is_known(shift: float, scale: float) -> None:
 
 def test_mmd_to_prior_takes_as_many_codes_as_prior_draws() -> None:
     z, prior = normal(9, 2, seed=1), normal(4, 2, seed=2)
-    few = mmd_by_loops(prior, z[chosen(9, 4)], lambda r2: 4 / (4 + r2))
+    few = mmd_by_loops(prior, z[subset_indices(9, 4)], lambda r2: 4 / (4 + r2))
     assert mmd_to_prior(Codes(z, z, None), prior) == pytest.approx(few, abs=1e-12)
 
 

@@ -27,9 +27,9 @@ class Told:
     def __call__(self, draw: Draw, prior: Prior | None) -> Tensor:
         return draw.z.mean() * 0
 
-    def wrote(self, moment: str, epoch: int, method: AutoEncoder, some: Callable[[int], Tensor], noise: torch.Generator) -> None:
+    def wrote(self, moment: str, epoch: int, method: AutoEncoder, draw_images: Callable[[int], Tensor], noise: torch.Generator) -> None:
         time.sleep(self.pause)
-        self.diary.append((moment, epoch, some(7), method, noise))
+        self.diary.append((moment, epoch, draw_images(7), method, noise))
 
     def training_begins(self, *values: Any) -> None:
         self.wrote("training_begins", *values)
@@ -66,7 +66,7 @@ def test_every_part_is_told_each_moment_once(budget: Budget, known: list[tuple[s
     for part in parts:
         assert [(moment, epoch) for moment, epoch, *_ in part.diary] == known
         for _, epoch, some, whose, stream in part.diary:
-            assert torch.equal(some, data.some(epoch, 7))
+            assert torch.equal(some, data.draw_images(epoch, 7))
             assert whose is method
             assert stream is taken.noise
 
@@ -87,16 +87,16 @@ def test_what_is_fitted_is_on_the_clock() -> None:
 
 def test_some_images_are_random_ones_as_the_players_see_them() -> None:
     data = Batches(torch.arange(200, dtype=torch.uint8).reshape(200, 1, 1, 1), 200, 10, seed=1)
-    found = data.some(3, 150)
+    found = data.draw_images(3, 150)
     assert (found.shape, found.dtype) == ((150, 1, 1, 1), torch.float32)
     values = (200 * found.flatten()).round().int().tolist()
     assert torch.allclose(200 * found.flatten(), torch.tensor(values).float(), atol=1e-4)
     assert len(set(values)) == 150
     assert set(values) < set(range(200))
     assert sorted(values) != values
-    assert torch.equal(found, data.some(3, 150))
-    assert not torch.equal(found, data.some(4, 150))
-    assert len(data.some(0, 1000)) == 200
+    assert torch.equal(found, data.draw_images(3, 150))
+    assert not torch.equal(found, data.draw_images(4, 150))
+    assert len(data.draw_images(0, 1000)) == 200
 
 
 def test_a_players_own_decay_is_on_top_of_the_suites_schedule() -> None:

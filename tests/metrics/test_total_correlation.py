@@ -12,7 +12,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 from metrics import total_correlation as module
 from metrics.aggregate_posterior import mean_log_q
-from metrics.fixed_subset import chosen, some
+from metrics.fixed_subset import subset, subset_indices
 from metrics.latent import Codes
 from metrics.metric import Unavailable, Views, measure
 from metrics.total_correlation import (
@@ -142,7 +142,7 @@ def test_gaussians_have_the_known_values(rho: float, scale: float, monkeypatch: 
     # the sampling error of 1,500 points: the log-ratio's spread is |ρ| for TC, and that of the quadratic forms for the KL
     assert total_correlation(log_q).item() == pytest.approx(tc, abs=0.03 + 4 * abs(rho) / math.sqrt(1500))
     assert marginal_kl(log_q, codes, StandardNormal(2)).item() == pytest.approx(kl, abs=0.03 + 4 * scale**2 / math.sqrt(1500))
-    points = some(codes.z, 1500).numpy()
+    points = subset(codes.z, 1500).numpy()
     truth = multivariate_normal([0, 0], scale**2 * torch.tensor([[1, rho], [rho, 1]]).numpy()).logpdf(points)
     assert log_q.joint.mean().item() == pytest.approx(truth.mean(), abs=0.03)
     noise_entropy = math.log(2 * math.pi * math.e * 0.1)
@@ -179,7 +179,7 @@ def test_information_is_at_most_log_n() -> None:
 
 def test_points_are_some_of_the_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POINTS", 4)
-    here = chosen(N, 4)
+    here = subset_indices(N, 4)
     same(mixture_of(CODES), full_mixture(CODES.z[here], MEAN, LOG_VARIANCE))
     same(minibatch_of(minibatch_weighted, CODES), minibatch_weighted(CODES.z[here], MEAN[here], LOG_VARIANCE[here], N))
 

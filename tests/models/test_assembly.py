@@ -361,7 +361,7 @@ class SilentModule(nn.Module):
 
 
 def test_a_part_without_words_is_its_class_and_values() -> None:
-    assert with_regulariser(Silent(0.5)).words()["regularisers"] == "1 × Silent(minimum=0.5)"
+    assert with_regulariser(Silent(0.5)).description()["regularisers"] == "1 × Silent(minimum=0.5)"
     assert described(SilentModule(3)) == "SilentModule(width=3)"
     assert described(Returns(len)) == "Returns(of=<built-in function len>)"
     assert described(Returns(lambda draw: draw.z.mean())) == "Returns()"

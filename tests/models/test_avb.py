@@ -171,8 +171,8 @@ def test_t_reads_the_image_and_fits_images_of_any_shape() -> None:
 def test_recipes_say_what_they_are() -> None:
     recipe = avb(DIM, likelihood="gaussian", decoder_variance=0.2, critic_lr=3e-3, analytic_prior=True)
     assert recipe.cost == Gaussian(0.2)
-    assert recipe.words()["regularisers"] == "1 × KL, adversary with log p(z) known"
-    assert recipe.words()["posterior"] == "implicit, e(x, ε)"
+    assert recipe.description()["regularisers"] == "1 × KL, adversary with log p(z) known"
+    assert recipe.description()["posterior"] == "implicit, e(x, ε)"
     assert method(critic_lr=3e-3).players()[0].lr == 3e-3
 
 

@@ -173,5 +173,5 @@ def test_what_cannot_be_is_refused(steps: int, hidden: tuple[int, ...], message:
 
 def test_it_says_what_it_is() -> None:
     recipe = vae_iaf(DIM)
-    assert recipe.words() == {"posterior": "IAF, 6 × [64, 64]", "cost": "Bernoulli", "regularisers": "1 × KL", "prior": "N(0, I)"}
+    assert recipe.description() == {"posterior": "IAF, 6 × [64, 64]", "cost": "Bernoulli", "regularisers": "1 × KL", "prior": "N(0, I)"}
     assert (recipe.posterior.outputs, recipe.posterior.variance) == (3, None)

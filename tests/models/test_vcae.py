@@ -119,7 +119,7 @@ def test_recipes_have_the_papers_defaults_and_no_prior() -> None:
     assert [make(5).regularisers for make in (vcae, dvcae)] == [((0.1, VarianceConstraint(5.0)),)] * 2
     assert [make(5).prior for make in (vcae, dvcae)] == [None, None]
     assert [make(5).posterior.variance for make in (vcae, dvcae)] == [0.05, 0]
-    assert [vcae(5).power, vcae(5, target=7.0).power, dvcae(5, target=7.0).power] == [5, 7, 7]
+    assert [vcae(5).target_variance, vcae(5, target=7.0).target_variance, dvcae(5, target=7.0).target_variance] == [5, 7, 7]
     assert str(VarianceConstraint(2.0)) == "|ΣVar - 2|"
 
 

@@ -125,14 +125,14 @@ def test_values_of_a_recipe_reach_its_parts() -> None:
     recipe = wae_gan(DIM, weight=2.0, prior_variance=4.0, width=6, pz_trick=True, critic_lr=0.5)
     ((weight, critic),) = recipe.regularisers
     assert (weight, critic.net[0].out_features, critic.pz_trick, critic.lr) == (2.0, 6, True, 0.5)
-    assert (str(recipe.prior), recipe.power) == ("N(0, 4 I)", 12)
+    assert (str(recipe.prior), recipe.target_variance) == ("N(0, 4 I)", 12)
     assert build(lambda: recipe).players()[0].lr == 0.5
 
 
 def test_defaults_are_the_papers() -> None:
     assert [make(DIM).regularisers[0][0] for make in (wae_mmd, wae_gan, cwae)] == [10, 10, 50]
     assert [str(make(DIM).prior) for make in (wae_mmd, wae_gan, cwae)] == ["N(0, I)"] * 3
-    assert [make(DIM).power for make in (wae_mmd, wae_gan, cwae)] == [3] * 3
+    assert [make(DIM).target_variance for make in (wae_mmd, wae_gan, cwae)] == [3] * 3
     assert [type(make(DIM).posterior) for make in (wae_mmd, wae_gan, cwae)] == [Deterministic, Deterministic, AdditiveNoise]
     assert cwae(DIM).posterior.variance == 0.05
     assert wae_mmd(DIM).regularisers[0][1] == MMD("imq", 1.0)

@@ -125,6 +125,11 @@ def line(where: str, value: Any, says: str) -> Bad:
     )
 
 
+def measured_otherwise(folder: Path) -> None:
+    (folder / "other.jsonl").write_bytes((folder / BOARDS / "tiny.jsonl").read_bytes())
+    changed("other.jsonl", "spent.steps", 5)(folder)
+
+
 def no_records(folder: Path) -> None:
     (folder / BOARDS / "tiny.jsonl").unlink()
 
@@ -164,6 +169,14 @@ RECORDS = [
         f"{LINES}: no records of suite tiny; train its runs with: python -m bench run --suite tiny.toml -o out",
         no_records,
         BOARD,
+    ),
+    Bad(
+        "Files of runs and records",
+        "merge: a run that two files have with other values",
+        f"ae, seed 0, cpu, run …: {LINES} and other.jsonl differ in spent.steps (4, 5)",
+        measured_otherwise,
+        f"merge {LINES} other.jsonl --out merged.jsonl",
+        1,
     ),
     field("seed", float("nan"), "seed must be an integer, not nan"),
     field("seed", "0", "seed must be an integer, not '0'"),

@@ -100,6 +100,53 @@ OPTIONS = [
     override("methods.wae_gan.weight=1" + 5000 * "0", "methods.wae_gan.weight must be a number, not '1000…"),
     override("x=" + 20_000 * "[" + 20_000 * "]", "unknown key 'x'; known: …"),
 ]
+ONE_FORM = "export: give exactly one of --csv, --json, --latex, --parquet;"
+TINY = "out/leaderboards/runs/tiny.jsonl"
+EXPORTS = [
+    command("export", "Missing argument 'SUITE'…"),
+    command("export tiny.toml --from out", f"{ONE_FORM} none of them was given"),
+    command("export tiny.toml --csv --json --from out", f"{ONE_FORM} --csv and --json was given"),
+    command("export tiny.toml --parquet --from out", "--parquet needs a file, which is not text: --out FILE"),
+    command("export digts --csv", "unknown suite 'digts'; did you mean 'digits'? known: …"),
+    command(
+        "export tiny.toml --csv --from elsewhere",
+        "elsewhere/leaderboards/runs/tiny.jsonl: no records of suite tiny; train its runs with: python -m bench run --suite tiny.toml",
+    ),
+    command(
+        "export tiny.toml --csv --from out --metrics rec_see_test",
+        "--metrics: unknown metric 'rec_see_test'; did you mean 'rec_sse_test'? known: …",
+    ),
+    command("export tiny.toml --csv --from out --metrics ''", "--metrics must name something, or be left out for all; it is ''"),
+    command(
+        "export tiny.toml --latex --from out --metrics mig,sap,rate,fid,rec_sse_test,overfit_gap,overfit_ratio",
+        "--metrics: a LaTeX table has room for 6 columns, not 7",
+    ),
+    command("export tiny.toml --csv --from out --out ''", "Invalid value for '--out' / '-o': it is empty…"),
+    command("export tiny.toml --csv --from out --out out", "cannot write out: Is a directory; …"),
+    command("export tiny.toml --csv --from out --out plugin.py/x.csv", "cannot write plugin.py/x.csv: a part of that path is a file, …"),
+    command("compare tiny.toml/ae", "Missing argument 'B'…"),
+    command("compare tiny.toml/ae tiny.toml/aee --from out", f"{TINY}: unknown row 'aee'; did you mean 'ae'? known: ae, wae_gan"),
+    command("compare digts/ae tiny.toml/ae --from out", "unknown suite 'digts'; did you mean 'digits'? known: …"),
+    command("compare digits/ae tiny.toml/ae --from out", "out/leaderboards/runs/digits.jsonl: unknown row 'ae'; known: none"),
+    command("compare ae wae_gan --from out", "compare: 'ae' is neither a file of records nor a row; write SUITE/ROW, FILE/ROW or FILE"),
+    command("compare lost.jsonl tiny.toml/ae --from out", "compare: 'lost.jsonl' is neither a file of records nor a row; …"),
+    command("compare lost.jsonl/ae tiny.toml/ae --from out", "lost.jsonl: no such file"),
+    command(
+        f"compare {TINY} tiny.toml/ae --from out",
+        f"compare: {TINY} and tiny.toml/ae share no row; name a row of each: SUITE/ROW or FILE/ROW",
+    ),
+    command(
+        "compare tiny.toml/ae tiny.toml/wae_gan --from out --metrics mgi",
+        "--metrics: unknown metric 'mgi'; did you mean 'mig'? known: …",
+    ),
+    command("merge --out merged.jsonl", "Missing argument 'FILES...'…"),
+    command(f"merge {TINY}", "Missing option '--out' / '-o'…"),
+    command("merge lost.jsonl --out merged.jsonl", "lost.jsonl: no such file"),
+    command(f"merge {TINY} plugin.py --out merged.jsonl", "plugin.py:1: not a record (…); fix or delete that line"),
+    command(
+        f"merge {TINY} --out tiny.toml", "tiny.toml: there is such a file already, which is none of those to merge; name it among them, …"
+    ),
+]
 COMMANDS = [
     command("rnu", "No such command 'rnu'…"),
     command("--verbose", "No such option: --verbose…"),
@@ -195,6 +242,7 @@ COMMANDS = [
     command("records migrate tniy -o out", "out/leaderboards/runs: no records of a suite 'tniy'; there are tiny"),
     command("records migrate lost.jsonl", "lost.jsonl: no such file"),
     command("records migrate tiny.toml", "…tiny.toml…"),
+    *EXPORTS,
     command("tiers-check --columns 0", "--columns must be at least 1, not 0"),
     command("tiers-check --seed -1", "--seed must be at least 0, not -1"),
     command("tiers-check --columns 1 --page nowhere.md", "--page nowhere.md: no page with the lines …, between which the table goes"),

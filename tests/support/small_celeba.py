@@ -39,7 +39,7 @@ def load(root: Path, name: str = "celeba64_140", splits: tuple[int, ...] = SPLIT
 
 
 def packed_folder(root: Path, name: str = "celeba64_140") -> Path:
-    return pack.places(root, name, named(name).words)[0]
+    return pack.places(root, name, named(name).protocol)[0]
 
 
 def photo(seed: int) -> Image.Image:

@@ -41,7 +41,7 @@ class Journal:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps(block)}\n")
 
-    def kept(self, array: str, file: BinaryIO, row_bytes: int, digest: Any) -> int:
+    def intact_rows(self, array: str, file: BinaryIO, row_bytes: int, digest: Any) -> int:
         """Rows of `array` that are in `file` as they were written, from its position on; the position is behind them then.
 
         `digest` is updated with them. Blocks from the first damaged one on are forgotten.

@@ -193,7 +193,7 @@ def write_array(path: Path, stream: Stream, journal: Journal | None = None) -> d
         header = {"descr": stream.dtype, "fortran_order": False, "shape": stream.shape}
         np.lib.format.write_array_header_1_0(file, header)
         if journal:
-            rows = journal.kept(path.stem, file, stream.nbytes // max(1, stream.shape[0]), digest)
+            rows = journal.intact_rows(path.stem, file, stream.nbytes // max(1, stream.shape[0]), digest)
         file.truncate()
         for block in stream.rows_from(rows):
             data = np.ascontiguousarray(block, dtype=stream.dtype).data

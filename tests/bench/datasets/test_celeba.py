@@ -81,7 +81,7 @@ def test_nothing_outside_the_box_is_seen(name: str) -> None:
 
 
 def test_conventions_are_named_apart_and_state_what_they_are() -> None:
-    found = {convention.name: convention.words for convention in celeba.CONVENTIONS}
+    found = {convention.name: convention.protocol for convention in celeba.CONVENTIONS}
     assert len(set(found.values())) == len(found) == 4
     assert found["celeba64_140"] == "CelebA aligned, crop box (19, 39, 159, 179), 64x64 by Pillow's Lanczos, value/255, official split"
     assert all(str(CROP_140) in found[name] for name in ("celeba64_140", "celeba64_140_wae"))
@@ -389,6 +389,6 @@ def test_it_trains_a_few_steps_through_the_harness(tmp_path: Path, name: str) ->
     result = cli("run", "-s", file, "-o", tmp_path, "--data-root", tmp_path / "data", "--no-profile")
     assert result.code == 0, result.err
     record = (tmp_path / "leaderboards" / "runs" / "tiny.jsonl").read_text()
-    assert convention.words in record
+    assert convention.protocol in record
     assert result.err == ""  # no bar where there is no terminal
-    assert pack.places(tmp_path / "data", "small", convention.words)[0].is_dir()
+    assert pack.places(tmp_path / "data", "small", convention.protocol)[0].is_dir()

@@ -6,7 +6,7 @@ import pytest
 from harness import cli
 
 from bench.docs.metrics_page import HEADERS, PAGE, entry, page, weights
-from bench.evaluation.view_words import SETS, WHOLE, words
+from bench.evaluation.view_names import SETS, WHOLE, name_of_view
 from bench.registry import catalogue
 from metrics.features import inception
 from metrics.metric import Metric
@@ -32,8 +32,8 @@ def test_the_page_has_every_metric_once_under_its_group() -> None:
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_what_a_metric_needs_is_said_in_words(metric: Metric) -> None:
     for view in metric.needs:
-        assert words(view) != view
-        assert view in WHOLE or SETS[view.partition(".")[0]].format(held_out="test") in words(view)
+        assert name_of_view(view) != view
+        assert view in WHOLE or SETS[view.partition(".")[0]].format(held_out="test") in name_of_view(view)
     assert not metric.group.startswith(ESTIMATED) or metric.bias
     assert (f"- bias: {metric.bias}" in entry(metric)) == bool(metric.bias)
 

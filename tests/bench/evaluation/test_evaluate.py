@@ -20,7 +20,7 @@ from metrics import reconstruction
 from metrics.disentanglement import votes
 from metrics.disentanglement.information import mig
 from metrics.disentanglement.representation import represented, split
-from metrics.fixed_subset import chosen
+from metrics.fixed_subset import subset_indices
 from metrics.frechet import frechet_of_features
 from metrics.latent import total_variance
 from metrics.likelihood import IMPORTANCE
@@ -330,9 +330,9 @@ def test_features_are_of_some_images_and_their_reconstructions(monkeypatch: pyte
     monkeypatch.setattr(module, "SAMPLES", 10)
     method = counting(lambda: ae(DIM)).eval()
     views = evaluation(method).views()
-    here = TEST[chosen(25, 10)]
+    here = TEST[subset_indices(25, 10)]
     assert torch.equal(views["test.features.pixels"], (here / LEVELS).flatten(1))
-    assert torch.equal(views["train.features.pixels"], (TRAIN[chosen(40, 10)] / LEVELS).flatten(1))
+    assert torch.equal(views["train.features.pixels"], (TRAIN[subset_indices(40, 10)] / LEVELS).flatten(1))
     torch.testing.assert_close(views["reconstructions.features.pixels"], method.decode(method.draw(here / LEVELS, noise()).z).flatten(1))
 
 

@@ -107,7 +107,7 @@ def test_a_classifier_of_ones_own_is_found_by_its_dataset(tmp_path: Path) -> Non
     content = dump(Classifier((1, 8, 8), 2), {"shape": [1, 8, 8], "classes": 2})
     (tmp_path / "classifier-spots.safetensors").write_bytes(content)
     found = networks(tmp_path, dataset="spots").network("classifier")
-    assert found.words == f"features classifier:spots, sha256 {hashlib.sha256(content).hexdigest()[:16]}, not resized"
+    assert found.protocol == f"features classifier:spots, sha256 {hashlib.sha256(content).hexdigest()[:16]}, not resized"
     with pytest.raises(Unavailable, match=r"takes images of \[1, 8, 8\], not \[3, 8, 8\]"):
         found.features(bytes_of(2, 1, (3, 8, 8)))
 
@@ -139,7 +139,7 @@ def test_a_backbone_gives_timms_own_pooled_features(tmp_path: Path, model: str) 
         theirs = net(torch.stack([transform(to_pil_image(image)) for image in images]))
     rows = found.features(images)
     assert torch.nn.functional.cosine_similarity(rows, theirs).min() > 0.999  # Pillow's bicubic rounds to 8 bit between its axes
-    assert found.words == f"features timm:{model}, sha256 {digest[:16]}, antialiased bicubic to {side}"
+    assert found.protocol == f"features timm:{model}, sha256 {digest[:16]}, antialiased bicubic to {side}"
 
 
 def test_dinov2_is_given_224_pixels(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from metrics.features.classifier import classifier
 from metrics.features.inception import NAME as INCEPTION
 from metrics.features.network import Network, eight_bit
 from metrics.features.scores import Family
-from metrics.fixed_subset import chosen
+from metrics.fixed_subset import subset_indices
 from metrics.frechet import fit, frechet_of_features
 from metrics.kernel_distance import kernel_distance
 from metrics.metric import Views, measure
@@ -121,10 +121,10 @@ SETS = {name: bytes_of(12, seed).float().mean((1, 2))[:, :3] for seed, name in e
     ],
 )
 def test_each_compares_the_sets_that_it_says(name: str, expected: Callable[..., Any]) -> None:
-    views = {f"{kind}.{INCEPTION}": "" for kind in ("words",)} | {"counts": "", "counts.train": ""}
+    views = {f"protocol.{INCEPTION}": "", "counts": "", "counts.train": ""}
     for side, rows in SETS.items():
         views |= {f"{side}.features.{INCEPTION}": rows, f"{side}.gaussian.{INCEPTION}": fit(rows)}
-        views[f"{side}.balls.{INCEPTION}"] = scores(real(SETS["test"]), rows)
+        views[f"{side}.precision_recall.{INCEPTION}"] = scores(real(SETS["test"]), rows)
     found = measure(KNOWN[name], Views({view: lambda _, value=value: value for view, value in views.items()}))
     assert found["value"] == pytest.approx(float(expected(*SETS.values())), rel=1e-9)
 
@@ -156,7 +156,7 @@ def test_values_are_those_computed_by_hand(tmp_path: Path) -> None:
     a, b = NETWORK.features(TEST[:60]), NETWORK.features(eight_bit(samples))
     assert found["frechet_classifier_pz"]["value"] == pytest.approx(frechet_of_features(a, b).item(), rel=1e-6)
     assert found["frechet_classifier_floor"]["value"] == pytest.approx(
-        frechet_of_features(a, NETWORK.features(TRAIN[:100][chosen(100, 60)])).item(), rel=1e-6
+        frechet_of_features(a, NETWORK.features(TRAIN[:100][subset_indices(100, 60)])).item(), rel=1e-6
     )
     assert found["recall_classifier_pz"]["value"] == scores(real(a), b).recall
 

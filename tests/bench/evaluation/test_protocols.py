@@ -98,9 +98,9 @@ def test_inceptions_words_follow_its_file_and_layer(tmp_path: Path) -> None:
     words = set()
     for seed in (0, 1):
         digest = random_inception(tmp_path, seed)
-        words |= {inception.inception(tmp_path, expected=digest, layer=layer).words for layer in ("64", "2048")}
+        words |= {inception.inception(tmp_path, expected=digest, layer=layer).protocol for layer in ("64", "2048")}
     assert len(words) == 4
 
 
 def test_the_classifier_of_another_dataset_is_another_protocol() -> None:
-    assert classifier("digits", None).words != classifier("mnist", None).words
+    assert classifier("digits", None).protocol != classifier("mnist", None).protocol

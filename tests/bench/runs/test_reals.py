@@ -30,7 +30,7 @@ from bench.runs.prepare import prepare
 from bench.suites import reader
 from bench.suites.schema import Budget
 from bench.training.train import train
-from metrics.fixed_subset import some
+from metrics.fixed_subset import subset
 from models.networks.mlp import mog_mlp
 from models.networks.stacked import stacked_mlp
 from models.networks.wise_ale import wise_ale_sine
@@ -104,7 +104,7 @@ def test_a_hierarchy_decodes_to_reals_too() -> None:
     z = 50 * normal(4, 2, seed=3).float()
     other = build(lambda: stacked_wae(2), network=stacked_mlp, shape=SHAPE, dim=2)
     assert torch.equal(other.decode(z), method.decode(z).sigmoid())
-    assert method.recipe.words()["cost"] == "SSE, outputs as they are"
+    assert method.recipe.description()["cost"] == "SSE, outputs as they are"
 
 
 @pytest.mark.parametrize("name", ["vae_bernoulli", "factorvae", "tc_vcae", "wise_ale", "beta_vae"])
@@ -125,7 +125,7 @@ def test_the_data_are_never_changed() -> None:
     data = TRAIN.clone()
     method = build(reals(lambda: ae(2)), shape=SHAPE, dim=2)
     batches = Batches(data, 1, 20, seed=0)
-    for x in (batches.at(0), batches.some(0, 5), scaled(data[:3], 1)):
+    for x in (batches.at(0), batches.draw_images(0, 5), scaled(data[:3], 1)):
         assert x.dtype == torch.float32
         assert {row.numpy().tobytes() for row in x} <= {row.numpy().tobytes() for row in TRAIN}
     evaluation = Evaluation(method, DeviceDataset(data, data, 4, "real"), 0)
@@ -214,7 +214,7 @@ def test_frechet_distance_of_signals_is_that_of_all_their_values(entries: dict[s
     """Against the closed form with scipy's matrix root; 12 values a row, where images of that width would be kept too."""
     from scipy.linalg import sqrtm
 
-    a, b = (rows.flatten(1).double().numpy() for rows in (TEST, some(TRAIN, 40)))
+    a, b = (rows.flatten(1).double().numpy() for rows in (TEST, subset(TRAIN, 40)))
     ca, cb = np.cov(a.T), np.cov(b.T)
     expected = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(ca + cb - 2 * sqrtm(ca @ cb).real)
     assert entries["frechet_values_floor"]["value"] == pytest.approx(expected, rel=1e-6)

@@ -122,7 +122,7 @@ def test_a_batch_is_bit_for_bit_the_indexed_images_and_a_copy(kind: str, device:
         assert torch.equal(batch, images[index].float().div_(255) if kind == "uint8" else images[index])
         batch.zero_()  # a batch is its reader's own
         assert data.at(step, stream).any()
-    assert torch.equal(data.some(1, 7), images[data.permutation("some", 1)[:7]].float() / (255 if kind == "uint8" else 1))
+    assert torch.equal(data.draw_images(1, 7), images[data.permutation("some", 1)[:7]].float() / (255 if kind == "uint8" else 1))
     assert torch.equal(images, kept)
 
 

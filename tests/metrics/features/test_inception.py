@@ -162,7 +162,7 @@ def test_another_resize_moves_the_same_images(seen: Seen) -> None:
 
 
 def test_its_words_say_network_hash_resize_and_layer(weights: tuple[Path, str], seen: Seen) -> None:
-    assert seen[0].words == f"features inception-tf, sha256 {weights[1][:16]}, TensorFlow 1 bilinear to 299, layer 64"
+    assert seen[0].protocol == f"features inception-tf, sha256 {weights[1][:16]}, TensorFlow 1 bilinear to 299, layer 64"
 
 
 def test_without_the_real_weights_there_is_no_network(weights: tuple[Path, str], tmp_path: Path) -> None:

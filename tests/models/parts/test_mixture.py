@@ -225,12 +225,12 @@ def test_codes_of_many_images_are_of_all_of_them_and_of_the_running_moments() ->
 def test_fits_ask_for_as_many_codes_as_the_code_has() -> None:
     method, asked = build(lambda: prior_gmm(DIM, components=2, samples=2)), list[int]()
 
-    def some(n: int) -> Tensor:
+    def draw_images(n: int) -> Tensor:
         asked.append(n)
         return images(min(n, 40))
 
-    method.run_hook("epoch_ended", 1, some, noise())
-    method.run_hook("training_ended", 1, some, noise())
+    method.run_hook("epoch_ended", 1, draw_images, noise())
+    method.run_hook("training_ended", 1, draw_images, noise())
     assert asked == [2_000, 10_000, 20_000]  # 10,000 images are for the floor of the likelihood
 
 
@@ -244,7 +244,7 @@ def test_epochs_fit_the_prior_and_the_end_fits_it_again() -> None:
     assert bool(prior.final.fitted), "but training has"
     train(training(method, Budget(epochs=2), batches), batches)
     assert bool(prior.fast.fitted)
-    x = batches.some(2, 60)
+    x = batches.draw_images(2, 60)
     found = method.eval().prior.sample(4000, noise())
     assert torch.allclose(found.mean(0), codes_of(method, x, 600, noise()).mean(0), atol=0.25)
 

@@ -246,13 +246,13 @@ def test_a_few_images_give_codes_enough_and_each_with_noise_of_its_own() -> None
     with torch.no_grad():
         method.encoder[-1].bias[DIM:] = -50.0
 
-    def some(n: int) -> Tensor:
+    def draw_images(n: int) -> Tensor:
         asked.append(n)
         return x
 
-    method.run_hook("epoch_ended", 1, some, noise(1))
+    method.run_hook("epoch_ended", 1, draw_images, noise(1))
     fast = weights(prior.hyper.fast)
-    method.run_hook("training_ended", 1, some, noise(1))
+    method.run_hook("training_ended", 1, draw_images, noise(1))
     assert asked == [2_000, 10_000, 20_000]  # 10,000 images are for the floor of the likelihood
     for mixture in (prior.hyper.fast, prior.hyper.final):
         assert mixture.counts.sum().item() == pytest.approx(30, rel=1e-4), "ten for each of three components"

@@ -17,12 +17,12 @@ from models.parts.prior import StandardNormal
 from models.wae import wae_gan, wae_mmd
 
 
-def some(n: int) -> Tensor:
+def draw_images(n: int) -> Tensor:
     return images(min(n, 400), seed=5)
 
 
 def codes_and_draws(method: AutoEncoder) -> tuple[Tensor, Tensor]:
-    return method.draw(some(400), noise()).z.detach(), StandardNormal(DIM).sample(4000, noise(1))
+    return method.draw(draw_images(400), noise()).z.detach(), StandardNormal(DIM).sample(4000, noise(1))
 
 
 def test_the_mismatch_by_loops() -> None:
@@ -42,7 +42,7 @@ def test_the_mismatch_by_loops() -> None:
 def test_codes_get_the_priors_moments_and_the_decoder_stays() -> None:
     method = build(lambda: replace(wae_mmd(DIM), pretraining=MomentPretraining(batch=100, lr=0.02)))
     decoder, before = weights(method.decoder), moment_mismatch(*codes_and_draws(method))
-    method.run_hook("training_begins", 0, some, noise())
+    method.run_hook("training_begins", 0, draw_images, noise())
     assert moment_mismatch(*codes_and_draws(method)) < min(0.15, before / 3)
     assert weights(method.decoder) == decoder
 
@@ -64,7 +64,7 @@ def test_the_amounts_are_those_of_the_code() -> None:
 
     def pool(n: int) -> Tensor:
         asked.append(n)
-        return some(n)
+        return draw_images(n)
 
     replace(part, batch=50, steps=7, tolerance=0.0).training_begins(0, method, pool, noise())
     assert sizes == [50] * 7
@@ -74,7 +74,7 @@ def test_the_amounts_are_those_of_the_code() -> None:
 def test_it_stops_once_the_moments_match() -> None:
     method = build(lambda: wae_mmd(DIM))
     sizes = seen_sizes(method)
-    MomentPretraining(batch=400, lr=0.02).training_begins(0, method, some, noise())
+    MomentPretraining(batch=400, lr=0.02).training_begins(0, method, draw_images, noise())
     assert 1 < len(sizes) < 200
     assert moment_mismatch(*codes_and_draws(method)) < 0.15
 
@@ -84,10 +84,10 @@ def test_a_step_is_adams_down_the_mismatch_of_its_own_batch() -> None:
     method = build(lambda: wae_mmd(DIM))
     bias = method.encoder[-1].bias
     before = bias.detach().clone()
-    MomentPretraining(batch=400, steps=1, tolerance=0.0, lr=0.02).training_begins(0, method, some, noise())
+    MomentPretraining(batch=400, steps=1, tolerance=0.0, lr=0.02).training_begins(0, method, draw_images, noise())
     assert (bias - before).abs().tolist() == pytest.approx([0.02] * DIM, rel=1e-3)
     other = build(lambda: wae_mmd(DIM))
-    MomentPretraining(batch=400, steps=20, tolerance=0.0, lr=1e-12).training_begins(0, other, some, noise())
+    MomentPretraining(batch=400, steps=20, tolerance=0.0, lr=1e-12).training_begins(0, other, draw_images, noise())
     one, last = (torch.cat([p.grad.flatten() for p in m.encoder.parameters()]).norm() for m in (method, other))
     assert last < 3 * one
 
@@ -95,9 +95,9 @@ def test_a_step_is_adams_down_the_mismatch_of_its_own_batch() -> None:
 def test_a_matched_encoder_is_left_alone() -> None:
     method = build(lambda: wae_mmd(DIM))
     before = weights(method)
-    MomentPretraining(batch=100, tolerance=1e6).training_begins(0, method, some, noise())
+    MomentPretraining(batch=100, tolerance=1e6).training_begins(0, method, draw_images, noise())
     assert weights(method) == before
-    MomentPretraining(batch=100, steps=1, tolerance=1e-9).training_begins(0, method, some, noise())
+    MomentPretraining(batch=100, steps=1, tolerance=1e-9).training_begins(0, method, draw_images, noise())
     assert weights(method) != before
 
 
@@ -157,14 +157,14 @@ def test_impossible_values(values: dict[str, float], message: str) -> None:
 
 
 def test_a_record_says_so() -> None:
-    words = wae_mmd(DIM, input_noise=0.01, pretraining_batch=256).words()
+    words = wae_mmd(DIM, input_noise=0.01, pretraining_batch=256).description()
     assert words["posterior"] == "deterministic, input noise 0.01, encoder pre-trained on 256 images a step"
-    assert wae_mmd(DIM).words()["posterior"] == "deterministic"
+    assert wae_mmd(DIM).description()["posterior"] == "deterministic"
 
 
 def test_a_hidden_layer_of_the_encoder_moves_too() -> None:
     method = build(lambda: wae_mmd(DIM, pretraining_batch=100))
     layer = next(module for module in method.encoder.modules() if isinstance(module, nn.Linear))
     before = layer.weight.clone()
-    method.run_hook("training_begins", 0, some, noise())
+    method.run_hook("training_begins", 0, draw_images, noise())
     assert not torch.equal(layer.weight, before)

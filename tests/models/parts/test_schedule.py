@@ -129,4 +129,4 @@ def test_a_run_with_a_schedule_is_recorded_and_made_again_from_its_record(tmp_pa
     table = {"from": 0, "to": 1, "over": "30 epochs"}
     values = hyperparameters(beta_vae, {"beta": table}, "methods.x")
     assert values["beta"] == table
-    assert beta_vae(DIM, **arguments(values)).words()["regularisers"] == "(0 to 1 over 30 epochs, linear) × KL"
+    assert beta_vae(DIM, **arguments(values)).description()["regularisers"] == "(0 to 1 over 30 epochs, linear) × KL"

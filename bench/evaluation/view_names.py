@@ -18,7 +18,7 @@ PARTS = {  # of a set of images, by how a view's name goes on
     "entropy": "the least cross-entropy that {} allow",
     "features": "{network} features of {}",
     "gaussian": "Gaussian fitted to {network} features of {}",
-    "balls": "{network} features of {} among those of {held_out} images",
+    "precision_recall": "{network} features of {} among those of {held_out} images",
     "nearest": "distances of {} to the nearest training image",
     "sharpness": "sharpness of {}",
     "log_prior": "log p(z) at codes of {}",
@@ -40,7 +40,7 @@ WHOLE = {
 }
 
 
-def words(view: str, held_out: str = "test") -> str:
+def name_of_view(view: str, held_out: str = "test") -> str:
     """A view as a reader knows it; its name where nothing is known of it, as of a plugin's.
 
     held_out: what images of the split are called that is held out.
@@ -49,7 +49,7 @@ def words(view: str, held_out: str = "test") -> str:
     kind, _, network = part.partition(".")
     if view in WHOLE:
         return WHOLE[view]
-    found = PARTS.get(kind if kind in ("features", "gaussian", "balls") else part)
+    found = PARTS.get(kind if kind in ("features", "gaussian", "precision_recall") else part)
     if of not in SETS or found is None:
         return view
     return found.format(SETS[of].format(held_out=held_out), network="pixel" if network == "pixels" else network, held_out=held_out)
