@@ -9,7 +9,7 @@ from torch import Tensor
 from bench.datasets.dataset import Values
 from bench.evaluation.evaluate import BATCH, Evaluation
 from bench.figures.pictures import drawing
-from metrics.fixed_subset import some
+from metrics.fixed_subset import subset
 from metrics.latent import Codes
 from metrics.metric import Unavailable
 from models.parts.nested import NestedPrior
@@ -58,7 +58,7 @@ class Subject:
 
     def classes(self) -> Tensor | None:
         """The classes of the images whose codes `codes` has, in their order.   -> (N,)"""
-        return None if self.labels is None else some(self.labels, CODES)
+        return None if self.labels is None else subset(self.labels, CODES)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from bench.figures import canvas, interpolation, latent_grid, layers, neighbours, samples, traversal
 from bench.figures.subject import Subject
 from bench.registry import catalogue
-from metrics.fixed_subset import chosen
+from metrics.fixed_subset import subset_indices
 from metrics.metric import Unavailable
 from models.parts.prior import StandardNormal
 from models.stacked import implicit_wae, stacked_wae
@@ -37,7 +37,7 @@ def small(figure: Figure) -> np.ndarray:
 
 def held(test: np.ndarray, n: int) -> np.ndarray:
     """The n held-out images that figures show, as flat rows of bytes."""
-    return test[chosen(len(test), n).numpy()].reshape(n, -1)
+    return test[subset_indices(len(test), n).numpy()].reshape(n, -1)
 
 
 def bytes_of(values: Tensor) -> np.ndarray:
