@@ -75,7 +75,7 @@ def run(
 
     settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh)
     if dry_run:
-        command.dry_run(chosen, settings, smoke)
+        command.dry_run(chosen, whole, settings, smoke)
     else:
         raise typer.Exit(command.run(chosen, whole, settings, smoke, profiles))
 
