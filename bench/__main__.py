@@ -12,6 +12,7 @@ import typer
 
 from bench.commands import entry
 from bench.commands.data_groups import data, features
+from bench.commands.drawing import figures
 from bench.commands.exports import compare, export, merge
 from bench.commands.options import (
     DATA,
@@ -23,8 +24,9 @@ from bench.commands.options import (
     Out,
     Set,
     SuiteName,
+    Threads,
+    Where,
     check_counts,
-    device_kind,
     number,
     whole,
     words,
@@ -42,7 +44,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-for command in (page, export, compare, merge):
+for command in (page, export, compare, merge, figures):
     app.command()(command)
 
 
@@ -82,9 +84,6 @@ def run(
 
 Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]
 Chosen = Annotated[str | None, typer.Option("--metrics", help="Only these: fid_pz,mig. All, if not said.")]
-KIND = "cpu or cuda; that which a run was trained on, if not said."
-Where = Annotated[str | None, typer.Option("--device", parser=device_kind, metavar="TEXT", help=KIND)]
-Threads = Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="CPU threads of each run.")]
 
 
 @app.command()
