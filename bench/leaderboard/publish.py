@@ -121,7 +121,7 @@ def everything(out: Path, warn: Warn) -> dict[str, Shown]:
         try:
             store = Store(out, name)
             if records := store.kept():
-                found[name] = Shown(indexed(name, suite, records), board_of(suite, records, store.kept(PROFILE)))
+                found[name] = Shown(indexed(name, suite, records), board_of(suite, records, store.kept(PROFILE), out))
         except UserError as error:
             warn(f"{error}; the index is written without {name}")
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # whole lines, whose values are none of a record

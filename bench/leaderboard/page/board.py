@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.leaderboard import appendix
 from bench.leaderboard.capacity import other_codes
@@ -65,8 +66,12 @@ class Board:
     absent: tuple[str, ...]  # metrics without a value
 
 
-def board(suite: Suite, records: Iterable[Record], profiles: Iterable[Record]) -> Board:
-    """The suite's part. Raises UserError for a smoke run or a record of another suite."""
+def board(suite: Suite, records: Iterable[Record], profiles: Iterable[Record], folder: Path | None = None) -> Board:
+    """The suite's part. Raises UserError for a smoke run or a record of another suite.
+
+    folder: where the commands that the page names are to be given.
+    """
+    words = options(suite, folder)
     rows = [row for row in rows_of(suite, records, profiles) if row.records or not row.stale]
     columns, apart = columns_of(suite, rows), other_codes(suite, rows)
     chosen = heads(names(suite), columns, rows)
@@ -80,7 +85,7 @@ def board(suite: Suite, records: Iterable[Record], profiles: Iterable[Record]) -
     folded = grouped(columns, rows, ranked, kept)
     return Board(
         suite,
-        options(suite),
+        words,
         summary(suite, rows),
         tuple(ordered),
         shown,
@@ -93,7 +98,7 @@ def board(suite: Suite, records: Iterable[Record], profiles: Iterable[Record]) -
         ),
         tuple(scatters(chosen, found, columns, rows, apart)),
         tuple(rank_plots(chosen, found)),
-        (*appendix.header(suite, f"python -m bench run {options(suite)}", rows), *appendix.environments(rows)),
+        (*appendix.header(suite, f"python -m bench run {words}", rows), *appendix.environments(rows)),
         (*appendix.references(columns, rows), *nowhere(columns, rows, ranked)),
     )
 
