@@ -6,6 +6,7 @@ runs nox.
 """
 
 import os
+import shutil
 import sys
 
 import nox
@@ -55,7 +56,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """What needs no GPU, no internet and little time; `nox -s tests -- -m slow` runs what is slow."""
-    install(session, ".[test]")
+    install(session, ".[test,browser]" if shutil.which("chromium") else ".[test]")
     python(session, "-m", "pytest", "-n", str(min(CPUS, 8)), "--benchmark-disable", *session.posargs, **ONE_THREAD)
 
 

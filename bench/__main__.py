@@ -12,6 +12,7 @@ import typer
 
 from bench.commands import entry
 from bench.commands.data_groups import data, features
+from bench.commands.drawing import figures
 from bench.commands.exports import compare, export, merge
 from bench.commands.options import (
     DATA,
@@ -23,12 +24,14 @@ from bench.commands.options import (
     Out,
     Set,
     SuiteName,
+    Threads,
+    Where,
     check_counts,
-    device_kind,
     number,
     whole,
     words,
 )
+from bench.commands.page import page
 from bench.commands.records import records
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
@@ -41,7 +44,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-for command in (export, compare, merge):
+for command in (page, export, compare, merge, figures):
     app.command()(command)
 
 
@@ -74,16 +77,13 @@ def run(
 
     settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh)
     if dry_run:
-        command.dry_run(chosen, settings, smoke)
+        command.dry_run(chosen, whole, settings, smoke)
     else:
         raise typer.Exit(command.run(chosen, whole, settings, smoke, profiles))
 
 
 Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]
 Chosen = Annotated[str | None, typer.Option("--metrics", help="Only these: fid_pz,mig. All, if not said.")]
-KIND = "cpu or cuda; that which a run was trained on, if not said."
-Where = Annotated[str | None, typer.Option("--device", parser=device_kind, metavar="TEXT", help=KIND)]
-Threads = Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="CPU threads of each run.")]
 
 
 @app.command()

@@ -66,6 +66,9 @@ Set = Annotated[
 Name = Annotated[str | None, typer.Option("--name", help="What results of --set are kept as, in place of a name made of its values.")]
 DEVICE = "cpu or cuda; cuda where there is one, if not said."
 Device = Annotated[str | None, typer.Option(parser=device_kind, metavar="TEXT", help=DEVICE)]
+KIND = "cpu or cuda; that which a run was trained on, if not said."
+Where = Annotated[str | None, typer.Option("--device", parser=device_kind, metavar="TEXT", help=KIND)]
+Threads = Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="CPU threads of each run.")]
 Out = Annotated[Path, typer.Option("--out", "-o", parser=path, metavar="PATH", help="Folder that gets runs/ and leaderboards/.")]
 DataRoot = Annotated[Path, typer.Option("--data-root", envvar="LATENTBENCH_DATA", parser=path, metavar="PATH", help="Where datasets lie.")]
 Jobs = Annotated[

@@ -19,7 +19,7 @@ from bench.records.identity import listed
 from bench.records.store import KINDS, PROFILE, Store
 from bench.runs.context import Context, context_of, with_jobs
 from bench.runs.events import Event, Tell
-from bench.runs.prepare import Prepared, build
+from bench.runs.prepare import Prepared, build, check_capacity, prepare
 from bench.runs.profile import profiled
 from bench.runs.resolve import Resolved, resolve
 from bench.runs.run import check_writable
@@ -31,22 +31,28 @@ from bench.suites.schema import Suite
 COLUMNS = ("rec_sse_test", "rec_sse_train", "overfit_gap", "frechet_pixels_pz", "frechet_pixels_qz")  # of the table on the console
 
 
-def checked(suite: Suite, settings: Settings, smoke: bool = False) -> tuple[Context, list[Resolved], list[Prepared]]:
-    """The suite's runs, and a method of each row: whatever is wrong with the suite is said before anything starts."""
+def checked(suite: Suite, whole: Suite, settings: Settings, smoke: bool = False) -> tuple[Context, list[Resolved], list[Prepared]]:
+    """The suite's runs, and a method of each row: whatever is wrong with the suite is said before anything starts.
+
+    whole: the suite with all its rows, which must have equal capacity where it says so.
+    """
     device = settings.device or default_device()
     runs = suite.runs(device, smoke=smoke)
     context = context_of(with_jobs(replace(settings, device=device), len(runs)), suite.name, suite.plugins)
     try:
         headline.check(suite, context.catalogue.metrics)
         resolved = [resolve(run, context.catalogue) for run in runs]
-        return context, resolved, [build(one) for one in resolved if one.run.seed == 0]
+        prepared = [build(one) for one in resolved if one.run.seed == 0]
+        if whole.equal_capacity is not None:
+            check_capacity([prepare(run, context.catalogue) for run in whole.runs(device) if run.seed == 0], whole.equal_capacity)
+        return context, resolved, prepared
     except UserError as error:
         raise UserError(f"{suite.where}: {error}") from None
 
 
-def dry_run(suite: Suite, settings: Settings, smoke: bool) -> None:
+def dry_run(suite: Suite, whole: Suite, settings: Settings, smoke: bool) -> None:
     """Print every run with its steps and parameters."""
-    context, resolved, prepared = checked(suite, settings, smoke)
+    context, resolved, prepared = checked(suite, whole, settings, smoke)
     parameters = {one.run.label: f"{one.parameter_count:,}" for one in prepared}
     boards.check(settings.out, suite)
     rows = []
@@ -63,7 +69,7 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
 
     whole: the suite with all its rows and seeds, for the leaderboard.
     """
-    context, runs = checked(suite, settings, smoke)[:2]
+    context, runs = checked(suite, whole, settings, smoke)[:2]
     store = context.store
     boards.check(settings.out, whole)
     for kind in KINDS:
@@ -143,7 +149,7 @@ def mean(entries: list[dict[str, Any] | None]) -> str:
 
 def profile(suite: Suite, settings: Settings) -> None:
     """Profile the first row of a suite, print and keep it."""
-    context, _, (prepared, *_) = checked(suite, settings)
+    context, _, (prepared, *_) = checked(suite, suite, settings)
     check_writable(context.store)
     boards.check(settings.out, suite)
     try:

@@ -98,12 +98,18 @@ def reconstructions(evaluation: Evaluation) -> Image.Image:
 
 def samples(evaluation: Evaluation) -> Image.Image:
     """Decoded draws of the density fitted to the codes, or else of the prior; Unavailable where there is neither."""
-    n, noise, density = COLUMNS * ROWS, evaluation.noise("pictures.samples"), evaluation.density
+    images = draws(evaluation, COLUMNS * ROWS, "pictures.samples")
+    shown, columns = drawing(evaluation.data.values, held_out(evaluation))
+    return sheet(shown(images), columns)
+
+
+def draws(evaluation: Evaluation, n: int, stream: str) -> Tensor:
+    """Samples of a random stream: of the density fitted to the codes, or else of the prior, as in `samples`.   -> (n, C, H, W)"""
+    noise, density = evaluation.noise(stream), evaluation.density
     images = evaluation.method.sample(n, noise) if density is None else evaluation.method.decode(density.sample(n, noise))
     if images is None:
         raise Unavailable("no prior, and no density was fitted to its codes")
-    shown, columns = drawing(evaluation.data.values, held_out(evaluation))
-    return sheet(shown(images), columns)
+    return images
 
 
 def held_out(evaluation: Evaluation) -> Tensor:

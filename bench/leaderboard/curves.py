@@ -36,16 +36,14 @@ def mean_curve(seeds: Sequence[Curve], term: str) -> tuple[list[float], list[flo
 
 
 def draw(out: Path, suite: Suite) -> Path:
-    """Write leaderboards/<suite>.curves.png; -> its path. UserError without matplotlib, or where no run has left a curve."""
+    """Write leaderboards/<suite>.curves.png; -> its path. UserError where no run has left a curve."""
     store = Store(out, suite.name)
     found = curves(store, suite)
     if not found:
         where, again = out / "runs", f"python -m bench run {options(suite)}"
         raise UserError(f"no run of {suite.name} in {where} has left a training curve; train it first: {again}")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UserError("curves are drawn by matplotlib, which is not installed: pip install 'latentbench[plots]'") from None
+    from matplotlib.figure import Figure  # here, so that a leaderboard needs none
+
     figure = Figure(figsize=(11, 4), layout="constrained")
     for axes, term in zip(figure.subplots(1, len(TERMS)), TERMS, strict=True):
         lowest = 1.0

@@ -2,21 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 
-from bench.leaderboard.headline import Head, reference
-from bench.leaderboard.resolution import MOST_SEEDS
+from bench.leaderboard.headline import Head, heads, reference
+from bench.leaderboard.resolution import MOST_SEEDS, kendall_tau, winner_changes
 from bench.leaderboard.rows import Column, Row
 from bench.leaderboard.standing import Standing
-from bench.leaderboard.statistics import figures, mean_and_interval
+from bench.leaderboard.statistics import figures, mean, mean_and_interval
 from bench.leaderboard.tiers import MIN_SEEDS
-from bench.markdown import words
+from bench.markdown import counted, words
 
+NETWORKS = {  # columns that compare samples with images, and on whose features
+    "frechet_pca": "PCA features",
+    "frechet_pixels": "pixels",
+    "frechet_classifier": "a classifier's features",
+    "fid": "Inception's features",
+    "frechet_dinov2": "DINOv2's features",
+}
 QUALITIES = 2  # columns that have a sentence: the first ones for which lower or higher is better
 
 
-def findings(heads: Sequence[Head], standings: Sequence[Standing], columns: Mapping[Column, str], rows: Sequence[Row]) -> list[str]:
+def findings(shown: Sequence[Head], standings: Sequence[Standing], columns: Mapping[Column, str], rows: Sequence[Row]) -> list[str]:
     """A sentence or two for each of the first columns, and one on the rows that lead in both. `rows` are those that compare."""
     chosen = [
-        (head, found) for head, found in zip(heads, standings, strict=True) if head.better in ("lower", "higher") and found.comparable
+        (head, found) for head, found in zip(shown, standings, strict=True) if head.better in ("lower", "higher") and found.comparable
     ]
     chosen = chosen[:QUALITIES]
     lines = [f"**{head.title}**{beside(head, columns, rows)}: {sentence(found)}" for head, found in chosen]
@@ -27,7 +34,30 @@ def findings(heads: Sequence[Head], standings: Sequence[Standing], columns: Mapp
         both = [row for row in split[0].first() if row in split[1].first()]
         who = f"{names(both)} {'is' if len(both) == 1 else 'are'}" if both else "no row is"
         lines.append(f"**Both**: {who} in the first tier of {' and '.join(head.title for head, _ in chosen)}.")
-    return lines
+    return [*lines, *filter(None, [over_networks([head.name for head in shown], columns, rows)])]
+
+
+def over_networks(first: Sequence[str], columns: Mapping[Column, str], rows: Sequence[Row]) -> str:
+    """Whether the row of the best samples depends on the network whose features are compared; empty without two networks.
+
+    first: the first screen's columns; its network is the one that others are compared with. By means over seeds, of the rows that have
+    a value by every network and lost no run.
+    """
+    chosen = sorted(NETWORKS, key=lambda name: name not in first)
+    found = heads(chosen, columns, rows)
+    whole = [row for row in rows if not row.has_losses()]
+    common = [row for row in whole if all(head.values(row) for head in found)]
+    if len(found) < 2 or len(common) < 2:
+        return ""
+    means = {head.name: {row.name: mean(list(head.values(row).values())) for row in common} for head in found}
+    network, *others = means
+    best = min(means[network], key=lambda row: means[network][row])
+    (changed, count), tau = winner_changes(means), kendall_tau(means)
+    orders = words(f"{tau[network, other]:.2f} with {NETWORKS[other]}" for other in others)
+    return (
+        f"**Feature networks**: {names([best])} has the lowest mean Fréchet distance on {NETWORKS[network]}; on {changed} of "
+        f"{counted(count, 'other network')} another row has it. Kendall's τ of the orders of {len(common)} rows is {orders}."
+    )
 
 
 def beside(head: Head, columns: Mapping[Column, str], rows: Sequence[Row]) -> str:

@@ -1,6 +1,7 @@
 """The first screen of a leaderboard: one narrow table in the order of its first column, and how to read it. No torch here."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from bench.leaderboard.headline import Head
 from bench.leaderboard.rows import ABSENT, Row, machines
@@ -13,8 +14,25 @@ ARROWS = {"lower": " ↓", "higher": " ↑", "target": " →"}
 WIDE, LOST, OTHER = "~", "†", "‡"
 
 
-def screen(heads: Sequence[Head], standings: Sequence[Standing], rows: Sequence[Row], apart: Mapping[str, str], seeds: int) -> str:
-    """The table and a line on what does not vary or does not fit; empty without a column.
+@dataclass(frozen=True)
+class Screen:
+    """What a first screen shows of its rows, best first."""
+
+    heads: tuple[Head, ...]  # the columns that vary and have room, the one that sorts first
+    rows: tuple[Row, ...]
+    places: tuple[str, ...]  # each row's ranks, or why it has none
+    names: tuple[str, ...]  # with marks
+    cells: Mapping[str, Mapping[str, str]]  # {column: {row: its cell}}, of all columns that were asked for
+    table: str  # as Markdown
+    said: str  # what does not vary or has no room
+
+    def text(self) -> str:
+        """The table and a line on what is not in it; empty without a column."""
+        return "\n\n".join(filter(None, [self.table, self.said]))
+
+
+def screen(heads: Sequence[Head], standings: Sequence[Standing], rows: Sequence[Row], apart: Mapping[str, str], seeds: int) -> Screen:
+    """The first screen of at least one column.
 
     Columns from the last on are left out until no line is wider than `WIDTH`. `apart` are the rows of another code.
     """
@@ -24,17 +42,20 @@ def screen(heads: Sequence[Head], standings: Sequence[Standing], rows: Sequence[
     constant = [h for h in heads[1:] if len(shown) > 1 and len(set(cells[h.name].values())) == 1]
     kept = [head for head in heads if head not in constant]
     ordered = order(standings, shown)
-    text = ""
+    places, names = [place(row, standings[0], apart, seeds) for row in ordered], [name(row, apart) for row in ordered]
+    table = ""
     for count in range(len(kept), 0, -1):
         lines = [
-            [place(row, standings[0], apart, seeds), name(row, apart), *(cells[h.name][row.name] for h in kept[:count])] for row in ordered
+            [ranks, called, *(cells[h.name][row.name] for h in kept[:count])]
+            for row, ranks, called in zip(ordered, places, names, strict=True)
         ]
-        text = narrow(["place", "method", *(h.title + ARROWS.get(h.better, "") for h in kept[:count])], lines, left=2)
-        if max(map(len, text.splitlines())) <= WIDTH:
+        table = narrow(["place", "method", *(h.title + ARROWS.get(h.better, "") for h in kept[:count])], lines, left=2)
+        if max(map(len, table.splitlines())) <= WIDTH:
             break
     same = [f"{head.title}: {cells[head.name][shown[0].name]} in all rows" for head in constant]
     left = [f"No room for {words(f'`{head.name}`' for head in kept[count:])}, which stands below"] if kept[count:] else []
-    return "\n\n".join(filter(None, [text, "; ".join([*same, *left]) + "." if same or left else ""])) if heads else ""
+    said = "; ".join([*same, *left]) + "." if same or left else ""
+    return Screen(tuple(kept[:count]), tuple(ordered), tuple(places), tuple(names), cells, table, said)
 
 
 def order(standings: Sequence[Standing], rows: Sequence[Row]) -> list[Row]:

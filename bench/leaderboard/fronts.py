@@ -1,6 +1,7 @@
 """Which rows give the best quality for what they cost, and how sure the seeds are of it. From the records, no torch here."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,30 +21,57 @@ GAP = "generalisation"  # no quality that is paid for
 ROWS = 3  # rows without which a front says nothing
 
 
+@dataclass(frozen=True)
+class Front:
+    """A quality and a cost, and how sure the seeds are of which rows give the best of one for the other."""
+
+    head: Head
+    quality: Standing
+    cost: str
+    spent: Mapping[str, Mapping[int, float]]  # {row: {seed: cost}}
+    chances: Mapping[str, float]  # of each row that has both, to be on the front
+
+    @property
+    def title(self) -> str:
+        """What stands over its column."""
+        return f"{self.head.title}, {self.cost}"
+
+
 def fronts(
     heads: Sequence[Head], standings: Sequence[Standing], columns: Mapping[Column, str], rows: Sequence[Row], apart: Collection[str]
-) -> list[str]:
-    """A table of the rows that may be on a front of quality and cost, with the probability in per cent, and how to read it.
+) -> list[Front]:
+    """The fronts of the first ranked columns of quality.
 
     Costs that all rows share have no front, nor have seconds of several machines. Nothing where no column has ranks.
     """
-    qualities = [(head, found) for head, found in zip(heads, standings, strict=True) if found.rows and head.columns[0].group != GAP]
     now = [row for row in rows if not row.stale and row.name not in apart]
-    found: dict[str, dict[str, float]] = {}
-    for head, ranked in qualities[:QUALITIES]:
+    found = []
+    for head, ranked in qualities(heads, standings):
         for parts, cost in COSTS.items():
             if (cost not in CODE or head.columns[0].group == "reconstruction") and (parts != SECONDS or len(machines(now)) == 1):
-                chances = on_front(ranked, {row.name: total([c for c in columns if c.name in parts], row) for row in now})
-                found |= {f"{head.title}, {cost}": chances} if chances else {}
-    names = [row.name for row in now if any(of.get(row.name, 0) >= LEAST for of in found.values())]
-    names.sort(key=lambda row: [-of.get(row, 0) for of in found.values()])
-    lines = [[name, *(f"{100 * of[name]:.0f}" if name in of else ABSENT for of in found.values())] for name in names]
+                spent = {row.name: total([c for c in columns if c.name in parts], row) for row in now}
+                if chances := on_front(ranked, spent):
+                    found.append(Front(head, ranked, cost, spent, chances))
+    return found
+
+
+def qualities(heads: Sequence[Head], standings: Sequence[Standing]) -> list[tuple[Head, Standing]]:
+    """The first columns that have ranks and are a quality."""
+    pairs = zip(heads, standings, strict=True)
+    return [(head, found) for head, found in pairs if found.rows and head.columns[0].group != GAP][:QUALITIES]
+
+
+def front_table(found: Sequence[Front], rows: Sequence[Row]) -> list[str]:
+    """A table of the rows that may be on a front, with the probability in per cent, and how to read it; nothing without a front."""
+    shown = [row.name for row in rows if any(of.chances.get(row.name, 0) >= LEAST for of in found)]
+    shown.sort(key=lambda row: [-of.chances.get(row, 0) for of in found])
+    lines = [[name, *(f"{100 * of.chances[name]:.0f}" if name in of.chances else ABSENT for of in found)] for name in shown]
     said = (
         "Chance in % that no other row is at least as good in both and better in one, over resampled seeds; few seeds make it too sure. "
         "Seconds: of training, and of fitting the density where there is one. "
         f"{ABSENT}: a value is missing. Rows below {100 * LEAST:.0f} % in all are left out."
     )
-    return [narrow(["method", *found], lines), said] if lines else []
+    return [narrow(["method", *(of.title for of in found)], lines), said] if lines else []
 
 
 def total(columns: Sequence[Column], row: Row) -> dict[int, float]:

@@ -27,7 +27,7 @@ def group_table(group: str, names: Mapping[Column, str], rows: Sequence[Row], st
     places = machines(rows) if group == "cost" else []
     lines: dict[object, list[str]] = {}
     for row in filled:
-        cells = [by_machine(c, row, places, standings[c], notes) if len(places) > 1 else cell(c, row, standings[c], notes) for c in shown]
+        cells = [cell(c, row, places, standings[c], notes) for c in shown]
         same = row.name if group == "cost" else (row.stale, *cells, *(str(standings[column].values.get(row.name)) for column in shown))
         line = lines.setdefault(same, ["", *cells])
         line[0] += ", " * bool(line[0]) + row.name
@@ -79,27 +79,31 @@ def nowhere(names: Mapping[Column, str], rows: Sequence[Row], standings: Mapping
     return lines
 
 
-def cell(column: Column, row: Row, found: Standing, notes: dict[str, int]) -> str:
-    """A mean with its interval and marks; if finished runs have no value, the number of the reason in `notes`."""
+def cell(column: Column, row: Row, places: Sequence[str], found: Standing, notes: dict[str, int]) -> str:
+    """A row's value, of each machine apart if there are places; if finished runs have none, the number of the reason in `notes`."""
+    value = by_machine(row, places, found) if len(places) > 1 else number(row, found)
+    return " ".join(filter(None, [value, footnote(column, row, notes)])) or ABSENT
+
+
+def number(row: Row, found: Standing) -> str:
+    """A mean with its interval and marks; empty without a value."""
     values = found.values.get(row.name)
-    note = footnote(column, row, notes)
     if not values:
-        return note or ABSENT
-    number = figures(*mean_and_interval(list(values.values())), digits=1).removesuffix(" ± 0").replace(" ± ", "±")
-    number = f"**{number}**" if row.name in found.tiers.best() else number
-    return " ".join(filter(None, [number + WIDE * (row.name in found.tiers.wide) + LOST * row.has_losses(), note]))
+        return ""
+    said = figures(*mean_and_interval(list(values.values())), digits=1).removesuffix(" ± 0").replace(" ± ", "±")
+    said = f"**{said}**" if row.name in found.tiers.best() else said
+    return said + WIDE * (row.name in found.tiers.wide) + LOST * row.has_losses()
 
 
-def by_machine(column: Column, row: Row, places: Sequence[str], found: Standing, notes: dict[str, int]) -> str:
+def by_machine(row: Row, places: Sequence[str], found: Standing) -> str:
     """The mean of a row's runs on each machine, by its number; one mean if all runs have one value."""
     values = found.values.get(row.name, {})
     ran = {record["seed"]: places.index(machine(record["environment"])) + 1 for record in row.done()}
     numbers = sorted({ran[seed] for seed in values}) if len(set(values.values())) > 1 else []
     if not numbers:
-        return cell(column, row, found, notes)
-    parts = {number: [value for seed, value in values.items() if ran[seed] == number] for number in numbers}
-    means = "; ".join(f"{figures(*mean_and_interval(of))} (machine {number})" for number, of in parts.items())
-    return " ".join(filter(None, [means, footnote(column, row, notes)]))
+        return number(row, found)
+    parts = {place: [value for seed, value in values.items() if ran[seed] == place] for place in numbers}
+    return "; ".join(f"{figures(*mean_and_interval(of))} (machine {place})" for place, of in parts.items())
 
 
 def footnote(column: Column, row: Row, notes: dict[str, int]) -> str:

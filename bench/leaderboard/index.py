@@ -6,7 +6,7 @@ from typing import NamedTuple
 from bench.leaderboard.capacity import other_codes
 from bench.leaderboard.findings import names as listed
 from bench.leaderboard.headline import Head, heads, names
-from bench.leaderboard.overview import overview
+from bench.leaderboard.overview import Overview, overview
 from bench.leaderboard.render import NOTICE
 from bench.leaderboard.rows import Record, Row, columns_of, losses, progress, rows_of
 from bench.leaderboard.standing import Standing, head_standing
@@ -14,6 +14,10 @@ from bench.markdown import compact
 from bench.suites.schema import Suite
 
 OVER_SUITES = ("rec_sse_test", "frechet_pca")  # columns whose rows are compared over suites
+PAGE = (
+    "[index.html](index.html) shows them all to be sorted, filtered and compared, with drawings and each row's card: one file for "
+    "a browser; it needs no network."
+)
 LEADERS = 2  # columns of a suite whose first tiers stand in the index
 
 
@@ -37,10 +41,16 @@ def indexed(name: str, suite: Suite, records: Iterable[Record]) -> Indexed:
 def index(boards: Mapping[str, Indexed]) -> str:
     """The whole of leaderboards/README.md: one line for each board, by the names of their files without .md; then overviews."""
     ordered = dict(sorted(boards.items()))
-    compared = {metric: {name: of.compared[metric] for name, of in ordered.items() if metric in of.compared} for metric in OVER_SUITES}
-    over = [overview(metric, found) for metric, found in compared.items()]
     table = compact(["suite", "question", "dataset", "first tiers", "seeds", "state"], [of.line for of in ordered.values()])
-    return "\n\n".join(filter(None, [f"{NOTICE.format('nox -s bench')}s", table, *over])) + "\n"
+    return (
+        "\n\n".join(filter(None, [f"{NOTICE.format('nox -s bench')}s", PAGE, table, *(over.text() for over in overviews(ordered))])) + "\n"
+    )
+
+
+def overviews(boards: Mapping[str, Indexed]) -> list[Overview]:
+    """The rows that boards share, compared over them."""
+    compared = {metric: {name: of.compared[metric] for name, of in boards.items() if metric in of.compared} for metric in OVER_SUITES}
+    return [over for metric, found in compared.items() if (over := overview(metric, found))]
 
 
 def line(suite: Suite, rows: Sequence[Row], standings: Sequence[tuple[Head, Standing]]) -> list[object]:

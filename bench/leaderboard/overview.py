@@ -1,6 +1,7 @@
 """The rows that several suites share, compared over them by one metric. From the records, no torch here."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,15 +20,34 @@ ROWS, SUITES = 5, 2  # that a comparison needs
 LEVEL = 0.05
 
 
-def overview(metric: str, found: Mapping[str, tuple[Head, Standing]]) -> str:
-    """The section of one metric, {suite: (its column, the rows' standing)}; empty where no two suites share enough rows.
+HEADS = ("method", "not told apart", "mean rank", "IQM (95 %)", "P(best) in %")
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The rows that several suites share, compared over them by one metric."""
+
+    metric: str
+    title: str
+    rows: tuple[str, ...]
+    difference: CriticalDifference
+    lines: tuple[tuple[str, ...], ...]  # under `HEADS`, the best mean rank first
+    said: str
+
+    def text(self) -> str:
+        """Its section of the index."""
+        return section(self.title, narrow(list(HEADS), self.lines, left=2), self.said)
+
+
+def overview(metric: str, found: Mapping[str, tuple[Head, Standing]]) -> Overview | None:
+    """The comparison by one metric, {suite: (its column, the rows' standing)}; None where no two suites share enough rows.
 
     Lower must be better and all values positive: those of a suite are divided by their median over its shared rows, to be on one scale.
     """
     standings = {suite: standing for suite, (head, standing) in found.items() if head.better == "lower"}
     rows, values = shared({suite: {row: of.values[row] for row in of.comparable} for suite, of in standings.items()})
     if not values or min(float(of.min()) for of in values.values()) <= 0:
-        return ""
+        return None
     scaled = [of / np.median(of.mean(1)) for of in values.values()]
     difference = critical_difference(np.stack([of.mean(1) for of in values.values()]), LEVEL)
     best = probability_best(list(values.values()))
@@ -35,10 +55,9 @@ def overview(metric: str, found: Mapping[str, tuple[Head, Standing]]) -> str:
     for i in np.argsort(difference.ranks, kind="stable").tolist():
         low, high = interquartile_interval([of[i] for of in scaled])
         iqm = f"{interquartile_mean([of[i] for of in scaled]):.2f} ({low:.2f}–{high:.2f})"
-        lines.append([rows[i], letters(i, difference), f"{difference.ranks[i]:.1f}", iqm, f"{100 * best[i]:.0f}"])
+        lines.append((rows[i], letters(i, difference), f"{difference.ranks[i]:.1f}", iqm, f"{100 * best[i]:.0f}"))
     title = f"{next(iter(found.values()))[0].title} over {words(values, most=len(values))}"
-    table = narrow(["method", "not told apart", "mean rank", "IQM (95 %)", "P(best) in %"], lines, left=2)
-    return section(title, table, said(metric, rows, difference, len(values)))
+    return Overview(metric, title, tuple(rows), difference, tuple(lines), said(metric, rows, difference, len(values)))
 
 
 def shared(suites: Mapping[str, Mapping[str, Mapping[int, float]]]) -> tuple[list[str], dict[str, np.ndarray]]:

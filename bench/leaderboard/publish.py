@@ -1,14 +1,18 @@
 """Leaderboards on disk: written from records alone, and indexed. No torch here."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os.path import normpath
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.errors import UserError, in_a_line
 from bench.files import write
 from bench.leaderboard.curves import picture
-from bench.leaderboard.index import Indexed, index, indexed
+from bench.leaderboard.index import Indexed, index, indexed, overviews
+from bench.leaderboard.page.board import Board
+from bench.leaderboard.page.board import board as board_of
+from bench.leaderboard.page.build import page
 from bench.leaderboard.paper_claims import section
 from bench.leaderboard.render import render
 from bench.records.store import PROFILE, Store
@@ -17,9 +21,15 @@ from bench.suites.names import relative, stem_of
 from bench.suites.schema import Suite
 
 SUITE = ".suite.json"  # ends the names of kept suite files
-
-
+PAGE = "index.html"
 Warn = Callable[[str], None]  # a line for the user
+
+
+class Shown(NamedTuple):
+    """A suite among all: its entry in the index, and its part of the page."""
+
+    entry: Indexed
+    board: Board
 
 
 def publish(out: Path, suite: Suite, warn: Warn) -> Path:
@@ -30,8 +40,27 @@ def publish(out: Path, suite: Suite, warn: Warn) -> Path:
         text = board(store, suite)
         claim(out, suite)
         write(path, text.encode())
-        write(store.boards / "README.md", index(everything(out, warn)).encode())
+        write_overviews(out, warn)
     return path
+
+
+def write_overviews(out: Path, warn: Warn) -> Path:
+    """Write the two files that show all suites, README.md and the page; -> the page's path."""
+    found, boards = everything(out, warn), out / "leaderboards"
+    write(boards / "README.md", index({name: of.entry for name, of in found.items()}).encode())
+    write(boards / PAGE, page_of(found).encode())
+    return boards / PAGE
+
+
+def page_of(found: Mapping[str, Shown]) -> str:
+    """The page of all leaderboards."""
+    return page({name: of.board for name, of in found.items()}, overviews({name: found[name].entry for name in sorted(found)}))
+
+
+def page_current(out: Path, warn: Warn) -> bool:
+    """Whether the page on disk is what the records make."""
+    path = out / "leaderboards" / PAGE
+    return path.exists() and path.read_bytes() == page_of(everything(out, warn)).encode()
 
 
 def current(out: Path, suite: Suite) -> bool:
@@ -79,9 +108,9 @@ def check(out: Path, suite: Suite) -> None:
         raise UserError(f"--name {suite.name}: {out} has results under it that are of other values; choose another")
 
 
-def everything(out: Path, warn: Warn) -> dict[str, Indexed]:
-    """What the index says of every suite that has records, by the name of its board; one whose files are damaged is a warning."""
-    suites, found = {name: reader.read(name) for name in reader.names()}, dict[str, Indexed]()
+def everything(out: Path, warn: Warn) -> dict[str, Shown]:
+    """What is shown of every suite that has records, by the name of its board; one whose files are damaged is a warning."""
+    suites, found = {name: reader.read(name) for name in reader.names()}, dict[str, Shown]()
     for path in sorted((out / "leaderboards" / "runs").glob(f"*{SUITE}")):
         try:
             suite = kept_suite(path)
@@ -90,8 +119,9 @@ def everything(out: Path, warn: Warn) -> dict[str, Indexed]:
             warn(f"{error}; the index is written without it")
     for name, suite in suites.items():
         try:
-            if records := Store(out, name).kept():
-                found[name] = indexed(name, suite, records)
+            store = Store(out, name)
+            if records := store.kept():
+                found[name] = Shown(indexed(name, suite, records), board_of(suite, records, store.kept(PROFILE), out))
         except UserError as error:
             warn(f"{error}; the index is written without {name}")
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # whole lines, whose values are none of a record

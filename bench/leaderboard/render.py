@@ -7,7 +7,7 @@ from bench.leaderboard import appendix
 from bench.leaderboard.capacity import other_codes
 from bench.leaderboard.findings import findings
 from bench.leaderboard.first_screen import notes, screen
-from bench.leaderboard.fronts import fronts
+from bench.leaderboard.fronts import front_table, fronts
 from bench.leaderboard.groups import group_table, nowhere, protocols, rank_table
 from bench.leaderboard.headline import heads, names
 from bench.leaderboard.rows import Column, Record, Row, columns_of, progress, rows_of
@@ -82,10 +82,10 @@ def first_screen(suite: Suite, columns: Mapping[Column, str], rows: Sequence[Row
     if not shown:
         return [bullets(said)]
     return [
-        screen(shown, found, rows, apart, suite.seeds),
+        screen(shown, found, rows, apart, suite.seeds).text(),
         bullets(findings(shown, found, columns, [row for row in rows if not row.stale and row.name not in apart])),
         "How to read it:",
         bullets([*notes(shown, found, rows, apart, suite.seeds), *said]),
-        section("Quality for its cost", *fronts(shown, found, columns, rows, apart)),
+        section("Quality for its cost", *front_table(fronts(shown, found, columns, rows, apart), rows)),
         folded("Ranks over resampled seeds (95 %); of few seeds too sure", rank_table(shown, found)),
     ]

@@ -8,6 +8,8 @@ Values of different protocols, or of different code of a metric, are different c
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import groupby
 from typing import Any
 
 from bench.errors import UserError
@@ -36,6 +38,15 @@ class Row:
     def done(self) -> list[Record]:
         return [record for record in self.records if record["status"] == "done"]
 
+    @cached_property
+    def entries(self) -> dict["Column", dict[int, Record]]:
+        """{column: {seed: entry}} of the finished runs, with and without a value."""
+        found: dict[Column, dict[int, Record]] = {}
+        for record in self.done():
+            for name, entry in record["metrics"].items():
+                found.setdefault(Column.of(name, entry), {})[record["seed"]] = entry
+        return found
+
     def has_losses(self) -> bool:
         """Whether a run diverged or failed, so that the values are those of the seeds that survived."""
         return any(record["status"] in ("diverged", "failed") for record in self.records)
@@ -62,14 +73,14 @@ class Column:
     group: str
     code: str  # of the metric
 
-    @classmethod
-    def of(cls, name: str, entry: Record) -> "Column":
-        return cls(name, *(entry.get(key) or "" for key in ("protocol", "unit", "better", "group", "code")))
+    @staticmethod
+    def of(name: str, entry: Record) -> "Column":
+        return column(name, *(entry.get(key) or "" for key in ("protocol", "unit", "better", "group", "code")))
 
     def values(self, row: Row) -> dict[int, float]:
         """{seed: value} of the finished runs that have one here."""
-        found = [record for record in row.done() if not self.why_absent(record)]
-        return {record["seed"]: float(record["metrics"][self.name]["value"]) for record in found}
+        found = {seed: entry["value"] for seed, entry in row.entries.get(self, {}).items()}
+        return {seed: float(value) for seed, value in found.items() if value is not None and finite(value)}
 
     def why_absent(self, record: Record) -> str:
         """The reason for which a finished run has no number here; empty if it has one."""
@@ -80,6 +91,9 @@ class Column:
         if entry["value"] is None:
             return text(entry.get("reason") or "no reason given")
         return "" if finite(entry["value"]) else f"not a finite number: {entry['value']!s:.20}"
+
+
+column = cache(Column)  # one object for equal ones: tables look columns up a hundred thousand times, and find one object the fastest
 
 
 def losses(records: Iterable[Record]) -> str:
@@ -146,7 +160,7 @@ def current_records(suite: Suite, records: Iterable[Record]) -> list[Record]:
 def placed(suite: Suite, records: Iterable[Record]) -> dict[Place, list[Record]]:
     """Records or profiles by place, each list in an order of its own; UserError for what is not of this board."""
     found: dict[Place, list[Record]] = {}
-    for record in sorted(records, key=lambda r: (str(r.get("times", {}).get("finished")), json.dumps(r, sort_keys=True))):
+    for record in by_time(records):
         where = f"leaderboard {suite.name}: {record['label']}, seed {record.get('seed', ABSENT)}:"
         if record.get("smoke"):
             raise UserError(f"{where} a smoke run; a leaderboard takes whole runs only: run again without --smoke")
@@ -156,11 +170,22 @@ def placed(suite: Suite, records: Iterable[Record]) -> dict[Place, list[Record]]
     return found
 
 
+def by_time(records: Iterable[Record]) -> list[Record]:
+    """Records by the time at which they ended, those of one time by all that they say."""
+    times = groupby(sorted(records, key=finished), finished)
+    of_one_time = [list(found) for _, found in times]
+    return [record for of in of_one_time for record in (sorted(of, key=lambda r: json.dumps(r, sort_keys=True)) if len(of) > 1 else of)]
+
+
+def finished(record: Record) -> str:
+    """When a run or profile ended, as text."""
+    return str(record.get("times", {}).get("finished"))
+
+
 def columns_of(suite: Suite, rows: Sequence[Row]) -> dict[Column, str]:
     """Every column of the finished runs and what it is called, in the suite's order of metrics, then by name."""
-    entries = [item for row in rows for record in row.done() for item in record["metrics"].items()]
     rank = {name: place for place, name in enumerate(suite.metrics)}
-    columns = sorted({Column.of(*item) for item in entries}, key=lambda c: (rank.get(c.name, len(rank)), c))
+    columns = sorted({column for row in rows for column in row.entries}, key=lambda c: (rank.get(c.name, len(rank)), c))
     same = {column: [c for c in columns if c.name == column.name] for column in columns}
     return {c: c.name + f", protocol {same[c].index(c) + 1}" * (len(same[c]) > 1) for c in columns}
 

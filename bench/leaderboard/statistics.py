@@ -18,8 +18,9 @@ Values = Sequence[float] | np.ndarray
 
 def binary_scale(values: Values) -> int:
     """The power of two to divide values by, so that their sums and sums of squares neither overflow nor vanish; 0 for usual ones."""
-    exponent = math.frexp(float(np.max(np.abs(values), initial=0.0)))[1]
-    return exponent - int(np.clip(exponent, -400, 400))
+    largest = float(np.abs(values).max(initial=0.0)) if isinstance(values, np.ndarray) else max(map(abs, values), default=0.0)
+    exponent = math.frexp(largest)[1]
+    return exponent - min(max(exponent, -400), 400)
 
 
 def mean(values: Values) -> float:

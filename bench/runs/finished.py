@@ -29,6 +29,11 @@ class Trained:
         """As a progress bar calls it."""
         return f"{self.folder.parent.name} seed {self.folder.name.partition('-')[0]}"
 
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return int(self.folder.name.partition("-")[0])
+
     def record(self) -> dict[str, Any]:
         """Its record; RunError unless it is that of a whole run with weights beside it."""
         record = read_record(self.folder)

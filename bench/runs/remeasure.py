@@ -80,14 +80,7 @@ def evaluate_run(trained: Trained, context: Context, task: Task) -> tuple[str, .
     """
     with claimed(trained.folder, wait=True):
         record = trained.record()
-        tensors = trained.weights()
-        prepared = trained.prepared(record, tensors, context)
-        if other := changed_model(record, prepared):
-            raise RunError(f"{trained.folder}: {'; '.join(other)}: its weights may mean something else now; train this run again")
-        if (found := weights_hash(tensors)) != record["hashes"].get("weights"):
-            raise RunError(f"{trained.folder}: its weights (sha256 {found[:16]}) are not those of its record; train this run again")
-        if (data := context.data(prepared.run).sha256) != record["hashes"].get("data"):
-            raise RunError(f"{trained.folder}: dataset {prepared.run.dataset} (sha256 {data[:16]}) is not the one that it was trained on")
+        prepared = trusted(trained, record, context)
         metrics = [context.catalogue.measured_by(name) for name in task.metrics or context.catalogue.metrics]
         entries = measured(prepared, context, metrics)
         lost = tuple(name for metric, name in zip(metrics, entries, strict=True) if metric.details and gone(name, record, entries))
@@ -102,6 +95,19 @@ def evaluate_run(trained: Trained, context: Context, task: Task) -> tuple[str, .
         if line is None or line["key"] == record["key"]:  # else a later meaning of the row has the place
             context.store.merge([record])
     return lost
+
+
+def trusted(trained: Trained, record: dict[str, Any], context: Context) -> Prepared:
+    """The method with the weights that its record is of; RunError where weights, data or the model's code are not the record's."""
+    tensors = trained.weights()
+    prepared = trained.prepared(record, tensors, context)
+    if other := changed_model(record, prepared):
+        raise RunError(f"{trained.folder}: {'; '.join(other)}: its weights may mean something else now; train this run again")
+    if (found := weights_hash(tensors)) != record["hashes"].get("weights"):
+        raise RunError(f"{trained.folder}: its weights (sha256 {found[:16]}) are not those of its record; train this run again")
+    if (data := context.data(prepared.run).sha256) != record["hashes"].get("data"):
+        raise RunError(f"{trained.folder}: dataset {prepared.run.dataset} (sha256 {data[:16]}) is not the one that it was trained on")
+    return prepared
 
 
 def verify_run(trained: Trained, context: Context, task: Task) -> tuple[Change, ...]:

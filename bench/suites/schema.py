@@ -103,6 +103,7 @@ class Suite:
     optimizer: Optimizer = field(default_factory=Optimizer)
     held_out: Literal["test", "validation"] = "test"
     precision: Precision = "float32"
+    equal_capacity: float | None = None  # share of the smallest by which rows may differ in trained parameters; None: they may differ
     density: Density | None = None  # fitted to the codes of every row that names none of its own
     metrics: tuple[str, ...] = ()  # () is every metric
     plugins: tuple[str, ...] = ()  # python files with methods, datasets, metrics, networks of the user's
@@ -119,6 +120,8 @@ class Suite:
         at_least_one(self, "latent_dim", "batch_size", "seeds")
         if self.seeds > MOST_SEEDS:
             raise UserError(f"seeds must be at most {MOST_SEEDS}, not {self.seeds}")
+        if (self.equal_capacity or 0) < 0:
+            raise UserError(f"equal_capacity must be at least 0, not {self.equal_capacity}")
         if not self.methods:
             raise UserError("methods: a suite needs at least one [methods.NAME]")
         if len(self.headline) > MOST_HEADS:

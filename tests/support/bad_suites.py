@@ -138,6 +138,13 @@ TOP = [
     *values("held_out", "one of 'test', 'validation'", '"tests"', '"train"', "3", '["test"]'),
     *values("precision", "one of 'float32', 'tf32', 'bf16'", '"fp16"', "32", "true"),
     key('precision = "tf32"', "precision 'tf32' is arithmetic of CUDA devices; on cpu it is 'float32' or 'bf16'"),
+    *values("equal_capacity", NUMBER, '"equal"', "true", "[0.1]"),
+    *values("equal_capacity", "at least 0", "-0.1"),
+    key("equal_capacity = nan", "equal_capacity must be finite, not nan"),
+    key(
+        "equal_capacity = 0.001",
+        "equal_capacity: trained parameters differ by more than 0.001 of the smallest count: ae: …; wae_gan: …",
+    ),
     *values("metrics", "a list of texts", '"mig"', "3"),
     key("metrics = [3]", "metrics[0] must be a text, not 3"),
     key("metrics = []", "metrics must name at least one metric, not []; leave the key out for all of them"),

@@ -116,7 +116,7 @@ def test_a_variant_has_a_board_of_its_own(file: Path, out: Path) -> None:
     result = cli("run", "-s", file, "-o", out, "--set", "methods.wae_gan.weight=0.5", "--methods", "wae_gan", "--jobs", 1, "--no-profile")
     assert result.code == 0
     after = boards(out)
-    assert {name for name in before if after[name] != before[name]} == {"README.md"}
+    assert {name for name in before if after[name] != before[name]} == {"README.md", "index.html"}
     assert set(after) - set(before) == {f"{path}{name}{end}" for path, end in NEW}
     (record,) = Store(out, name).kept()
     assert record["config"]["hyperparameters"]["weight"] == 0.5

@@ -1,5 +1,6 @@
 """Comparisons over suites against scikit-posthocs, Demšar's printed example and tables, and hand-made scores."""
 
+import itertools
 import math
 
 import numpy as np
@@ -47,6 +48,35 @@ def test_nemenyi_is_scikit_posthocs() -> None:
         assert nemenyi_p(scores) == pytest.approx(scikit_posthocs.posthoc_nemenyi_friedman(scores).to_numpy(), abs=1e-6)
 
 
+def test_bars_are_the_maximal_sets_of_which_scikit_posthocs_tells_no_pair_apart() -> None:
+    import scikit_posthocs  # which takes seconds
+
+    rng = np.random.default_rng(4)
+    several = set()
+    for shift in (0.0, 0.4, 0.8):
+        scores = rng.normal(size=(15, 6)) + shift * np.arange(6)
+        p = scikit_posthocs.posthoc_nemenyi_friedman(scores).to_numpy()
+        subsets = (set(rows) for size in range(2, 7) for rows in itertools.combinations(range(6), size))
+        alike = [rows for rows in subsets if all(p[a, b] >= 0.05 for a in rows for b in rows if a != b)]
+        maximal = [rows for rows in alike if not any(rows < other for other in alike)]
+        bars = [set(bar) for bar in critical_difference(scores).cliques]
+        assert sorted(map(sorted, bars)) == sorted(map(sorted, maximal))
+        several.add(len(bars))
+    assert max(several) > 1
+
+
+def test_mean_ranks_are_bencheval_s() -> None:
+    evaluator = pytest.importorskip("bencheval.evaluator", reason="bencheval is not installed: the extra `test` has it")
+    import pandas as pd
+
+    rng = np.random.default_rng(5)
+    for scores in (DEMSAR + 2, rng.uniform(1, 2, size=(9, 5)), rng.integers(1, 4, size=(7, 6)).astype(float)):
+        table = [{"method": str(row), "task": str(suite), "metric_error": scores[suite, row]} for suite, row in np.ndindex(scores.shape)]
+        theirs = evaluator.BenchmarkEvaluator(columns_to_agg_extra=None)
+        ranks = theirs.compute_rank(theirs.compute_results_per_task(pd.DataFrame(table)))
+        assert critical_difference(scores).ranks == pytest.approx([ranks[str(row)] for row in range(scores.shape[1])])
+
+
 def test_critical_difference_and_p_values_agree() -> None:
     scores = np.random.default_rng(2).normal(size=(12, 5)) + 0.6 * np.arange(5)
     found, p = critical_difference(scores), nemenyi_p(scores)
@@ -86,6 +116,17 @@ def test_resampling_is_within_suites() -> None:
         low, high = interquartile_interval(scores, resamples=400)
         held += low <= 2.5 <= high
     assert 0.85 < held / 200 < 0.99
+
+
+def test_the_interval_of_the_interquartile_mean_is_scipy_s_bootstrap() -> None:
+    """scipy resamples each of several samples by itself: that is a bootstrap within suites."""
+    rng = np.random.default_rng(6)
+    scores = [rng.lognormal(size=12), 3 + rng.normal(size=9), 5 * rng.uniform(size=15)]
+    found = interquartile_interval(scores, resamples=20_000)
+    pooled = lambda *samples, axis: stats.trim_mean(np.concatenate(samples, axis=axis), 0.25, axis=axis)
+    theirs = stats.bootstrap(scores, pooled, method="percentile", n_resamples=20_000, vectorized=True, rng=np.random.default_rng(7))
+    width = theirs.confidence_interval.high - theirs.confidence_interval.low
+    assert found == pytest.approx(tuple(theirs.confidence_interval), abs=0.03 * width)
 
 
 def test_probability_best_by_hand() -> None:

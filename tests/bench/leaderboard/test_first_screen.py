@@ -213,6 +213,25 @@ def test_a_suite_chooses_its_headline_and_no_run_s_key_changes() -> None:
     assert "No value of `not_measured`, which the suite's headline names." in board
 
 
+def test_whether_the_winner_depends_on_the_feature_network_is_said() -> None:
+    """By PCA the order is vae, vcae, ae; pixels reverse it, the classifier swaps the first two: of 3 pairs 0 and 2 agree."""
+    orders = {"frechet_pca_pz": (1.0, 2.0, 3.0), "frechet_pixels_pz": (3.0, 2.0, 1.0), "frechet_classifier_pz": (2.0, 1.0, 3.0)}
+    labels = ("vae", "vcae", "ae")
+    found = [
+        record(label, seed, {name: metric(of[i] + 0.1 * seed, group="samples") for name, of in orders.items()}, THREE)
+        for i, label in enumerate(labels)
+        for seed in range(3)
+    ]
+    said_of = lambda records: [line for line in said(render(THREE, records, [])) if line.startswith("**Feature networks**")]
+    assert said_of(found) == [
+        "**Feature networks**: `vae` has the lowest mean Fréchet distance on PCA features; on 2 of 2 other networks another row has it. "
+        "Kendall's τ of the orders of 3 rows is -1.00 with pixels and 0.33 with a classifier's features."
+    ]
+    assert "of 2 rows" in said_of([*found[:8], lost("ae", 2, "diverged", "nan")])[0]
+    one = [{**of, "metrics": {"frechet_pca_pz": of["metrics"]["frechet_pca_pz"]}} for of in found]
+    assert said_of(one) == []
+
+
 def test_a_headline_is_checked_with_the_near_name() -> None:
     known = catalogue().metrics
     check(replace(SUITE, headline=("frechet_pca", "frechet_pca_qz", "train_seconds")), known)

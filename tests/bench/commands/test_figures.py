@@ -1,0 +1,111 @@
+"""`python -m bench figures`: where files go, what is refused and in which words; docs/figures.md names every kind."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness import cli, suite
+
+from bench.figures import kinds
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A folder of results, its suite file, and the folder of a run of `vae_gauss`; `ae` has no prior."""
+    out = tmp_path_factory.mktemp("figures")
+    file = suite(out / "suite", "[methods.vae_gauss]\n[methods.ae]\n", steps=20)
+    assert cli("run", "-s", file, "-o", out, "--no-profile", "--jobs", 1).code == 0
+    return out, file, next(out.glob("runs/tiny/vae_gauss/0-*"))
+
+
+def test_a_runs_figures_lie_in_its_folder_and_come_again_with_equal_bytes(here: tuple[Path, Path, Path]) -> None:
+    _, _, run = here
+    for _ in range(2):
+        result = cli("figures", run, "--which", "samples,traversal-animation,scatter")
+        assert result.code == 0, result.err
+        paths = [Path(line) for line in result.out.splitlines()]
+        assert [path.relative_to(run).as_posix() for path in paths] == [
+            "figures/samples.png",
+            "figures/traversal-animation.gif",
+            "figures/scatter.png",
+        ]
+        found = [path.read_bytes() for path in paths]
+        for path in paths:
+            path.rename(path.with_suffix(".before"))
+    assert found == [path.with_suffix(".before").read_bytes() for path in paths]
+
+
+def test_a_suites_figures_lie_beside_its_leaderboard(here: tuple[Path, Path, Path]) -> None:
+    out, file, _ = here
+    result = cli("figures", file, "-o", out, "--which", "samples", "--format", "svg")
+    assert (result.code, result.out) == (0, f"{out}/leaderboards/figures/tiny-samples.svg\n"), result.err
+    assert b"<svg" in (out / "leaderboards" / "figures" / "tiny-samples.svg").read_bytes()[:600]
+    refused = cli("figures", file, "-o", out, "--which", "rate-distortion")  # of two rows, one has a rate
+    assert refused.code == 2
+    assert refused.line().startswith("tiny: not drawn: rate-distortion: fewer than two rows have a rate")
+
+
+def test_what_a_run_cannot_have_is_left_out_or_refused_where_it_was_asked_for(here: tuple[Path, Path, Path]) -> None:
+    out, _, _ = here
+    run = next(out.glob("runs/tiny/ae/0-*"))
+    refused = cli("figures", run, "--which", "training,samples")
+    assert (refused.code, refused.line()) == (2, "ae seed 0: not drawn: samples: no prior, and no density was fitted to its codes")
+    assert (run / "figures" / "training.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [
+        ("sampels", "--which: unknown figure 'sampels'; did you mean 'samples'? known: "),
+        ("rate-distortion", "--which: figure 'rate-distortion' is drawn of a suite, not of a run, of which there are: "),
+        ("", "--which must name something"),
+    ],
+)
+def test_a_figure_that_does_not_exist_is_refused(here: tuple[Path, Path, Path], which: str, said: str) -> None:
+    refused = cli("figures", here[2], "--which", which)
+    assert refused.code == 2
+    assert refused.line().startswith(said)
+
+
+def test_other_mistakes_are_one_line(here: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    out, file, run = here
+    for arguments, said in (
+        ([run, "--format", "pgn"], "--format: unknown format 'pgn'; did you mean 'png'? known: pdf, png, svg"),
+        ([file, "-o", out, "--which", "traversal"], "--which: figure 'traversal' is drawn of a run, not of a suite, of which there are: "),
+        ([file, "-o", tmp_path], f"{tmp_path}/leaderboards: no records of suite tiny; train its runs with: python -m bench run"),
+        (["digist"], "unknown suite 'digist'; did you mean 'digits'?"),
+        ([out / "runs" / "tiny" / "vae_gaus" / "0-1"], ""),
+    ):
+        refused = cli("figures", *arguments)
+        assert refused.code == 2
+        assert refused.line().startswith(said)
+
+
+def test_weights_that_are_not_the_records_are_refused(here: tuple[Path, Path, Path]) -> None:
+    out, _, run = here
+    path, other = run / "weights.safetensors", next(out.glob("runs/tiny/ae/0-*")) / "weights.safetensors"
+    kept = path.read_bytes()
+    path.write_bytes(other.read_bytes())
+    try:
+        refused = cli("figures", run, "--which", "samples")
+    finally:
+        path.write_bytes(kept)
+    assert refused.code == 2
+    assert "its weights do not fit the method" in refused.line()
+
+
+def test_the_page_names_every_figure() -> None:
+    page = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
+    of_runs, of_suites = page.split("## Of a suite")
+    assert set(re.findall(r"^\| `([\w-]+)`", of_runs, re.MULTILINE)) == {*kinds.OF_RUNS, kinds.ANIMATION}
+    assert set(re.findall(r"^\| `([\w-]+)`", of_suites, re.MULTILINE)) == set(kinds.OF_SUITES)
+
+
+def test_training_and_leaderboards_do_not_load_matplotlib() -> None:
+    code = "import sys, bench.__main__, bench.commands.run, bench.runs.run, bench.leaderboard.publish; print('matplotlib' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout) == (0, "False\n"), run.stderr
