@@ -23,6 +23,7 @@ SECTIONS: dict[str, dict[str, str]] = {  # of tiny.toml, each line by its key
         "latent_dim": "latent_dim = 2",
         "batch_size": "batch_size = 100",
         "plugins": 'plugins = ["plugin.py"]',
+        "metrics": 'metrics = ["rec_sse_test", "active_units", "mean_image_sse_test"]',
     },
     "budget": {"steps": "steps = 4"},
     "methods.ae": {},

@@ -254,12 +254,6 @@ COMMANDS = [
     command("gpu-check --device tpu -o out", "--device must be cpu or cuda, not 'tpu'"),
 ]
 VARIABLES = [
-    variable(
-        "LATENTBENCH_DATA",
-        "nowhere",
-        "dataset celeba64_140: 2 of 2 files missing in nowhere/celeba: img_align_celeba.zip, …",
-        "run -s celeba -o out",
-    ),
     variable("LATENTBENCH_KERNELS", "foo", "LATENTBENCH_KERNELS must be one of broadcast, tiled, compiled, triton, not 'foo'"),
     variable(
         "LATENTBENCH_KERNELS",

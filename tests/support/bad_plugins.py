@@ -83,7 +83,7 @@ def metric(function: str, says: str, needs: str = '("test.codes",)', code: int =
         "Metrics of a plugin",
         shown,
         says,
-        both(text, "plugins = ['plugin.py']"),
+        both(text, 'metrics = ["mine"]'),
         "evaluate tiny.toml -o out --metrics mine --jobs 1" if code == 1 else RUN,
         code,
     )

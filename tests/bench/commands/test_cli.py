@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return suite(tmp_path_factory.mktemp("suite"), steps=20)
+    return suite(tmp_path_factory.mktemp("suite"), steps=20, metrics=())
 
 
 @pytest.fixture(scope="module")
@@ -248,13 +248,14 @@ def to_closed_pipe() -> int:
     ],
     ids=["a reader that has gone", "a full disk", "a terminal without Unicode"],
 )
-@pytest.mark.parametrize("arguments", [("list", "suites")])
 def test_output_that_nobody_can_take_is_no_traceback(
-    sink: Callable[[], int], more: dict[str, str], codes: set[int], says: str, arguments: tuple[str, ...]
+    sink: Callable[[], int], more: dict[str, str], codes: set[int], says: str, file: Path, finished: Path, tmp_path: Path
 ) -> None:
-    if "full" in says and not Path("/dev/full").exists():
+    """To the end of the interpreter; of a command that needs no torch, and names a folder of letters that ASCII does not have."""
+    if "standard" in says and not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    handle = sink()
+    shutil.copytree(finished, tmp_path / "größe ↓")
+    handle, arguments = sink(), ("leaderboard", "-s", file, "-o", tmp_path / "größe ↓")
     result = subprocess.run(
         command(*arguments), stdout=handle, stderr=subprocess.PIPE, env=environment(**more), text=True, timeout=100, check=False
     )
@@ -263,9 +264,10 @@ def test_output_that_nobody_can_take_is_no_traceback(
     assert result.stderr == says
 
 
-def test_a_terminal_shows_progress_and_a_file_only_results(file: Path, tmp_path: Path) -> None:
+def test_a_terminal_shows_progress_and_a_file_only_results(tmp_path: Path) -> None:
     """The same command with its errors on a terminal, and with all in files."""
-    arguments = command("run", "-s", file, "-o", tmp_path / "terminal", "--no-profile", "--jobs", 1, "--set", "budget.steps=600")
+    file = suite(tmp_path / "suite", steps=150)
+    arguments = command("run", "-s", file, "-o", tmp_path / "terminal", "--no-profile", "--jobs", 1)
     ours, theirs = pty.openpty()
     terminal = environment(TERM="xterm", COLUMNS="100")
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=theirs, env=terminal, text=True) as process:
@@ -280,7 +282,7 @@ def test_a_terminal_shows_progress_and_a_file_only_results(file: Path, tmp_path:
     assert "━" in shown
     assert re.search(r"\d+%", shown)
     assert "\x1b" not in printed
-    quiet = cli("run", "-s", file, "-o", tmp_path / "file", "--no-profile", "--jobs", 1, "--set", "budget.steps=600")
+    quiet = cli("run", "-s", file, "-o", tmp_path / "file", "--no-profile", "--jobs", 1)
     assert quiet.err == ""
     assert quiet.out.replace("/file/", "/terminal/") == printed
 

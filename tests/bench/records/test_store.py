@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 from dataclasses import replace
@@ -236,6 +237,7 @@ def test_who_claims_a_run_clears_what_a_killed_process_left_of_a_write(tmp_path:
     (store.folder(RUN) / f".x1y2z3{ENDING}").write_bytes(b"half")
     with store.claim(RUN):
         assert names(store.folder(RUN)) == ["checkpoint.pt", "lock", "lock.holder"]
+        assert store.holder(RUN) == f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Started, cli, files, suite, until, whole_records
+from harness import METRICS, Started, cli, files, suite, until, whole_records
 
 from bench.leaderboard.rows import columns_of, rows_of
 from bench.records.store import CHECKPOINT, Store, read_record, save_record
@@ -228,7 +228,7 @@ METRICS = [Metric("mine", lambda codes: codes.z.mean() * 2, ("test.codes",), "me
 
 
 def test_a_metric_of_other_code_is_another_column_until_it_is_measured_again(tmp_path: Path) -> None:
-    file, out = suite(tmp_path, "[methods.ae]\n", seeds=2, steps=5, plugin=METRIC), tmp_path / "out"
+    file, out = suite(tmp_path, "[methods.ae]\n", seeds=2, steps=5, plugin=METRIC, metrics=[*METRICS, "mine"]), tmp_path / "out"
     run(file, out, "--seeds", 1)
     (tmp_path / "plugin.py").write_text(METRIC.replace("* 2", "* 3"), encoding="utf-8")
     result = run(file, out)

@@ -28,8 +28,7 @@ METRICS = ["rec_sse_test", "fid_pz", "density_nll_test", "alive"]  # two of whic
 
 def test_fifty_runs_leave_as_many_objects_as_ten(tmp_path: Path) -> None:
     """Counted by a metric, so at the same point of every run. Without feature networks' weights, which is a reason in every run."""
-    file = suite(tmp_path / "s", "[methods.vae_gauss]\n", seeds=50, steps=3, plugin=COUNTING)
-    file.write_text(file.read_text().replace("[budget]", f"metrics = {METRICS}\n[budget]"))
+    file = suite(tmp_path / "s", "[methods.vae_gauss]\n", seeds=50, steps=3, plugin=COUNTING, metrics=METRICS)
     result = cli("run", "-s", file, "-o", tmp_path, "--no-profile", "--jobs", 1, "--data-root", tmp_path)
     assert result.code == 0, result.err
     found = {int(name.rpartition("/")[2]): record["metrics"] for name, record in whole_records(tmp_path).items()}

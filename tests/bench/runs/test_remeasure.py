@@ -46,9 +46,8 @@ LEAST = "rec_sse_test,mmd_prior"
 
 def digits(folder: Path, metrics: str, rows: str = ROWS, steps: int = 20, plugin: str = "", **changed: str) -> Path:
     """A suite file whose runs have those metrics; the same keys, and so the same weights, whatever these are."""
-    path = suite(folder, rows, steps=steps, plugin=plugin)
-    names = [name for name in metrics.split(",") if name]
-    text = path.read_text(encoding="utf-8").replace("seeds = 1", f"seeds = 1\nmetrics = {json.dumps(names)}")
+    path = suite(folder, rows, steps=steps, plugin=plugin, metrics=[name for name in metrics.split(",") if name])
+    text = path.read_text(encoding="utf-8")
     for old, new in changed.items():
         text = text.replace(f'{old} = "', f'{old} = "{new}" # "')
     path.write_text(text, encoding="utf-8")
