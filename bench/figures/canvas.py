@@ -65,13 +65,18 @@ def colour(number: int) -> tuple[str, str]:
     return COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS) % len(MARKERS)]
 
 
+def text_width(text: str) -> float:
+    """Points that a line takes."""
+    width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=SMALL), ismath=False)
+    return float(width)
+
+
 def wrapped(caption: str) -> list[str]:
     """The caption's lines, as long as the column allows."""
     room, lines = 72 * (WIDTH - 2 * PAD) * 0.98, [""]  # points; letters on pixels are up to a hundredth wider
     for word in caption.split():
         longer = f"{lines[-1]} {word}".strip()
-        width, _, _ = text_to_path.get_text_width_height_descent(longer, FontProperties(size=SMALL), ismath=False)
-        lines = [*lines[:-1], longer] if width <= room or not lines[-1] else [*lines, word]
+        lines = [*lines[:-1], longer] if text_width(longer) <= room or not lines[-1] else [*lines, word]
     return lines
 
 
@@ -99,8 +104,7 @@ def of_plots(caption: str, rows: int = 1, columns: int = 1, height: float = 1.6,
 
 def of_sheet(sheet: Image.Image, caption: str, rows: Sequence[str] = ()) -> Figure:
     """A sheet of images above its caption, as wide as the column; rows: names of its rows."""
-    longest = max(map(len, rows), default=0)
-    left = PAD + longest * 0.58 * SMALL / 72 + PAD * bool(rows)
+    left = PAD + max(map(text_width, rows), default=0) * 1.02 / 72 + PAD * bool(rows)
     room = int((WIDTH - left - PAD) * DPI)
     scale = room / sheet.width
     width, height = (side * scale / DPI for side in sheet.size)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.figures import canvas
+from bench.markdown import counted
 from metrics.metric import Unavailable
 
 RATE, ERROR = "rate", "rec_sse_{held_out}"
@@ -76,7 +77,8 @@ def draw(records: list[Mapping[str, Any]], suite: str, held_out: str) -> Figure:
     numbers = {label: number for number, label in enumerate(labels)}
     seeds = max(len(row.points) for points in found.values() for row in points)
     caption = (
-        f"Suite {suite}, {len(labels)} rows with a rate, up to {seeds} seeds (dots) and their means. Rate: mean KL(q(z|x) || p(z)); "
+        f"Suite {suite}, {len(labels)} rows with a rate, up to {counted(seeds, 'seed')} (dots) and their means. "
+        "Rate: mean KL(q(z|x) || p(z)); "
         f"distortion: squared error per {held_out} image, or -E log p(x|z) in nats, with dashed lines of equal bound through the means."
     )
     figure, axes = canvas.of_plots(caption, len(found), 1, height=2.1)

@@ -90,7 +90,7 @@ def test_captions_fit_the_column_and_stand_below_the_axes() -> None:
 
 def test_rows_are_named_at_their_height_on_the_left() -> None:
     with canvas.style():
-        figure = canvas.of_sheet(Image.new("RGB", (300, 90)), "Some.", ["first", "second row"])
+        figure = canvas.of_sheet(Image.new("RGB", (300, 90)), "Some.", ["first", "wae_mmd_rbf_median_WWWW"])
         figure.draw_without_rendering()
         (axes,) = figure.axes
         box = axes.get_window_extent()
