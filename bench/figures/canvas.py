@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.image import imread
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from PIL import Image
@@ -137,7 +138,9 @@ def save(figure: Figure, form: Format) -> bytes:
     figure.savefig(buffer, format=form, dpi=DPI, metadata=NO_DATES[form])
     if form != "png":
         return buffer.getvalue()
-    picture = Image.open(buffer).convert("RGB")  # nothing is transparent; grey ones take a third of the room
+    buffer.seek(0)
+    pixels = np.rint(255 * imread(buffer, format="png")[:, :, :3]).astype(np.uint8)  # nothing is transparent
+    picture = Image.fromarray(pixels)  # grey ones take a third of the room
     return pictures.png(picture.convert("L") if grey([picture]) else picture)
 
 

@@ -278,7 +278,7 @@ def test_a_worker_that_always_dies_is_said_and_others_results_stay(tmp_path: Pat
     assert cli("run", "-s", file, "-o", tmp_path, *ALONE).code == 0
     assert outcome(tmp_path)["weights.safetensors"]["ae/0"] == before
     assert set(records(tmp_path)) == {"ae/0", "dying/0"}
-    assert sorted(path.name for path in (tmp_path / "leaderboards").iterdir()) == ["README.md", "runs", "tiny.md"]
+    assert sorted(path.name for path in (tmp_path / "leaderboards").iterdir()) == ["README.md", "index.html", "runs", "tiny.md"]
 
 
 DEAD = """
