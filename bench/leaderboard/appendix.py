@@ -100,9 +100,9 @@ def hot_spots(rows: Sequence[Row], words: str) -> list[str]:
     lines = []
     for name, profile in profiles.items():
         shares = [f"{100 * profile['phases'].get(phase, 0):.0f}" for phase in phases]
-        most = sorted(profile["kernels"], key=lambda kernel: (-kernel["share"], kernel["name"]))[:KERNELS]
         kernels = ", ".join(
-            f"{kernel['name'].removeprefix('aten::')} {100 * kernel['share']:.0f} % ({figures(kernel['calls'])})" for kernel in most
+            f"{kernel['name'].removeprefix('aten::')} {100 * kernel['share']:.0f} % ({figures(kernel['calls'])})"
+            for kernel in costliest(profile, KERNELS)
         )
         where = [str(places.index(machine(profile["environment"])) + 1)] * (len(places) > 1)
         lines.append([name, figures(profile["step_ms"]), *shares, kernels, *where])
@@ -113,13 +113,28 @@ def hot_spots(rows: Sequence[Row], words: str) -> list[str]:
     return [compact([*heads, *["place"] * (len(places) > 1)], lines), bullets(measured), how if missing else ""]
 
 
+def costliest(profile: Record, most: int) -> list[Record]:
+    """The kernels that take the largest shares of a step, largest first."""
+    return sorted(profile["kernels"], key=lambda kernel: (-kernel["share"], kernel["name"]))[:most]
+
+
+def commit_of(where: Record) -> str:
+    """The commit of an environment, short, and whether files had changed since."""
+    return str(where.get("commit") or "unknown")[:12] + " (dirty)" * bool(where.get("dirty"))
+
+
+def day_of(record: Record) -> str:
+    """The day on which a run ended, 2026-11-29; empty where its record does not say."""
+    return str(record.get("times", {}).get("finished") or "")[: len("2026-11-29")]
+
+
 def environments(rows: Sequence[Row]) -> list[str]:
     """Every distinct machine of the records, with the commits that ran on it, how many runs did, and on which days they ended."""
     commits, days = dict[str, list[str]](), dict[str, list[str]]()
     for record in (record for row in rows for record in row.records):
-        where = record["environment"]
-        commits.setdefault(machine(where), []).append(str(where.get("commit") or "unknown")[:12] + " (dirty)" * bool(where.get("dirty")))
-        days.setdefault(machine(where), []).append(str(record.get("times", {}).get("finished") or "")[: len("2026-01-31")])
+        place = machine(record["environment"])
+        commits.setdefault(place, []).append(commit_of(record["environment"]))
+        days.setdefault(place, []).append(day_of(record))
     numbers = {place: f"machine {number}: " for number, place in enumerate(machines(rows), 1)} if len(machines(rows)) > 1 else {}
     return [
         f"{numbers.get(place, '')}{place}; commit {', '.join(sorted(set(of)))}; runs: {len(of)}{ended(days[place])}"

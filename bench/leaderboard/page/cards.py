@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.leaderboard.appendix import PHASES, RECIPE, SETTINGS, TABLES, settings
+from bench.leaderboard.appendix import PHASES, RECIPE, SETTINGS, TABLES, commit_of, costliest, day_of, settings
 from bench.leaderboard.page.board import Board, Listed
 from bench.leaderboard.rows import Row, machine
 from bench.leaderboard.standing import Standing
@@ -15,7 +15,6 @@ from bench.leaderboard.tiers import paired_p, separated
 
 KERNELS = 3  # of a profile
 HASH = 12  # digits of a hash that are shown
-DAY = 10  # characters of a date
 
 
 class Texts:
@@ -120,11 +119,9 @@ def configuration(row: Row) -> list[tuple[str, str]]:
 def run(record: Any, texts: Texts) -> list[int | str]:
     """[seed, status, error, key, finished, weights, machine and commit] of one run."""
     where = record["environment"]
-    commit = str(where.get("commit") or "unknown")[:12] + " (dirty)" * bool(where.get("dirty"))
     weights = str((record["hashes"] or {}).get("weights") or "")[:HASH]
-    finished = str(record.get("times", {}).get("finished") or "")[:DAY]
-    said = [texts(record["status"]), texts(text_of(record["error"] or "")), record.get("key") or "", finished, weights]
-    return [record["seed"], *said, texts(plain(f"{machine(where)}; commit {commit}"))]
+    said = [texts(record["status"]), texts(text_of(record["error"] or "")), record.get("key") or "", day_of(record), weights]
+    return [record["seed"], *said, texts(plain(f"{machine(where)}; commit {commit_of(where)}"))]
 
 
 def hashes(row: Row) -> list[tuple[str, str]]:
@@ -148,10 +145,11 @@ def absent(row: Row) -> list[str]:
 
 def hot_spots(profile: Any, texts: Texts) -> dict[str, Any]:
     """Where a training step's time goes: its phases and kernels in per cent."""
-    most = sorted(profile["kernels"], key=lambda kernel: (-kernel["share"], kernel["name"]))[:KERNELS]
     return {
         "step": float(f"{profile['step_ms']:.4g}"),
         "phases": [[texts(name), round(100 * profile["phases"][name], 1)] for name in PHASES if name in profile["phases"]],
-        "kernels": [[texts(k["name"].removeprefix("aten::")), round(100 * k["share"]), round(k["calls"])] for k in most],
+        "kernels": [
+            [texts(k["name"].removeprefix("aten::")), round(100 * k["share"]), round(k["calls"])] for k in costliest(profile, KERNELS)
+        ],
         "where": texts(plain(machine(profile["environment"]))),
     }
