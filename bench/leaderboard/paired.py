@@ -66,8 +66,7 @@ def differences(first: Row, second: Row, metrics: Collection[str] = ()) -> tuple
 
 def columns(row: Row) -> dict[str, Column]:
     """The column of each metric of a row; of one that was measured in several ways, that of most seeds."""
-    every = sorted({Column.of(*item) for record in row.done() for item in record["metrics"].items()})
-    return {column.name: column for column in sorted(every, key=lambda column: len(column.values(row)))}
+    return {column.name: column for column in sorted(sorted(row.entries), key=lambda column: len(column.values(row)))}
 
 
 def difference(column: Column, first: Row, second: Row) -> Difference | None:
