@@ -13,6 +13,8 @@ from bench.datasets.storage.raw import digest
 from bench.errors import UserError, in_a_line, unknown
 from bench.measure.arrays import Range
 
+PYTHON = ".py:"  # file.py:encoder,decoder
+
 
 @dataclass(frozen=True)
 class Autoencoder:

@@ -141,7 +141,7 @@ def collected_pairs(
         for keeper, block in zip(keepers, (x, y), strict=True):
             keeper.add(block)
     one, other = (Found(keeper.collected(), hexdigest()) for keeper, hexdigest in zip(keepers, hashes, strict=True))
-    sse, l1, bce = (torch.cat(field) for field in zip(*found, strict=True))  # type: ignore[arg-type]  # of images, which have all three
+    sse, l1, bce = (torch.cat(field) for field in zip(*found, strict=True))
     return Pairs(one, other, Errors(sse, l1, bce), torch.cat(psnrs), why or torch.cat(ssims))
 
 

@@ -29,6 +29,7 @@ from bench.measure.autoencoders import Autoencoder
 from bench.measure.collect import Collected, Pairs, collect, collect_pairs, collected_pairs
 from bench.measure.image_sets import ImageSet
 from bench.measure.networks import Chosen
+from bench.measure.pairing import check_paired, check_shapes
 from bench.measure.preparation import AS_IT_IS, Preparation
 from bench.measure.runs import evaluated, samples_of
 from bench.measure.statistics_file import Statistics
@@ -114,7 +115,7 @@ def of_subject(what: str, against: str | None, factors: Path | None, options: Op
             return of_model(found, against, options, reading)
         case Statistics() | ImageSet():
             pass
-    return of_side(found, against, options, reading)  # type: ignore[arg-type]  # what is left are sets
+    return of_side(found, against, options, reading)
 
 
 def chosen_for(reference: str | None, options: Options, reading: Reading) -> Chosen:
@@ -182,14 +183,6 @@ def check_statistics(found: list[Statistics], chosen: Chosen) -> None:
             raise UserError(f"{one.given} is of {len(one.gaussian.mean):,} features, {name} has {dim:,}")
 
 
-def check_shapes(one: ImageSet, other: ImageSet) -> None:
-    """UserError for images of two sizes or kinds."""
-    if one.shape != other.shape:
-        words = ["×".join(map(str, images.shape)) for images in (one, other)]
-        how = "grey and colour" if one.shape[1:] == other.shape[1:] else "bring both to one with --size"
-        raise UserError(f"{one.given} has images of {words[0]} (channels, height, width), {other.given} of {words[1]}; {how}")
-
-
 def of_pairs(originals: str, reconstructions: str, options: Options, reading: Reading) -> Measured:
     """Originals and reconstructions, paired by their names where both have some, else by their order."""
     one, other = images_of(originals, reading, "--originals"), images_of(reconstructions, reading, "--reconstructions")
@@ -199,24 +192,6 @@ def of_pairs(originals: str, reconstructions: str, options: Options, reading: Re
     pairs = collect_pairs(one, other, chosen, options.count, reading.device)
     entries = with_intervals(entries_of(views.of_pairs(pairs, chosen), options, reading), pairs)
     return Measured(other.about(pairs.reconstructions.sha256), one.about(pairs.originals.sha256), entries)
-
-
-def check_paired(one: ImageSet, other: ImageSet) -> None:
-    """UserError where an image has no partner."""
-    if one.names is None or other.names is None:
-        if one.count != other.count:
-            raise UserError(f"{one.given} has {one.count:,} images, {other.given} {other.count:,}; pairs are by order")
-        return
-    stems = [[str(Path(name).with_suffix("")) for name in images.names or ()] for images in (one, other)]
-    for images, own in zip((one, other), stems, strict=True):
-        if len(set(own)) < len(own):
-            twice = next(stem for stem in own if own.count(stem) > 1)
-            raise UserError(f"{images.given}: {twice} is there with two endings; pairs are by name without the ending")
-    for here, there, own, others in ((one, other, *stems), (other, one, *stems[::-1])):
-        if lonely := sorted(set(own) - set(others)):
-            raise UserError(f"{there.given}: {len(lonely)} of {len(own)} images of {here.given} have no partner, the first {lonely[0]}")
-    if stems[0] != stems[1]:
-        raise UserError(f"{one.given} and {other.given}: their endings put the same names in two orders; use one ending in each folder")
 
 
 def of_model(model: Autoencoder, against: str, options: Options, reading: Reading) -> Measured:

@@ -64,6 +64,7 @@ def save(path: Path, gaussian: Gaussian, protocol: str, count: int) -> None:
     """Write statistics."""
     covariance = gaussian.factor @ gaussian.factor.T if gaussian.covariance is None else gaussian.covariance
     buffer = io.BytesIO()
-    arrays = {MEAN: gaussian.mean.cpu().numpy(), COVARIANCE: covariance.cpu().numpy()}
-    np.savez(buffer, **arrays, **{PROTOCOL: np.array(protocol), COUNT: np.array(str(count))})
+    np.savez(
+        buffer, mu=gaussian.mean.cpu().numpy(), sigma=covariance.cpu().numpy(), protocol=np.array(protocol), count=np.array(str(count))
+    )
     write(path, buffer.getvalue())

@@ -9,6 +9,7 @@ import importlib.util
 import io
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +50,7 @@ def lite0(weights: Path | None, device: torch.device | str = "cpu", expected: st
     import timm  # imports for seconds
 
     with torch.random.fork_rng(devices=[]):  # its first weights are random
-        net = timm.create_model(MODEL, pretrained=False)
+        net: Any = timm.create_model(MODEL, pretrained=False)
     try:
         tensors = torch.load(io.BytesIO(content), weights_only=True)
         own = net.state_dict()  # the file's names are another project's, in the same order
