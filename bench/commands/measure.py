@@ -13,7 +13,7 @@ from bench.environment import default_device, set_up
 from bench.errors import UserError
 from bench.files import write
 from bench.leaderboard.statistics import figures
-from bench.markdown import counted, words
+from bench.markdown import counted, listed
 from bench.measure import explain as explaining
 from bench.measure.measure import Options
 from bench.measure.measure import measure as measured
@@ -94,7 +94,7 @@ def show(record: Mapping[str, Any]) -> None:
     reasons = Counter(entry["reason"] for entry in record["metrics"].values() if entry["value"] is None)
     for reason in reasons:
         absent = [name for name, entry in record["metrics"].items() if entry["value"] is None and entry["reason"] == reason]
-        print(f"\nabsent, {reason}: {words(absent)}")
+        print(f"\nabsent, {reason}: {listed(absent)}")
 
 
 def sentence(about: Mapping[str, Any]) -> str:

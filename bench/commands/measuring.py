@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import DATA, DataRoot, Device, Threads, check_counts, path, whole, words
+from bench.commands.options import DATA, DataRoot, Device, Threads, check_counts, names_in, path, whole
 from bench.errors import UserError, unknown
 
 What = Annotated[
@@ -64,8 +64,8 @@ def measure(
 
     asked = command.Asked(what, against, originals, reconstructions, factors, explain, record, json, threads)
     chosen = {
-        "networks": words("--networks", networks),
-        "metrics": words("--metrics", metrics),
+        "networks": names_in("--networks", networks),
+        "metrics": names_in("--metrics", metrics),
         "count": count,
         "values": values,
         "data_root": data_root,

@@ -5,9 +5,12 @@ An archive that holds pickled objects or compiled code all the same is refused b
 
 import io
 import json
+import logging
 import pickle
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,19 @@ SCRIPTS, EXPORTED = (".pt", ".pth", ".ts", ".jit", ".torchscript"), (".pt2",)
 CODE = ("data/aotinductor/", "data/mtia", "data/executorch/")  # of an exported archive: compiled for a device
 OBJECTS = ("custom_obj", "opaque_obj")
 MOST_BYTES = 2**28  # of a part of an archive that must hold plain values
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what torch warns of and logs while it opens a file: what is wrong with one is said in a line."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def entries(path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -41,8 +57,7 @@ def of_script(path: Path, device: torch.device, values: Range) -> Autoencoder:
             "torch.export file, or file.py:encoder,decoder"
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             module = torch.jit.load(str(path), map_location=device)
     except Exception as error:  # of many kinds
         raise UserError(f"{path} is no TorchScript file that can be read: {in_a_line(error)}") from None
@@ -58,8 +73,7 @@ def of_export(path: Path, device: torch.device, values: Range) -> Autoencoder:
     """A program of torch.export from image to image."""
     check_export(path, entries(path))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             program = torch.export.load(path)
             check_finite(str(path), dict(program.state_dict))
             (name,) = program.graph_signature.user_inputs
@@ -95,7 +109,8 @@ def check_export(path: Path, found: dict[str, zipfile.ZipInfo]) -> None:
 def plain(content: bytes) -> bool:
     """Whether what torch.save wrote holds tensors and plain values only."""
     try:
-        torch.load(io.BytesIO(content), weights_only=True)
+        with quiet():
+            torch.load(io.BytesIO(content), weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return False
     return True

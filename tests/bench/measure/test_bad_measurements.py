@@ -5,7 +5,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from bad_measurements import BAD, BadMeasurement, fill
+from bad_measure import BadMeasurement, fill
+from bad_measurements import BAD
 from harness import cli
 
 
