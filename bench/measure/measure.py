@@ -203,7 +203,7 @@ def of_model(model: Autoencoder, against: str, options: Options, reading: Readin
     def pairs() -> Any:
         for x in images.passing(digests[0].update):
             y, z = model(x.to(reading.device))
-            y = y.cpu()
+            y = y.cpu().contiguous()
             digests[1].update(y.numpy().data)
             if z is not None:
                 codes.append(z.cpu())

@@ -119,7 +119,7 @@ def of_images(base: Variant, sizes: Sizes) -> Iterator[tuple[str, Preparation, P
         return words, one, other
 
     for side, one, other in both:
-        if (one and oblong[0]) or (other and oblong[1]):
+        if (oblong[0] or not one) and (oblong[1] or not other):
             yield changed(f"{side}: the largest square in the middle", one, other, crop=True)
     if sizes.what != sizes.against:
         for by in FILTERS:
