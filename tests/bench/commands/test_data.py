@@ -127,8 +127,8 @@ def test_fetch_copies_what_a_package_of_the_system_has(tmp_path: Path, installed
     folder = tmp_path / "root" / "MNIST" / "raw"
     said = data.fetch(card(), tmp_path / "root")
     assert said == f"mnist: copied into {folder} from {installed}, the package small-mnist, checksums good"
-    check(mnist.load(FAMILY, tmp_path / "root"))
     assert [path.name for path in (tmp_path / "root").iterdir()] == ["MNIST"], "nothing temporary is left"
+    check(mnist.load(FAMILY, tmp_path / "root"))
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(path.read_bytes()[:-9]), Path.unlink], ids=["damaged", "incomplete"])

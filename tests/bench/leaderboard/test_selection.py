@@ -1,6 +1,5 @@
 """What a rule chooses: of what, by which values, and that test images have no part in it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from harness import cli
 from harness import suite as suite_file
 
 from bench.leaderboard.selection import candidates, choice, section, seen_by
+from bench.records.store import Store
 from bench.suites import reader
 from bench.suites.schema import Suite
 
@@ -82,8 +82,8 @@ def test_a_board_says_what_was_chosen_from_what_by_which_values(tmp_path: Path) 
     text = section(of, records)
     assert "`vcae weight=1` is chosen of 3 rows: the sum_latent_variance nearest to the latent size." in text
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| vcae")]
-    assert cells[0] == ["vcae weight=0.1", "2.500", "0.500", "2 of 2"]
-    assert [line[:1] + line[2:] for line in cells[1:]] == [["vcae weight=1", "0", "2 of 2"], ["vcae weight=10", "0.500", "2 of 2"]]
+    assert cells[0] == ["vcae weight=0.1", "2.500 ± 0", "0.5000", "2 of 2"]
+    assert [line[:1] + line[2:] for line in cells[1:]] == [["vcae weight=1", "0", "2 of 2"], ["vcae weight=10", "0.5000", "2 of 2"]]
     assert "Of cwae nothing is chosen" in text
 
 
@@ -102,9 +102,9 @@ def test_a_suite_measured_on_test_images_is_chosen_for_by_its_validation_runs(tm
     assert "--set held_out=validation" in before
     assert cli("run", "-s", file, "--set", "held_out=validation", "-o", out, "--no-profile", "--jobs", 1).code == 0
     assert cli("leaderboard", "-s", file, "-o", out).code == 0
-    seen = [json.loads(line) for path in (boards / "runs").glob("tiny+held_out*.jsonl") for line in path.read_text("utf-8").splitlines()]
-    errors = {line["label"]: line["metrics"]["rec_sse_validation"]["value"] for line in seen if "label" in line}
+    (name,) = {path.stem for path in boards.glob("tiny+held_out*.md")}
+    errors = {record["label"]: record["metrics"]["rec_sse_validation"]["value"] for record in Store(out, name).kept()}
     assert errors.keys() == {"ae latent_dim=2", "ae latent_dim=8"}
     assert f"`{min(errors, key=lambda label: errors[label])}` is chosen of 2 rows" in (boards / "tiny.md").read_text(encoding="utf-8")
-    assert "is chosen of 2 rows" in next(boards.glob("tiny+held_out*.md")).read_text(encoding="utf-8")
+    assert "is chosen of 2 rows" in (boards / f"{name}.md").read_text(encoding="utf-8")
     assert cli("leaderboard", "-s", file, "-o", out, "--check").code == 0
