@@ -103,7 +103,7 @@ def test_a_suite_measured_on_test_images_is_chosen_for_by_its_validation_runs(tm
     assert cli("run", "-s", file, "--set", "held_out=validation", "-o", out, "--no-profile", "--jobs", 1).code == 0
     assert cli("leaderboard", "-s", file, "-o", out).code == 0
     (name,) = {path.stem for path in boards.glob("tiny+held_out*.md")}
-    errors = {record["label"]: record["metrics"]["rec_sse_validation"]["value"] for record in Store(out, name).kept()}
+    errors = {record["label"]: record["metrics"]["rec_sse_validation"]["value"] for record in Store(out, name).records()}
     assert errors.keys() == {"ae latent_dim=2", "ae latent_dim=8"}
     assert f"`{min(errors, key=lambda label: errors[label])}` is chosen of 2 rows" in (boards / "tiny.md").read_text(encoding="utf-8")
     assert "is chosen of 2 rows" in (boards / f"{name}.md").read_text(encoding="utf-8")
