@@ -20,9 +20,9 @@ READING = (
     "*inside* where it lies in the 95 % prediction interval of one more run of ours, widened by the ± that is printed."
 )
 ORDERS = (
-    "Won: of the seeds that all rows have, those on which the ordering holds, suite by suite; **bold** suites are the paper's own experiment, "
-    "and where they have records the verdict is theirs, else it is *indirect*. A seed is withheld while a constrained row's summed latent "
-    "variance is more than 5 % off its target: the row is not that method then."
+    "Won: of the seeds that all rows have, those on which the ordering holds, suite by suite; **bold** suites are the paper's own "
+    "experiment, and where they have records the verdict is theirs, else it is *indirect*. A seed is withheld while a constrained row's "
+    "summed latent variance is more than 5 % off its target: the row is not that method then."
 )
 
 

@@ -71,8 +71,8 @@ def needed(selection: Selection, budget: BudgetClass) -> list[Needed]:
     found: dict[tuple[str, str], dict[str, None]] = {}
     settings = selection.paper.settings
 
-    def add(suite: str, row: str, metrics: Iterable[str]) -> None:
-        if settings[suite].budget == budget:
+    def add(suite: str, row: str, metrics: Iterable[str], ordering: Ordering | None = None) -> None:
+        if selection.paper.budget(suite, ordering) == budget:
             found.setdefault((suite, settings[suite].row(row)), {}).update(dict.fromkeys(metrics))
 
     for cell in selection.cells:
@@ -81,6 +81,6 @@ def needed(selection: Selection, budget: BudgetClass) -> list[Needed]:
     for ordering in selection.orderings:
         for suite in ordering.suites:
             for row in ordering.rows:
-                add(suite, row, ordering.metrics)
+                add(suite, row, ordering.metrics, ordering)
     order = list(settings)
     return [Needed(suite, row, tuple(metrics)) for (suite, row), metrics in sorted(found.items(), key=lambda one: order.index(one[0][0]))]

@@ -73,7 +73,7 @@ def look(ordering: Ordering, paper: Paper, results: Results) -> list[Seen]:
     found = []
     for suite in ordering.suites:
         rows = {row: paper.settings[suite].row(row) for row in ordering.rows}
-        budget = "cpu" if suite in ordering.elsewhere else paper.budget(suite)
+        budget = paper.budget(suite, ordering)
         for metric in ordering.metrics:
             if of := look_at(ordering, results[suite], rows, metric, budget):
                 found.append(of)
