@@ -74,8 +74,8 @@ def current(out: Path, suite: Suite) -> bool:
 
 def board(store: Store, suite: Suite) -> str:
     """The text of a leaderboard, with its training curves where they have been drawn."""
-    records, curves = store.kept(), picture(store)
-    text = render(suite, records, store.kept(PROFILE), folder=store.out) + section(suite, records)
+    records, curves = store.records(), picture(store)
+    text = render(suite, records, store.records(PROFILE), folder=store.out) + section(suite, records)
     words = "Means over seeds of the terms as each row minimises them; scales of different costs differ."
     return f"{text}\n## Training curves\n\n{words}\n\n![curves]({curves.name})\n" if curves.exists() else text
 
@@ -122,8 +122,8 @@ def everything(out: Path, warn: Warn) -> dict[str, Shown]:
     for name, suite in suites.items():
         try:
             store = Store(out, name)
-            if records := store.kept():
-                found[name] = Shown(indexed(name, suite, records), board_of(suite, records, store.kept(PROFILE), out))
+            if records := store.records():
+                found[name] = Shown(indexed(name, suite, records), board_of(suite, records, store.records(PROFILE), out))
         except UserError as error:
             warn(f"{error}; the index is written without {name}")
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # whole lines, whose values are none of a record
