@@ -56,7 +56,7 @@ def cost_of(suite: Suite, row: str, settings: Settings) -> Cost:
 
 def runs_left(suite: Suite, row: str, out: Path) -> int:
     """How many of a row's seeds have no finished run on record."""
-    results = SuiteResults(suite.name, current_records(suite, Store(out, suite.name).kept()))
+    results = SuiteResults(suite.name, current_records(suite, Store(out, suite.name).records()))
     return max(0, suite.seeds - len({record["seed"] for record in results.done(row)}))
 
 

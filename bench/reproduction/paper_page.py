@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.leaderboard.statistics import figures, mean_and_interval
-from bench.markdown import bullets, compact, counted, folded, narrow, section, words
+from bench.markdown import bullets, compact, counted, folded, listed, narrow, section
 from bench.reproduction.hours import Hours, spelt
 from bench.reproduction.numbers import STATES, Standing
 from bench.reproduction.paper import TAGS, Paper, Part, Table
@@ -63,9 +63,9 @@ def page(found: Found) -> str:
 def summary(found: Found) -> list[str]:
     """How many numbers and orderings are in each state."""
     states = Counter(standing.state for standing in found.standings)
-    said = [f"{counted(sum(states.values()), 'printed number')}: {words(f'{states[s]} {STATES[s]}' for s in STATES if states[s])}."]
+    said = [f"{counted(sum(states.values()), 'printed number')}: {listed(f'{states[s]} {STATES[s]}' for s in STATES if states[s])}."]
     verdicts = Counter(of.verdict for of in found.judged)
-    told = words(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])
+    told = listed(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])
     return [*(said if states else ["It prints no table of results."]), f"{counted(len(found.judged), 'ordering')}: {told}."]
 
 
@@ -79,12 +79,12 @@ def state(part: Part, found: Found) -> str:
         return ", ".join(f"{counts[s]} {SHOWN[s]}" for s in STATES if counts[s])
     if not part.suites:
         return f"analytic: [drawn]({found.paper.name}-{part.name}.png) by `python -m bench reproduce {found.paper.name} {part.name}`"
-    return f"{names(part.figures)} of runs of {words(progress(suite, found) for suite in part.suites)}"
+    return f"{names(part.figures)} of runs of {listed(progress(suite, found) for suite in part.suites)}"
 
 
 def names(items: Sequence[str]) -> str:
     """Names as code."""
-    return words(f"`{item}`" for item in items)
+    return listed(f"`{item}`" for item in items)
 
 
 def progress(suite: str, found: Found) -> str:
@@ -118,7 +118,7 @@ def why(of: Standing, found: Found) -> str:
     if of.state == "no row":
         return of.why
     cost = found.hours.of(of.cell, found.paper)
-    said = [f"orderings by {words(of.cell.reduced)}"] * (of.state == "reduced") + [f"{cost} a run"] * bool(cost) + [of.why] * bool(of.why)
+    said = [f"orderings by {listed(of.cell.reduced)}"] * (of.state == "reduced") + [f"{cost} a run"] * bool(cost) + [of.why] * bool(of.why)
     return "; ".join(said) or SHOWN[of.state]
 
 
@@ -149,7 +149,7 @@ def notes(table: Table, standings: Sequence[Standing]) -> list[str]:
     for of in standings:
         if of.cell.note:
             own.setdefault(of.cell.note, []).append(f"{of.cell.method} `{of.cell.metric}`")
-    return [*said, *(f"{words(cells)}: {note}" for note, cells in own.items())]
+    return [*said, *(f"{listed(cells)}: {note}" for note, cells in own.items())]
 
 
 def orderings(found: Sequence[Judged]) -> str:
@@ -199,13 +199,13 @@ def reasons(found: Sequence[Judged]) -> list[str]:
             said.append(f"{about.claim}: {about.reason or 'not known why it does not hold everywhere'}.")
         for seen in of.seen:
             if seen.withheld:
-                said.append(f"{about.claim}, {seen.suite}: {words(dict.fromkeys(seen.withheld))}.")
+                said.append(f"{about.claim}, {seen.suite}: {listed(dict.fromkeys(seen.withheld))}.")
     return said
 
 
 def deviations(paper: Paper) -> list[str]:
     """In what the suites are not, or may not be, what the authors did: each with its kind and the parts that it touches."""
-    return [f"{of.text} *{TAGS[of.tag]}{f'; {words(of.parts, 20)}' if of.parts else ''}*" for of in paper.deviations]
+    return [f"{of.text} *{TAGS[of.tag]}{f'; {listed(of.parts, 20)}' if of.parts else ''}*" for of in paper.deviations]
 
 
 def suites(found: Found) -> list[str]:

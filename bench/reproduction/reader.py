@@ -137,6 +137,7 @@ def labels(suite: str) -> tuple[str, ...]:
 
 def printed(table: Mapping[str, Any], where: str) -> Table:
     """One [[tables]] table; what a cell does not say, its table does for all."""
+    check_keys(table, ("part", "dataset", "notes", "of_metric", "cells", *SHARED), where)
     shared = {key: table[key] for key in SHARED if key in table}
     cells = []
     for i, line in enumerate(list_of(table, "cells", where)):

@@ -59,5 +59,5 @@ class Results:
 
     def __getitem__(self, suite: str) -> SuiteResults:
         if suite not in self.known:
-            self.known[suite] = SuiteResults(suite, current_records(reader.read(suite), Store(self.out, suite).kept()))
+            self.known[suite] = SuiteResults(suite, current_records(reader.read(suite), Store(self.out, suite).records()))
         return self.known[suite]

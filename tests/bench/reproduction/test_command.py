@@ -1,5 +1,6 @@
 """`python -m bench reproduce`: what it says, writes, draws and times, and its exit code."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 
 def planted(out: Path, suite: str, change: Any) -> None:
     """The committed records of a suite, changed, as those of another folder."""
-    records = Store(ROOT, suite).kept()
+    records = Store(ROOT, suite).records()
     for record in records:
         change(record)
     write(out / "leaderboards" / "runs" / f"{suite}.jsonl", as_lines(records))
@@ -65,10 +66,9 @@ def test_the_analytic_figure_comes_with_its_values(tmp_path: Path) -> None:
     assert cli("reproduce", "wise-ale", "4", "-o", tmp_path).code == 0
     folder = tmp_path / "leaderboards" / "reproduction"
     assert (folder / "wise-ale-figure4.png").read_bytes().startswith(b"\x89PNG")
-    heads, *lines = (folder / "wise-ale-figure4.csv").read_text(encoding="utf-8").splitlines()
-    columns = list(zip(*([float(value) for value in line.split(",")] for line in lines), strict=True))
-    assert heads.split(",")[3] == '"mean KL'  # a comma inside quotes
-    sigma, mean_kl, bound = columns[0], columns[1], columns[2]  # m = 1
+    heads, *lines = csv.reader((folder / "wise-ale-figure4.csv").read_text(encoding="utf-8").splitlines())
+    columns = dict(zip(heads, zip(*([float(value) for value in line] for line in lines), strict=True), strict=True))
+    sigma, mean_kl, bound = columns["sigma"], columns["mean KL, m = 1"], columns["KL_UB, m = 1"]
     assert sigma[mean_kl.index(min(mean_kl))] == 1.0
     assert min(mean_kl) == pytest.approx(0.5)
     assert (sigma[bound.index(min(bound))], min(bound)) == (pytest.approx(0.715, abs=0.006), pytest.approx(0.1836, abs=1e-4))

@@ -61,19 +61,19 @@ def test_a_reduced_budget_s_number_is_on_no_page() -> None:
 
 
 def test_printed_and_measured_stand_side_by_side() -> None:
-    of = found(mog=records({"vcae": {0: 1.0, 1: 1.2}, "cwae": {0: 2.0, 1: 2.0}}))
+    of = found(mog=records({"vcae": {0: 1.0, 1: 1.4}, "cwae": {0: 2.0, 1: 2.0}}))
     text = paper_page.page(of)
     (line,) = [line for line in text.splitlines() if line.startswith("| VCAE   | rec_sse_test")]
     assert [cell.strip() for cell in line.strip("|").split("|")] == [
         "VCAE",
         "rec_sse_test",
         "1",
-        "1.1 ± 1.3",  # 12.7 × 0.1
-        "-1.101 to 3.301",  # 12.7 × 0.1 × √3
-        "0.1000",
+        "1.2 ± 2.5",  # 12.7 × 0.2
+        "-3.201 to 5.601",  # 12.7 × 0.2 × √3
+        "0.2000",
         "inside",
     ]
-    assert "**mog** 2/2, ratio 0.55 ± 0.64, printed 0.5" in text
+    assert "**mog** 2/2, ratio 0.6 ± 1.3, printed 0.5" in text
     assert "Another network. *from the paper's released code; Table 1*" in text
     assert "1 ordering is judged by the paper's own experiment" in overview_page.page([of])
 
