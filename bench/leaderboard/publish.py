@@ -23,6 +23,7 @@ from bench.suites.schema import Suite
 
 SUITE = ".suite.json"  # ends the names of kept suite files
 PAGE = "index.html"
+REPRODUCTION = "reproduction.md"
 Warn = Callable[[str], None]  # a line for the user
 
 
@@ -48,7 +49,8 @@ def publish(out: Path, suite: Suite, warn: Warn) -> Path:
 def write_overviews(out: Path, warn: Warn) -> Path:
     """Write the two files that show all suites, README.md and the page; -> the page's path."""
     found, boards = everything(out, warn), out / "leaderboards"
-    write(boards / "README.md", index({name: of.entry for name, of in found.items()}).encode())
+    reproduced = (boards / REPRODUCTION).is_file()
+    write(boards / "README.md", index({name: of.entry for name, of in found.items()}, reproduced).encode())
     write(boards / PAGE, page_of(found).encode())
     return boards / PAGE
 
