@@ -34,6 +34,7 @@ from bench.commands.options import (
 )
 from bench.commands.page import page
 from bench.commands.records import records
+from bench.commands.reproducing import reproduce
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
 from bench.runs.settings import Settings
@@ -45,7 +46,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-for command in (page, export, compare, merge, figures, measure):
+for command in (page, export, compare, merge, figures, measure, reproduce):
     app.command()(command)
 
 

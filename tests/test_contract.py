@@ -32,7 +32,7 @@ KNOWN = catalogue()
 DIM = 3
 LARGE = 2**30  # values of a set that no test draws or decodes whole
 SHAPES = {
-    **dict.fromkeys(("wae_mnist", "small_conv", "wise_ale_mnist", "ladder_mnist", "ladder_fashion"), (1, 28, 28)),
+    **dict.fromkeys(("wae_mnist", "small_conv", "wise_ale_mnist", "ladder_mnist", "ladder_fashion", "stacked_mnist_bottom"), (1, 28, 28)),
     **dict.fromkeys(("wae_celeba", "wise_ale_celeba", "vcae_shapes3d"), (3, 64, 64)),
     **dict.fromkeys(("ladder_celeba", "ladder_celeba_code"), (3, 128, 128)),
     "wise_ale_sine": (1, 1, 256),
@@ -216,11 +216,11 @@ def test_training_repeats_itself_and_lowers_the_loss(variant: str, monkeypatch: 
     found = []
     for _ in range(2):
         method, batches = make(variant), Batches(BYTES, 255, 20, seed=3)
-        outcome = train(training(method, Budget(steps=60), batches, seed=4), batches)
+        outcome = train(training(method, Budget(steps=40), batches, seed=4), batches)
         assert outcome.status == "done", outcome.error
         found.append((weights(method), outcome.curve))
     assert found[0] == found[1]
-    first, _, last = (row["autoencoder.reconstruction"] for row in found[0][1])
+    first, last = (row["autoencoder.reconstruction"] for row in found[0][1])
     assert last < first
 
 

@@ -28,6 +28,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "engines": ("bench.engines",),
     "leaderboard": ("bench.leaderboard",),
     "measurement": ("bench.measure",),
+    "reproduction": ("bench.reproduction",),
     "speed": ("bench.speed",),
     "documentation": ("bench.docs",),
     "command line": ("bench.__main__", "bench.commands"),
@@ -42,6 +43,7 @@ NARROW: dict[str, tuple[str, ...]] = {
     "training": ("interfaces", "foundations", "suites", "datasets"),
     "evaluation": ("mathematics", "interfaces", "foundations", "suites", "datasets"),
     "leaderboard": ("foundations", "suites", "records"),
+    "reproduction": ("foundations", "suites", "records", "leaderboard"),
 }
 
 
@@ -175,6 +177,7 @@ def test_a_cycle_is_found() -> None:
         "leaderboard.publish",
         "leaderboard.statistics",
         "leaderboard.exports.write",
+        "reproduction.publish",
         "commands.compare",
         "records.store",
         "records.merge",
