@@ -4,9 +4,9 @@ Hsu et al., "Disentanglement via Latent Quantization", arXiv:2305.18378, section
 
     BCE(x, G(z))  +  λ_q |sg[z_e] - e|²  +  λ_c |z_e - sg[e]|²  +  λ |θ|²,       e_k = argmin_{v ∈ V_k} |z_e,k - v|
 
-V_k has n_v values, evenly spaced over [-½, ½] at the start. The paper's λ_q = λ_c = 0.01 belong to a mean over values and latents; for sums
-they are 0.01 values/D: 10 for its 64×64×3 images and 12 latents. Its weight decay of 0.1 is AdamW's, apart from the loss; |θ|², over encoder
-and decoder, is Adam's, so that λ is not that number. Samples: density = { model = "tokens" }.
+V_k has n_v values, evenly spaced over [-½, ½] at the start. The paper's λ_q = λ_c = 0.01 belong to a mean over values and latents; for
+sums they are 0.01 values/D: 10 for its 64×64×3 images and 12 latents. Its weight decay of 0.1 is AdamW's, apart from the loss; |θ|², over
+encoder and decoder, is a term of the loss, so that λ is not that number. Samples: density = { model = "tokens" }.
 """
 
 import math

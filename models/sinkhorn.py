@@ -63,7 +63,7 @@ def sinkhorn_divergence(p: Tensor, q: Tensor, epsilon: float, iterations: int) -
 
 @dataclass(frozen=True)
 class Sinkhorn:
-    """S between the codes and fresh prior draws, as many as codes. ε is that of one latent: the cost grows with their number, and so does it."""
+    """S between the codes and fresh prior draws, as many as codes, with ε in proportion to the latents, as the cost is."""
 
     capturable = True
     epsilon: float  # of ε = epsilon · D

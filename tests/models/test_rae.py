@@ -74,7 +74,7 @@ def test_none_has_a_prior_or_noise() -> None:
     for make in (rae_l2, rae_gp, rae_sn):
         recipe = make(DIM)
         assert (recipe.prior, recipe.posterior.variance) == (None, 0.0)
-        assert [str(part) for _, part in recipe.regularisers][0] == "½|z|²"
+        assert next(str(part) for _, part in recipe.regularisers) == "½|z|²"
 
 
 @pytest.mark.parametrize("make", [rae_l2, rae_gp])
