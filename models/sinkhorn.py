@@ -8,7 +8,8 @@ as many prior draws z'_j:
     W(Q, P) = min_Π Σ_ij Π_ij ½ |z_i - z'_j|² + ε KL(Π || 1/n²)     over Π with rows and columns of sum 1/n
             = 1/n Σ_i f_i + 1/n Σ_j g_j     where      f_i = -ε log 1/n Σ_j exp((g_j - ½ |z_i - z'_j|²) / ε)     and the same for g
 
-f and g are found by L such updates in turn, in logarithms; a gradient goes through the last one alone, which at the optimum is all of it.
+f and g are found by L such updates in turn, in logarithms; the gradient is that of the last f alone, g held: at the optimum, where the
+sum is at its maximum over f and g, that is all of it.
 """
 
 import math
@@ -42,7 +43,7 @@ def transport(p: Tensor, q: Tensor, epsilon: float, iterations: int) -> Tensor:
         for _ in range(iterations):
             g = soft_minimum(cost.T, f, epsilon)
             f = soft_minimum(cost, g, epsilon)
-    return soft_minimum(cost, g, epsilon).mean() + soft_minimum(cost.T, f, epsilon).mean()
+    return soft_minimum(cost, g, epsilon).mean() + g.mean()
 
 
 def symmetric_transport(p: Tensor, epsilon: float, iterations: int) -> Tensor:
@@ -52,7 +53,7 @@ def symmetric_transport(p: Tensor, epsilon: float, iterations: int) -> Tensor:
         f = soft_minimum(cost, cost.new_zeros(len(p)), epsilon)
         for _ in range(iterations):
             f = 0.5 * (f + soft_minimum(cost, f, epsilon))
-    return 2 * soft_minimum(cost, f, epsilon).mean()
+    return soft_minimum(cost, f, epsilon).mean() + f.mean()
 
 
 def sinkhorn_divergence(p: Tensor, q: Tensor, epsilon: float, iterations: int) -> Tensor:

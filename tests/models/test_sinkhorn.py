@@ -58,7 +58,7 @@ def test_its_gradient_is_that_of_finite_differences() -> None:
 
 
 def test_equal_samples_are_at_zero_others_above() -> None:
-    assert sinkhorn_divergence(P, P[torch.randperm(len(P))], EPSILON, 300).item() == pytest.approx(0, abs=1e-9)
+    assert sinkhorn_divergence(P, P[torch.randperm(len(P))], EPSILON, 300).item() == pytest.approx(0, abs=1e-7)
     assert sinkhorn_divergence(P, Q, EPSILON, 300) > 0.1
 
 
