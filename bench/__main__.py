@@ -38,6 +38,7 @@ from bench.processes import default_jobs, make_ready
 from bench.runs.settings import Settings
 from bench.suites import reader
 from bench.suites.names import options
+from bench.written_tables import around
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler would print a line at each start and stop
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
@@ -240,11 +241,31 @@ def tiers_check(
     from bench.leaderboard import tiers_check as simulation
 
     if page:
-        simulation.around(page)  # before the minute that it takes
+        around(page, simulation.COMMAND)  # before the minute that it takes
     cells = simulation.check(columns, seed)
     print(simulation.report(cells))
     if page:
         simulation.publish(page, cells, columns, seed)
+
+
+@app.command(name="copies-check")
+def copies_check(
+    trials: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Random partings of the digits.")] = 50,
+    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the random numbers.")] = 0,
+    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/copies.md.")] = None,
+) -> None:
+    """Plant copies of training images among samples: how often does each test of copying say so? About ten seconds a hundred trials."""
+    check_counts(trials=trials)
+    if seed < 0:
+        raise UserError(f"--seed must be at least 0, not {seed}")
+    from bench.evaluation import copies_check as planted
+
+    if page:
+        around(page, planted.COMMAND)  # before the time that it takes
+    cells = planted.check(trials, seed)
+    print(planted.report(cells))
+    if page:
+        planted.publish(page, cells, trials, seed)
 
 
 @app.command()
