@@ -248,6 +248,28 @@ def tiers_check(
         simulation.publish(page, cells, columns, seed)
 
 
+@app.command(name="second-check")
+def second_check(
+    suite: Annotated[str, typer.Argument(help="A suite whose records have frechet_*_mixture and frechet_*_interpolated.")] = "zoo",
+    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the bootstrap.")] = 0,
+    out: Out = HERE,
+    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/second-stage.md.")] = None,
+) -> None:
+    """Correlate, over a suite's rows, what foretells the samples of a density fitted to the codes with how good they are."""
+    if seed < 0:
+        raise UserError(f"--seed must be at least 0, not {seed}")
+    from bench.leaderboard import second_check as correlations
+    from bench.records.store import Store
+
+    if page:
+        around(page, correlations.COMMAND)
+    name = reader.read(suite).name
+    found = correlations.check(Store(out, name).kept(), seed)
+    print(correlations.report(found))
+    if page:
+        correlations.publish(page, found, suite, seed)
+
+
 @app.command(name="copies-check")
 def copies_check(
     trials: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Random partings of the digits.")] = 50,

@@ -34,6 +34,7 @@ PARTS = {  # of a set of images, by how a view's name goes on
     "mss": "minibatch stratified estimate of the aggregate posterior of {}",
     "copies": "places of {} among the training images",
     "cells": "cells of {}",
+    "infomec": "information of codes of {} on their factors",
     "dci": "forests that predict the factors of {} from codes",
 }
 WHOLE = {
