@@ -34,11 +34,11 @@ from bench.commands.options import (
 from bench.commands.page import page
 from bench.commands.records import records
 from bench.errors import UserError, unknown
+from bench.markdown import around
 from bench.processes import default_jobs, make_ready
 from bench.runs.settings import Settings
 from bench.suites import reader
 from bench.suites.names import options
-from bench.written_tables import around
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler would print a line at each start and stop
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)

@@ -8,10 +8,11 @@ test images,
     C_T            Σ_π P(π) Z_U(π) / Σ_π P(π)              over cells π of the training images, P(π) the share of test images in it
     authenticity   share of samples that are farther from their nearest training image than that one is from its own nearest
 
-Z_U is standard normal where samples are as far from the training images as test images are, far below 0 for copies, and far below 0 for
-blur and far above it for noise as well: a z is no proof of either. Of few copies among good samples it moves little, for it is a mean over
-all of them. C_T is a mean of Z_U, of a smaller variance than 1. Authenticity has no value of its own for a generator that copies nothing;
-that is `authenticity_{held_out}`, the same of test images. docs/copies.md has their power and false alarms where copies were planted.
+Z_U is standard normal where samples are as far from the training images as test images are, and far below 0 for copies; but below it for
+samples of too little variance too, and far above it for noise: a z is no proof of either. Of few copies among good samples it moves
+little, for it is of all of them. C_T is a mean of Z_U, of a smaller variance than 1. Authenticity has no value of its own for a generator
+that copies nothing; that is `authenticity_{held_out}`, the same of test images. docs/copies.md has their power and false alarms where
+copies were planted.
 """
 
 import math
@@ -21,7 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from metrics.finite import or_nan, require_finite
+from metrics.finite import require_finite
 from metrics.metric import Metric, Unavailable
 from metrics.neighbours import IMAGES, data_copying
 
@@ -38,23 +39,24 @@ class Copies(NamedTuple):
 
 
 def two_nearest(queries: Tensor, batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Distances to the two nearest rows of all batches, float64, NaN where a row is not finite; and the nearest row itself.
+    """Distances to the two nearest rows of all batches, float64, NaN where any row is not finite; and the nearest row itself.
 
     (n, F), batches of (B, F) -> (n, 2), (n, F)
 
     They are found from expanded squares; their distances are those of differences, so that a copy is at 0.
     """
     best = torch.full((len(queries), 2), torch.inf, dtype=torch.float64, device=queries.device)
-    rows = queries.clone()
+    rows, finite = queries.clone(), queries.isfinite().all()
     centre = queries.mean(0, dtype=torch.float64)
     near = (queries - centre).to(queries.dtype)
     for batch in batches:
         moved = (batch - centre).to(batch.dtype)
         index = (moved.square().sum(1) - 2 * near @ moved.T).topk(min(2, len(batch)), largest=False).indices
-        distance = or_nan((queries[:, None] - batch[index]).double().norm(dim=2), queries, batch)
+        distance = (queries[:, None] - batch[index]).double().norm(dim=2)
+        finite = finite & batch.isfinite().all()
         rows = torch.where((distance[:, 0] < best[:, 0])[:, None], batch[index[:, 0]], rows)
         best = torch.cat([best, distance], 1).sort(1).values[:, :2]
-    return best, rows
+    return torch.where(finite, best, torch.nan), rows
 
 
 def centres(train: Tensor) -> Tensor:
@@ -104,7 +106,10 @@ KINDS = {
     "pz": ("samples.copies", "decoded prior draws"),
     "qz": ("density_samples.copies", "decoded draws of the density fitted to its codes"),
 }
-Z_BIAS = "none where samples are as near the training images as {held_out} images are, N(0, 1) then; blur lowers it and noise raises it"
+Z_BIAS = (
+    "none where samples are as near the training images as {held_out} images are, N(0, 1) then; "
+    "too little variance lowers it and noise raises it"
+)
 
 
 def of(suffix: str) -> list[Metric]:
@@ -143,7 +148,10 @@ def of(suffix: str) -> list[Metric]:
         ),
         source="arXiv:2102.08921 section 3.3",
         group="generalisation",
-        bias="blur lowers it and noise raises it, copies or not; the value of a generator without copies is authenticity_{held_out}",
+        bias=(
+            "too little variance lowers it and noise raises it, copies or not; "
+            "the value of a generator without copies is authenticity_{held_out}"
+        ),
     )
     return [z, cells, real]
 

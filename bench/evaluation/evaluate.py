@@ -16,7 +16,7 @@ from bench.evaluation.view_checks import checked
 from bench.evaluation.view_names import name_of_view
 from metrics import copies, neighbours
 from metrics.features.network import eight_bit
-from metrics.features.second import COMPONENTS, FITTED, midpoints
+from metrics.features.second import midpoints, mixture_draws
 from metrics.fixed_subset import subset, subset_indices
 from metrics.frechet import pixel_features, value_features
 from metrics.latent import Codes
@@ -24,7 +24,6 @@ from metrics.metric import Metric, Unavailable, Views, absent, measure
 from metrics.reconstruction import Errors, errors, errors_on_reals
 from metrics.sharpness import sharpness
 from models.interfaces import Method, Prior
-from models.parts.density import mixture
 
 BATCH = 1000
 SAMPLES = 10_000  # images on each side of a distance between sets (SPEC 5.6)
@@ -207,9 +206,7 @@ class Evaluation:
         """Draws of a mixture of Gaussians fitted to the codes; Unavailable of discrete codes.   -> (n, D)"""
         if self.method.channel.bits is not None:
             raise Unavailable("its codes are discrete: a mixture of Gaussians has none of them")
-        noise, fitted = self.noise("mixture"), mixture(codes.z.shape[1], components=COMPONENTS).to(self.device)
-        fitted.fit(subset(codes.z, FITTED), noise)
-        return fitted.sample(self.sample_count, noise)
+        return mixture_draws(codes.z, self.sample_count, self.noise("mixture"))
 
 
 def part_of(view: str, field: str) -> Callable[[Views], Any]:

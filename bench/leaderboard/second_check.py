@@ -1,8 +1,8 @@
 """Does what costs no density tell how good a density's samples will be? Rank correlations over a suite's rows. No torch here.
 
 For each feature network that a suite's records have both on, the Fréchet distance of a mixture fitted to the codes (arXiv:1903.12436) is
-set against that of interpolated latents (iFID, arXiv:2603.05630), of reconstructions, and of prior draws. Spearman's ρ is over the rows, each
-the mean over its seeds; its interval is that of a bootstrap of rows, which takes them for a sample of methods.
+set against that of interpolated latents (iFID, arXiv:2603.05630), of reconstructions, and of prior draws. Spearman's ρ is over the rows,
+each the mean over its seeds; its interval is that of a bootstrap of rows, which takes them for a sample of methods.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +13,7 @@ import numpy as np
 import scipy  # which imports scipy.stats at its first use, for half a second
 
 from bench.errors import UserError
-from bench.markdown import table
-from bench.written_tables import replace_between
+from bench.markdown import replace_between, table
 
 COMMAND = "second-check"
 RESAMPLES = 10_000

@@ -10,8 +10,7 @@ import numpy as np
 import scipy  # which imports scipy.stats at its first use, for half a second
 
 from bench.leaderboard.tiers import RATE, paired_p, separated, tiers
-from bench.markdown import table
-from bench.written_tables import replace_between
+from bench.markdown import replace_between, table
 
 ROWS, SEEDS = (2, 3, 5, 10, 20, 30), (3, 5, 10)
 STEP = 3.0  # by which each worse row is worse than the one before it, in standard deviations of a seed

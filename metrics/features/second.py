@@ -13,11 +13,13 @@ from torch import Tensor
 from metrics.features import inception
 from metrics.features.scores import FRECHET, Family
 from metrics.finite import require_rows
+from metrics.fixed_subset import subset
 from metrics.frechet import distance
 from metrics.metric import Metric
 
 CHUNK = 1000  # codes at a time
 COMPONENTS, FITTED = 10, 20_000  # of the mixture, and the training codes at most that it is fitted to
+FLOOR, STEPS = 1e-6, 1000  # on the diagonals of covariances; of expectation maximisation at most
 
 
 def midpoints(codes: Tensor) -> Tensor:
@@ -31,6 +33,22 @@ def midpoints(codes: Tensor) -> Tensor:
         distances[here, start + here] = torch.inf
         nearest.append(distances.argmin(1))
     return 0.5 * (codes + codes[torch.cat(nearest)])
+
+
+def mixture_draws(codes: Tensor, n: int, noise: torch.Generator) -> Tensor:
+    """n draws of the mixture of COMPONENTS fitted to up to FITTED of the codes, from a start by k-means that the generator chooses.
+
+    (N, D) -> (n, D); Unavailable of fewer codes than components
+    """
+    from sklearn.mixture import GaussianMixture  # a second, for those who ask
+
+    require_rows("codes", codes, COMPONENTS)
+    seed = int(torch.randint(2**31, (), generator=noise, device=noise.device))
+    em = GaussianMixture(COMPONENTS, reg_covar=FLOOR, max_iter=STEPS, random_state=seed).fit(subset(codes, FITTED).double().cpu().numpy())
+    weights, means, covariances = (torch.from_numpy(part).to(codes.device) for part in (em.weights_, em.means_, em.covariances_))
+    k = torch.multinomial(weights, n, replacement=True, generator=noise)
+    epsilon = torch.randn(n, codes.shape[1], 1, generator=noise, device=codes.device, dtype=torch.float64)
+    return (means[k] + (torch.linalg.cholesky(covariances)[k] @ epsilon).squeeze(2)).to(codes.dtype)
 
 
 KINDS = {

