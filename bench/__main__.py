@@ -265,7 +265,7 @@ def second_check(
     if page:
         around(page, correlations.COMMAND)
     name = reader.read(suite).name
-    found = correlations.check(Store(out, name).kept(), seed)
+    found = correlations.check(Store(out, name).records(), seed)
     print(correlations.report(found))
     if page:
         correlations.publish(page, found, suite, seed)

@@ -1,6 +1,7 @@
 """Everything that has a name: methods, networks, datasets, metrics, from this project and from users' plugins.
 
-A module is found by being in its package and read by its explicit list (METHODS, NETWORKS, DENSITIES, DATASETS, METRICS).
+A module is found by being in its package and read by its explicit list (METHODS, NETWORKS, DENSITIES, DATASETS, METRICS,
+METRICS_ON_REQUEST).
 """
 
 import importlib
