@@ -40,7 +40,8 @@ def means(records: Iterable[Record], metric: str) -> dict[str, float]:
     for record in records:
         if record["status"] == "done":
             found.setdefault(record["label"], []).append(record["metrics"].get(metric, {}).get("value"))
-    return {label: float(np.mean(values)) for label, values in found.items() if None not in values}  # type: ignore[arg-type]
+    whole = {label: [value for value in values if value is not None] for label, values in found.items()}
+    return {label: float(np.mean(values)) for label, values in whole.items() if values and len(values) == len(found[label])}
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, float, float]:
@@ -64,8 +65,8 @@ def check(records: Sequence[Record], seed: int = 0) -> list[Correlation]:
             values = means(records, f"{stem}_{name}")
             rows = sorted(set(truth) & set(values))
             if len(rows) >= FEWEST:
-                pair = (np.array([of[row] for row in rows]) for of in (values, truth))
-                found.append(Correlation(stem, words, len(rows), *rank_correlation(*pair, seed)))
+                x, y = (np.array([of[row] for row in rows]) for of in (values, truth))
+                found.append(Correlation(stem, words, len(rows), *rank_correlation(x, y, seed)))
     if not found:
         raise UserError(
             f"no {FEWEST} rows have the metrics; measure them first: python -m bench evaluate SUITE "
