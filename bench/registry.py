@@ -22,8 +22,8 @@ import models
 from bench.datasets.dataset import Source
 from bench.errors import UserError, in_a_line, unknown
 from bench.records import code
-from bench.suites.reader import convert
 from bench.suites.schema import digest
+from bench.suites.values import convert
 from metrics.metric import Metric
 from models.parts import schedule
 from models.parts.schedule import Schedule

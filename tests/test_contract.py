@@ -32,7 +32,7 @@ KNOWN = catalogue()
 DIM = 3
 LARGE = 2**30  # values of a set that no test draws or decodes whole
 SHAPES = {
-    **dict.fromkeys(("wae_mnist", "small_conv", "wise_ale_mnist", "ladder_mnist", "ladder_fashion"), (1, 28, 28)),
+    **dict.fromkeys(("wae_mnist", "small_conv", "wise_ale_mnist", "ladder_mnist", "ladder_fashion", "stacked_mnist_bottom"), (1, 28, 28)),
     **dict.fromkeys(("wae_celeba", "wise_ale_celeba", "vcae_shapes3d"), (3, 64, 64)),
     **dict.fromkeys(("ladder_celeba", "ladder_celeba_code"), (3, 128, 128)),
     "wise_ale_sine": (1, 1, 256),

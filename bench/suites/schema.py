@@ -86,6 +86,23 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Select:
+    """Which of the rows of a grid is chosen, by what they have on the validation images: a [select] table."""
+
+    metric: str  # as records of validation runs call it
+    nearest: float | Literal["latent_dim"] | None = None  # the value that it is to come near; None: it is to be as good as can be
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows that a grid made of one, and the rule that chooses among them."""
+
+    label: str  # of the row in the suite file
+    rows: tuple[str, ...]
+    rule: Select
+
+
+@dataclass(frozen=True)
 class Suite:
     """A question, the dataset, networks, methods, budget and seeds that answer it."""
 
@@ -110,6 +127,9 @@ class Suite:
     headline: tuple[str, ...] = ()  # metrics and costs of the leaderboard's first screen, the one that sorts first; () is the usual ones
     claims: tuple[Claim, ...] = ()  # of the papers, to be compared with
     orders: tuple[Order, ...] = ()
+    sweep: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # the grid of every row that names none of its own
+    select: Select | None = None  # the rule of every grid that names none of its own
+    selections: tuple[Selection, ...] = ()  # what the rules choose among
     source: str = ""  # the file it was read from
     text: str = ""  # what the file said
     overrides: tuple[str, ...] = ()  # in their order
