@@ -29,6 +29,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "leaderboard": ("bench.leaderboard",),
     "measurement": ("bench.measure",),
     "reproduction": ("bench.reproduction",),
+    "leaderboard": ("bench.leaderboard", "bench.reproduction"),
     "speed": ("bench.speed",),
     "documentation": ("bench.docs",),
     "command line": ("bench.__main__", "bench.commands"),
@@ -43,7 +44,6 @@ NARROW: dict[str, tuple[str, ...]] = {
     "training": ("interfaces", "foundations", "suites", "datasets"),
     "evaluation": ("mathematics", "interfaces", "foundations", "suites", "datasets"),
     "leaderboard": ("foundations", "suites", "records"),
-    "reproduction": ("foundations", "suites", "records", "leaderboard"),
 }
 
 

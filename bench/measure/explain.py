@@ -105,7 +105,7 @@ def label(network: str) -> str:
 def metric_of(options: Options, chosen: Chosen, images: ImageSet) -> tuple[str, Metric]:
     """The metric that is explained, the Fréchet distance if nothing is said; UserError for one that there is not."""
     one = Collected(2, torch.zeros(2, 1) if chosen.pixels else None, torch.zeros(2), {name: torch.zeros(2, 1) for name in chosen.networks})
-    every = views.measurable(options.reading().known, views.of_sets({"test": one, "samples": one}, chosen))
+    every = views.measurable(options.reading().known, views.of_sets({"test": one, "samples": one}, chosen), on_request=True)
     network = next(iter(chosen.networks), PIXELS)
     plain = FAMILIES[network].frechet_name("").removesuffix("_") if network in FAMILIES else f"frechet_{PIXELS}"
     name = options.metrics[0] if options.metrics else plain

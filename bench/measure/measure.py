@@ -231,7 +231,7 @@ def of_codes(codes: Codes, factors: Path | None, options: Options, reading: Read
 
 def entries_of(makers: Mapping[str, views.Maker], options: Options, reading: Reading) -> dict[str, dict[str, Any]]:
     """The metrics that were asked for, or all; UserError for one that there is not."""
-    every = views.measurable(reading.known, makers)
+    every = views.measurable(reading.known, makers, on_request=bool(options.metrics))
     for name in options.metrics:
         if name not in every:
             raise UserError(f"--metrics: {unknown('metric', name, every)}")

@@ -158,10 +158,11 @@ def name_of(metric: Metric) -> str:
     return re.sub("_pz(?=_|$)", "", name)
 
 
-def measurable(known: Catalogue, makers: Mapping[str, Maker]) -> dict[str, Metric]:
-    """Every metric whose views there are, by the name that it has here."""
-    every = [known.measured_by(name) if set(metric.needs) <= makers.keys() else metric for name, metric in known.metrics.items()]
-    return {name_of(metric): metric for metric in [*every, *EXTRA] if set(metric.needs) <= makers.keys()}
+def measurable(known: Catalogue, makers: Mapping[str, Maker], on_request: bool = False) -> dict[str, Metric]:
+    """Every metric whose views there are, those that are measured on request too if so asked, by the name that it has here."""
+    every = known.every_metric if on_request else known.metrics
+    own = [known.measured_by(name) for name, metric in every.items() if set(metric.needs) <= makers.keys()]
+    return {name_of(metric): metric for metric in [*own, *(metric for metric in EXTRA if set(metric.needs) <= makers.keys())]}
 
 
 def entries(metrics: Mapping[str, Metric], makers: Mapping[str, Maker]) -> dict[str, dict[str, Any]]:
