@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from bench.commands import entry
+from bench.commands.cells import cell
 from bench.commands.data_groups import data, features
+from bench.commands.doctor.command import doctor
 from bench.commands.drawing import figures
 from bench.commands.exports import compare, export, merge
 from bench.commands.options import (
@@ -20,6 +22,7 @@ from bench.commands.options import (
     DataRoot,
     Device,
     Jobs,
+    Limit,
     Name,
     Out,
     Set,
@@ -28,6 +31,7 @@ from bench.commands.options import (
     Where,
     check_counts,
     number,
+    parameters,
     whole,
     words,
 )
@@ -44,7 +48,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-for command in (page, export, compare, merge, figures):
+for command in (cell, page, export, compare, merge, figures, doctor):
     app.command()(command)
 
 
@@ -67,19 +71,27 @@ def run(
     ] = 1,
     save_every: Annotated[float, typer.Option(parser=number, metavar="FLOAT", help="Seconds between checkpoints.")] = 30.0,
     profiles: Annotated[bool, typer.Option("--profile/--no-profile", help="Profile each method once for the hot spots section.")] = True,
+    limit: Limit = None,
+    engine: Annotated[str, typer.Option(help="local: processes here; ray, slurm: a cluster, docs/cluster.md.")] = "local",
+    cluster: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A parameter of the engine's own: of ray.init, of submitit. May be repeated."),
+    ] = None,
 ) -> None:
     """Train and measure every run of a suite that is not finished yet, then write its leaderboard."""
     check_counts(seeds=seeds, jobs=jobs, threads=threads)
     chosen, whole = reader.read_both(suite, tuple(overrides or ()), words("--methods", methods), seeds, name)
-    if not dry_run and chosen.seeds * len(chosen.methods) > 1:
+    if not dry_run and chosen.seeds * len(chosen.methods) > 1 and engine == "local":
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
+    from bench.engines.choose import engine as chosen_engine
 
-    settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh)
+    settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh, limit=limit)
+    sweep = chosen_engine(engine, parameters("--cluster", cluster))
     if dry_run:
         command.dry_run(chosen, whole, settings, smoke)
     else:
-        raise typer.Exit(command.run(chosen, whole, settings, smoke, profiles))
+        raise typer.Exit(command.run(chosen, whole, settings, smoke, profiles, sweep))
 
 
 Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]
