@@ -70,7 +70,9 @@ def run(
         int, typer.Option(parser=whole, metavar="INTEGER", help="CPU threads of each run; weights repeat bit for bit at the same number.")
     ] = 1,
     save_every: Annotated[float, typer.Option(parser=number, metavar="FLOAT", help="Seconds between checkpoints.")] = 30.0,
-    profiles: Annotated[bool, typer.Option("--profile/--no-profile", help="Profile each method once for the hot spots section.")] = True,
+    profiles: Annotated[
+        bool, typer.Option("--profile/--no-profile", help="Profile each method once for the hot spots section; not on a cluster.")
+    ] = True,
     limit: Limit = None,
     engine: Annotated[str, typer.Option(help="local: processes here; ray, slurm: a cluster, docs/cluster.md.")] = "local",
     cluster: Annotated[

@@ -5,8 +5,10 @@ Marker `cluster`; needs the extra `ray`.
 
 import os
 import re
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 from harness import NEWS, cli, files, leftovers, outcome, suite, until
+from page_commands import commands
 
 from bench.engines.choose import engine
 from bench.errors import UserError
@@ -147,6 +150,35 @@ def test_ctrl_c_cancels_what_was_queued_and_the_same_command_goes_on(tmp_path: P
         command.communicate(timeout=300)
     assert command.returncode == 0
     assert outcome(tmp_path) == outcome(alone)
+
+
+def test_the_commands_of_the_page(tmp_path: Path) -> None:
+    """As docs/cluster.md has them, but for the address and the suite; `--block` keeps what they start in sight."""
+    pytest.importorskip("ray")
+    suite(tmp_path, "[methods.ae]\n", steps=20, metrics=MEASURED)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    head, other, run = commands("cluster.md", "Ray", **{"6379": port, "HOST": "127.0.0.1", "--suite digits": "--suite tiny.toml"})
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    nodes = []
+    try:
+        for command in (head, other):
+            nodes.append(subprocess.Popen([*shlex.split(command), "--num-cpus=1", "--block"], env=environment, stdout=subprocess.DEVNULL))
+            until(lambda: reachable(int(port)), "the head", 60)
+        done = subprocess.run(["bash", "-c", run], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    finally:
+        for node in reversed(nodes):
+            node.terminate()
+            node.wait(60)
+    assert (done.returncode, NEWS.sub("", done.stderr)) == (0, "")
+    assert (tmp_path / "leaderboards" / "tiny.md").exists()
+
+
+def reachable(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.parametrize("parameter", ["adress=auto", "address=127.0.0.1:1"])

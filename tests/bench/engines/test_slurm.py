@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from harness import NEWS, cli, files, leftovers, outcome, records, suite, until
+from page_commands import commands
 
 from bench.engines.choose import engine
 from bench.suites import reader
@@ -107,6 +108,23 @@ def test_ctrl_c_cancels_the_array_and_the_same_command_goes_on(tmp_path: Path, s
     assert command.returncode == 0
     assert cli("run", "-s", file, "-o", alone, "--no-profile", "--jobs", 1).code == 0
     assert outcome(out) == outcome(alone)
+
+
+def test_the_commands_of_the_page(tmp_path: Path, slurm: None) -> None:
+    """As docs/cluster.md has them, but for the partition, the suite and its number of cells."""
+    file = suite(tmp_path, "[methods.ae]\n[methods.wae_gan]\nwidth = 32\n", steps=20, metrics=MEASURED)
+    names = {"--suite digits": f"--suite {file}", "cell digits": f"cell {file}", "0-59": "0-1", "PARTITION": "low"}
+    by_engine, array, board = commands("cluster.md", "Slurm", **names)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    for folder, lines in (("engine", [by_engine]), ("array", [array, board])):
+        (tmp_path / folder).mkdir()
+        for line in lines:
+            done = subprocess.run(
+                ["bash", "-c", line], cwd=tmp_path / folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+            )
+            assert (done.returncode, NEWS.sub("", done.stderr)) == (0, ""), line
+        assert (tmp_path / folder / "leaderboards" / "tiny.md").exists()
+    assert outcome(tmp_path / "engine") == outcome(tmp_path / "array")
 
 
 def test_a_job_that_somebody_ends_is_a_failed_run(tmp_path: Path, slurm: None, monkeypatch: pytest.MonkeyPatch) -> None:
