@@ -71,7 +71,7 @@ def run(
     ] = 1,
     save_every: Annotated[float, typer.Option(parser=number, metavar="FLOAT", help="Seconds between checkpoints.")] = 30.0,
     profiles: Annotated[
-        bool, typer.Option("--profile/--no-profile", help="Profile each method once for the hot spots section; not on a cluster.")
+        bool, typer.Option("--profile/--no-profile", help="Profile each row once for the hot spots, on this machine.")
     ] = True,
     limit: Limit = None,
     engine: Annotated[str, typer.Option(help="local: processes here; ray, slurm: a cluster, docs/cluster.md.")] = "local",
