@@ -62,7 +62,7 @@ def cuda(index: int) -> Finding:
 def threads(count: int) -> Iterator[Finding]:
     """Threads and runs beside the cores that there are for them.   count: cores that this process may use"""
     quota = allowed()
-    fit = max(1, min(count, math.floor(quota)))
+    fit = max(1, math.floor(min(count, quota)))
     found = []
     for name in THREADS:
         if (value := os.environ.get(name)) is None:

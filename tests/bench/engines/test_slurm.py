@@ -119,8 +119,9 @@ def test_the_commands_of_the_page(tmp_path: Path, slurm: None) -> None:
     for folder, lines in (("engine", [by_engine]), ("array", [array, board])):
         (tmp_path / folder).mkdir()
         for line in lines:
+            where = tmp_path / folder
             done = subprocess.run(
-                ["bash", "-c", line], cwd=tmp_path / folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+                ["bash", "-c", line], cwd=where, env=environment, capture_output=True, text=True, timeout=300, check=False
             )
             assert (done.returncode, NEWS.sub("", done.stderr)) == (0, ""), line
         assert (tmp_path / folder / "leaderboards" / "tiny.md").exists()
