@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from bench.commands.doctor.finding import Finding, State
 from bench.datasets.storage.raw import writable
 from bench.errors import UserError
-from bench.files import NO_LOCKS, write
+from bench.files import write
 
 ROOM, SCARCE, FILES = 2**30, 64 * 2**20, 1000  # bytes free below which it is said, below which nothing fits; names of files free
 APART = 2.0  # seconds by which the clocks of a disk and of this machine may differ
@@ -47,15 +47,17 @@ def tried(folder: Folder) -> Iterator[Finding]:
         with tempfile.TemporaryDirectory(prefix=".doctor-", dir=place) as made:
             write(Path(made) / "file", bytes(65536))
             apart = (Path(made) / "file").stat().st_mtime - time.time()
-            locked = locks(Path(made) / "lock")
+            twice = taken_twice(Path(made) / "lock")
     except (OSError, UserError) as error:
         reason = str(error).partition(";")[0] if isinstance(error, UserError) else f"{place}: {error.strerror or error}"
-        yield Finding("folders", folder.without, f"{folder.what} {folder.path}: {reason}", folder.remedy)
+        if reason.startswith("cannot lock"):
+            yield unlocked(folder, reason)
+        else:
+            yield Finding("folders", folder.without, f"{folder.what} {folder.path}: {reason}", folder.remedy)
         return
     yield from room(folder, place)
-    if locked:
-        says = f"{folder.what} {folder.path}: {locked}: two commands would work on one run"
-        yield Finding("locks", folder.without, says, f"mount it with locks (NFS: without nolock, with lockd), or: {folder.remedy}")
+    if twice:
+        yield unlocked(folder, "a lock that is held can be taken a second time")
     if abs(apart) > APART:
         says = f"{folder.what} {folder.path}: the clock of its disk is {apart:+.0f} s from this machine's"
         yield Finding("clock", "warning", says, "let both machines take the time from one server")
@@ -74,22 +76,20 @@ def room(folder: Folder, place: Path) -> Iterator[Finding]:
         yield Finding("folders", "good", says)
 
 
-def locks(path: Path) -> str | None:
-    """Why a lock there is none; None where it is one."""
-    first, second = FileLock(path, timeout=0), FileLock(path, timeout=0)
-    try:
-        with first:
-            try:
-                with second:
-                    return "a lock that is held can be taken a second time"
-            except Timeout:
-                return None
-    except NotImplementedError as error:
-        return f"files cannot be locked ({error})"
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-        return f"files cannot be locked ({error.strerror})"
+def unlocked(folder: Folder, reason: str) -> Finding:
+    """A folder where a run cannot be one process's alone."""
+    says = f"{folder.what} {folder.path}: {reason}: two commands would work on one run"
+    return Finding("locks", folder.without, says, f"mount it with locks (NFS: without nolock, with lockd), or: {folder.remedy}")
+
+
+def taken_twice(path: Path) -> bool:
+    """Whether a lock that is held can be taken again, as on a disk whose locks are for show."""
+    with FileLock(path, timeout=0):
+        try:
+            with FileLock(path, timeout=0):
+                return True
+        except Timeout:
+            return False
 
 
 def existing(path: Path) -> Path:

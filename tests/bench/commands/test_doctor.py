@@ -19,6 +19,7 @@ from bench.commands.doctor import machine, packages
 from bench.commands.doctor.finding import Finding, exit_code
 from bench.records.store import HOLDER, Store
 from bench.suites import reader
+from metrics.features import inception
 
 ROOT = Path(__file__).parents[3]
 
@@ -184,14 +185,14 @@ def test_damaged_data_and_weights_are_named(tmp_path: Path) -> None:
     for name, values in contents().items():
         (folder / name).write_bytes(idx(values))
     (tmp_path / "weights").mkdir()
-    (tmp_path / "weights" / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"not these")
+    (tmp_path / "weights" / inception.FILE).write_bytes(b"not these")
     code, found = doctor(tmp_path, "--data-root", tmp_path)
     assert code >= 1
     (one,) = [one for one in bad(found, "datasets") if one.says.startswith("mnist:")]
     assert one.says == f"mnist: damaged: {folder}"
     assert one.remedy == f"python -m bench data fetch mnist --data-root {tmp_path}"
     (one,) = bad(found, "weights")
-    assert one.says.startswith("inception-tf: pt_inception-2015-12-05-6726825d.pth in the folder weights of the data root has sha256 ")
+    assert one.says.startswith(f"inception-tf: {inception.FILE} in the folder weights of the data root has sha256 ")
     (folder / NAMES[0]).unlink()
     assert [one.says.split(":")[1] for one in bad(doctor(tmp_path, "--data-root", tmp_path)[1], "datasets")] == [" incomplete"]
 
@@ -200,7 +201,7 @@ def held(folder: Path, told: Any) -> None:
     """Hold a run's lock under the name of a process that is gone."""
     store, (run,) = Store(folder, "tiny"), reader.read(str(folder / "suite" / "tiny.toml")).runs("cpu")
     with store.claim(run):
-        (store.folder(run) / HOLDER).write_text(f"process 4194304999 on {os.uname().nodename}")
+        (store.folder(run) / HOLDER).write_text(f"process 4194303 on {os.uname().nodename}")
         told.send(None)
         told.recv()
 
@@ -220,11 +221,11 @@ def test_what_a_killed_run_left_is_named_and_goes_with_the_next_start(tmp_path: 
     assert half == f"1 half-written file of killed processes: {folder}/.half.writing"
     assert killed == f"1 run whose process was killed: {folder}"
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=held, args=(tmp_path, theirs))
+    process = multiprocessing.get_context("fork").Process(target=held, args=(tmp_path, theirs), daemon=True)
     process.start()
     ours.recv()
     (one,) = bad(doctor(tmp_path)[1], "leftovers")
-    assert one.says == f"1 locked by a process that is gone: {folder}/lock (process 4194304999 on {os.uname().nodename})"
+    assert one.says == f"1 locked by a process that is gone: {folder}/lock (process 4194303 on {os.uname().nodename})"
     ours.send(None)
     process.join()
     assert cli(*options).code == 0
