@@ -132,8 +132,8 @@ def opened(folder: Path, raw: Mapping[str, int], whole: bool = False) -> Dataset
                 return None
         same = all(meta["sources"].get(file, {}).get("bytes") == size for file, size in raw.items())
         return dataset(arrays) if same else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
-        return None  # absent or damaged: it is made again from the raw files
+    except Exception:  # absent or damaged, which readers of JSON and of array headers each say in many ways: it is made again
+        return None
 
 
 def dataset(arrays: Mapping[str, np.ndarray]) -> Dataset:
