@@ -30,13 +30,14 @@ from bench.commands.options import (
     Threads,
     Where,
     check_counts,
+    names_in,
     number,
     parameters,
     whole,
-    words,
 )
 from bench.commands.page import page
 from bench.commands.records import records
+from bench.commands.reproducing import reproduce
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
 from bench.runs.settings import Settings
@@ -48,7 +49,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-for command in (cell, page, export, compare, merge, figures, doctor):
+for command in (cell, page, export, compare, merge, figures, reproduce, doctor):
     app.command()(command)
 
 
@@ -82,7 +83,7 @@ def run(
 ) -> None:
     """Train and measure every run of a suite that is not finished yet, then write its leaderboard."""
     check_counts(seeds=seeds, jobs=jobs, threads=threads)
-    chosen, whole = reader.read_both(suite, tuple(overrides or ()), words("--methods", methods), seeds, name)
+    chosen, whole = reader.read_both(suite, tuple(overrides or ()), names_in("--methods", methods), seeds, name)
     if not dry_run and chosen.seeds * len(chosen.methods) > 1 and engine == "local":
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
@@ -119,7 +120,7 @@ def evaluate(
     from bench.commands import evaluate as measure_command
 
     target = measure_command.target_of(what, tuple(overrides or ()), out, name)
-    raise typer.Exit(measure_command.evaluate(target, words("--metrics", metrics), Settings(out, data_root, device, threads, jobs)))
+    raise typer.Exit(measure_command.evaluate(target, names_in("--metrics", metrics), Settings(out, data_root, device, threads, jobs)))
 
 
 @app.command()
@@ -146,7 +147,7 @@ def verify(
 
     target = measure_command.target_of(what, tuple(overrides or ()), out, name)
     raise typer.Exit(
-        measure_command.verify(target, words("--metrics", metrics), Settings(out, data_root, device, threads, jobs), tolerance)
+        measure_command.verify(target, names_in("--metrics", metrics), Settings(out, data_root, device, threads, jobs), tolerance)
     )
 
 
@@ -202,7 +203,7 @@ def leaderboard(
     from bench.records.store import Store
 
     whole = reader.read(suite, tuple(overrides or ()), name=name)
-    if not Store(out, whole.name).kept():
+    if not Store(out, whole.name).records():
         where = out / "leaderboards" / "runs" / f"{whole.name}.jsonl"
         raise UserError(f"{where}: no records of suite {whole.name}; train its runs with: python -m bench run {options(whole)} -o {out}")
     if check and not boards.current(out, whole):

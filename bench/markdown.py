@@ -56,7 +56,7 @@ def compact(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     return "\n".join("|" + "|".join(line) + "|" for line in (cells[0], rule, *cells[1:])) if lines else ""
 
 
-def words(items: Iterable[str], most: int = 6) -> str:
+def listed(items: Iterable[str], most: int = 6) -> str:
     """`a, b and c`; of more than `most`, how many are left."""
     found = list(items)
     if len(found) > most:

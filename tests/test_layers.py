@@ -27,6 +27,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "runs": ("bench.runs",),
     "engines": ("bench.engines",),
     "leaderboard": ("bench.leaderboard",),
+    "reproduction": ("bench.reproduction",),
     "speed": ("bench.speed",),
     "documentation": ("bench.docs",),
     "command line": ("bench.__main__", "bench.commands"),
@@ -41,6 +42,7 @@ NARROW: dict[str, tuple[str, ...]] = {
     "training": ("interfaces", "foundations", "suites", "datasets"),
     "evaluation": ("mathematics", "interfaces", "foundations", "suites", "datasets"),
     "leaderboard": ("foundations", "suites", "records"),
+    "reproduction": ("foundations", "suites", "records", "leaderboard"),
 }
 
 
@@ -172,6 +174,7 @@ def test_a_cycle_is_found() -> None:
         "leaderboard.publish",
         "leaderboard.statistics",
         "leaderboard.exports.write",
+        "reproduction.publish",
         "commands.compare",
         "records.store",
         "records.merge",

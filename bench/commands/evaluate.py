@@ -53,7 +53,7 @@ def evaluate(target: Target, metrics: tuple[str, ...], settings: Settings) -> in
     try:
         found, refused = carry_out(evaluate_run, target, replace(task, metrics=asked))
     finally:
-        if target.store.kept():  # those that were done before what ended it, too
+        if target.store.records():  # those that were done before what ended it, too
             boards.publish(target.store.out, target.suite, console.warn)
     lost = sorted({name for names in found for name in names})
     if found:
@@ -145,7 +145,7 @@ def target_of(what: str, overrides: tuple[str, ...], out: Path, name: str | None
     boards.check(out, suite)
     store = Store(out, suite.name)
     runs = [run for device in ("cpu", "cuda") for run in suite.runs(device)]
-    records = {(line["label"], line["key"]): line for line in store.kept()}
+    records = {(line["label"], line["key"]): line for line in store.records()}
     records |= {(run.label, run.key()): record for run in runs if (record := store.record(run))}
     done = [run for run in runs if records.get((run.label, run.key()), {}).get("status") == "done"]
     if not done:
@@ -169,7 +169,7 @@ def target_of_run(folder: Path) -> Target:
         raise UserError(f"{folder}: not the folder of a run, which is {SHAPE}; or give a suite's name, or its .toml file")
     out, (name, label, place) = Path(*parts[:-4]), parts[-3:]
     suite, store = boards.suite_of(out, name), Store(out, name)
-    lines = [line for line in store.kept() if (line["label"], f"{line['seed']}-{line['key']}") == (label, place)]
+    lines = [line for line in store.records() if (line["label"], f"{line['seed']}-{line['key']}") == (label, place)]
     record = read_record(folder) or (lines[0] if lines else {})
     if record.get("status") == "done" and not record["smoke"] and not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder}: its weights are not here; {again(folder, suite, folder.parent.name)}")

@@ -18,9 +18,10 @@ from bench.leaderboard.statistics import figures, mean_and_interval
 from bench.records.check import finite
 from bench.records.identity import listed
 from bench.records.store import KINDS, PROFILE, Store
+from bench.runs.capacity import check_capacity
 from bench.runs.context import Context, context_of, with_jobs
 from bench.runs.events import Event, Tell
-from bench.runs.prepare import Prepared, build, check_capacity, prepare
+from bench.runs.prepare import Prepared, build, prepare
 from bench.runs.profile import profiled
 from bench.runs.resolve import Resolved, resolve
 from bench.runs.run import check_writable
@@ -78,7 +79,7 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
     store = context.store
     boards.check(settings.out, whole)
     for kind in KINDS:
-        store.kept(kind)  # a damaged line of the records is said before anything starts
+        store.records(kind)  # a damaged line of the records is said before anything starts
     before = with_records(runs, store)
     claims: list[Callable[[], None]] = [] if smoke else [partial(boards.claim, settings.out, whole)]
     say_stale(before)

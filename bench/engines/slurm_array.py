@@ -74,7 +74,7 @@ def executor_of(runs: Sequence[Run], settings: Settings, store: Store, parameter
         needs["gpus_per_node"] = 1
     if settings.jobs:
         needs["slurm_array_parallelism"] = settings.jobs
-    if memory := memory_gib(store.kept(), runs):
+    if memory := memory_gib(store.records(), runs):
         needs["mem_gb"] = memory
     try:
         executor = submitit.AutoExecutor(store.runs.absolute() / ".slurm", cluster="slurm")

@@ -22,6 +22,7 @@ from bench.suites.schema import Suite
 
 SUITE = ".suite.json"  # ends the names of kept suite files
 PAGE = "index.html"
+REPRODUCTION = "reproduction.md"
 Warn = Callable[[str], None]  # a line for the user
 
 
@@ -47,7 +48,8 @@ def publish(out: Path, suite: Suite, warn: Warn) -> Path:
 def write_overviews(out: Path, warn: Warn) -> Path:
     """Write the two files that show all suites, README.md and the page; -> the page's path."""
     found, boards = everything(out, warn), out / "leaderboards"
-    write(boards / "README.md", index({name: of.entry for name, of in found.items()}).encode())
+    reproduced = (boards / REPRODUCTION).is_file()
+    write(boards / "README.md", index({name: of.entry for name, of in found.items()}, reproduced).encode())
     write(boards / PAGE, page_of(found).encode())
     return boards / PAGE
 
@@ -72,8 +74,8 @@ def current(out: Path, suite: Suite) -> bool:
 
 def board(store: Store, suite: Suite) -> str:
     """The text of a leaderboard, with its training curves where they have been drawn."""
-    records, curves = store.kept(), picture(store)
-    text = render(suite, records, store.kept(PROFILE), folder=store.out) + section(suite, records)
+    records, curves = store.records(), picture(store)
+    text = render(suite, records, store.records(PROFILE), folder=store.out) + section(suite, records)
     words = "Means over seeds of the terms as each row minimises them; scales of different costs differ."
     return f"{text}\n## Training curves\n\n{words}\n\n![curves]({curves.name})\n" if curves.exists() else text
 
@@ -120,8 +122,8 @@ def everything(out: Path, warn: Warn) -> dict[str, Shown]:
     for name, suite in suites.items():
         try:
             store = Store(out, name)
-            if records := store.kept():
-                found[name] = Shown(indexed(name, suite, records), board_of(suite, records, store.kept(PROFILE), out))
+            if records := store.records():
+                found[name] = Shown(indexed(name, suite, records), board_of(suite, records, store.records(PROFILE), out))
         except UserError as error:
             warn(f"{error}; the index is written without {name}")
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # whole lines, whose values are none of a record

@@ -166,4 +166,4 @@ def gone(name: str, record: dict[str, Any], entries: dict[str, Any]) -> bool:
 
 def published(record: dict[str, Any], store: Store) -> dict[str, Any] | None:
     """The line of the suite's records in this one's place."""
-    return next((line for line in store.kept() if cell(line) == cell(record)), None)
+    return next((line for line in store.records() if cell(line) == cell(record)), None)

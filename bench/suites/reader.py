@@ -195,7 +195,7 @@ def build(cls: type, table: Mapping[str, Any], where: str, **given: Any) -> Any:
             raise UserError(unknown("key", f"{where}.{key}".strip("."), [f"{where}.{name}".strip(".") for name in allowed]))
     for name, f in allowed.items():
         if name not in table and f.default is MISSING and f.default_factory is MISSING:
-            raise UserError(f"missing key {f'{where}.{name}'.strip('.')!r} ({words(hints[name])})")
+            raise UserError(f"missing key {f'{where}.{name}'.strip('.')!r} ({type_name(hints[name])})")
     values = {key: convert(value, hints[key], f"{where}.{key}".strip(".")) for key, value in table.items()}
     try:
         return cls(**values, **given)
@@ -209,7 +209,7 @@ def build(cls: type, table: Mapping[str, Any], where: str, **given: Any) -> Any:
 def convert(value: Any, hint: Any, where: str) -> Any:
     """`value` as type `hint`, or UserError with the key, the value and what is allowed."""
     shown = list(value) if isinstance(value, tuple) else value  # a row's lists are tuples by now
-    wrong = UserError(f"{where} must be {words(hint)}, not {shown!r}")
+    wrong = UserError(f"{where} must be {type_name(hint)}, not {shown!r}")
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return convert(value, next(arg for arg in args if arg is not type(None)), where)
@@ -238,18 +238,18 @@ def convert(value: Any, hint: Any, where: str) -> Any:
 MANY = {"a whole number": "whole numbers", "a number": "numbers", "a text": "texts"}
 
 
-def words(hint: Any) -> str:
+def type_name(hint: Any) -> str:
     """A type as a sentence has it."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return words(next(arg for arg in args if arg is not type(None)))
+        return type_name(next(arg for arg in args if arg is not type(None)))
     if origin is Literal:
         return "one of " + ", ".join(repr(arg) for arg in args)
     if origin is tuple:
         return (
-            f"a list of {MANY.get(words(args[0]), 'tables')}"
+            f"a list of {MANY.get(type_name(args[0]), 'tables')}"
             if args[-1] is Ellipsis
-            else f"a list [{', '.join(words(arg) for arg in args)}]"
+            else f"a list [{', '.join(type_name(arg) for arg in args)}]"
         )
     return {
         int: "a whole number",

@@ -59,7 +59,7 @@ def suite_of(folder: Path, count: int) -> Suite:
 
 def made_up(suite: Suite) -> list[dict[str, Any]]:
     """A record for each cell: a committed one with other names, and values that differ by a tenth."""
-    model = next(record for record in Store(ROOT, "digits").kept() if record["label"] == "wae_mmd")
+    model = next(record for record in Store(ROOT, "digits").records() if record["label"] == "wae_mmd")
     dice = random.Random(0)
 
     def other(entry: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def of_records(folder: Path, count: int) -> dict[str, float]:
     store, records = Store(folder, suite.name), made_up(suite)
     return {
         "put records into a suite's file": seconds(lambda: store.merge(records)),
-        "read them": seconds(store.kept),
+        "read them": seconds(store.records),
         "write the board": seconds(lambda: publish.board(store, suite)),
         "write the page of all boards": seconds(lambda: publish.page_of(publish.everything(folder, print))),
     }

@@ -105,7 +105,7 @@ def test_a_suite_of_24_cells_survives_a_lost_node_and_a_cell_that_crashes_twice(
     assert sorted(path.name for path in file.parent.glob("died*")) == ["died0", "died1"]
     assert len(NEWS.findall(news)) == 24
     assert "24 of 24" in news
-    kept = Store(out, "tiny").kept()
+    kept = Store(out, "tiny").records()
     assert len({(record["label"], record["seed"]) for record in kept}) == len(kept) == 24
     assert cli("run", "-s", file, "-o", alone, "--no-profile", "--jobs", 1).code == 0
     assert outcome(out) == outcome(alone)
