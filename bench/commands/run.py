@@ -70,7 +70,7 @@ def dry_run(suite: Suite, whole: Suite, settings: Settings, smoke: bool) -> None
     console.table(["cell", "run", "seed", "method", "values", "steps", "parameters", "key"], rows, words)
 
 
-def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: bool, sweep: Sweep) -> int:
+def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: bool, sweep: Sweep = local.sweep) -> int:
     """Run what is not finished of a suite by an engine, write the leaderboard; -> exit code.
 
     whole: the suite with all its rows and seeds, for the leaderboard.
