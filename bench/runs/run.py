@@ -84,7 +84,7 @@ def out_of_memory(error: Exception, prepared: Prepared) -> str | None:
     """
     if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and NO_MEMORY not in str(error):
         return None
-    run, asked = prepared.run, re.search(r"tried to allocate ([\d.]+ \w+)", str(error))
+    run, asked = prepared.run, re.search(r"allocate ([\d.]+ \w+)", str(error))
     sizes = f"batch_size {run.batch_size}, latent_dim {run.latent_dim}, {prepared.parameter_count:,} parameters"
     return f"out of memory{f' for {asked[1]} more' if asked else ''} ({sizes}); lower batch_size, or have fewer runs at a time: --jobs 1"
 
