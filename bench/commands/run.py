@@ -11,13 +11,14 @@ from bench.engines.cell import run_cell
 from bench.engines.choose import Sweep
 from bench.environment import default_device
 from bench.errors import RunError, UserError
-from bench.leaderboard import headline
+from bench.leaderboard import headline, selection
 from bench.leaderboard import publish as boards
 from bench.leaderboard.rows import losses
 from bench.leaderboard.statistics import figures, mean_and_interval
 from bench.records.check import finite
 from bench.records.identity import listed
 from bench.records.store import KINDS, PROFILE, Store
+from bench.registry import Catalogue
 from bench.runs.capacity import check_capacity
 from bench.runs.context import Context, context_of, with_jobs
 from bench.runs.events import Event, Tell
@@ -46,7 +47,8 @@ def checked(
     here = settings.on("cpu") if elsewhere else with_jobs(settings.on(device), len(runs))
     context = context_of(here, suite.name, suite.plugins)
     try:
-        headline.check(suite, context.catalogue.metrics)
+        headline.check(suite, context.catalogue.every_metric)
+        selection.check(suite, *directions(suite, context.catalogue))
         resolved = [resolve(run, context.catalogue) for run in runs]
         prepared = [build(one) for one in resolved if one.run.seed == 0]
         if whole.equal_capacity is not None:
@@ -54,6 +56,16 @@ def checked(
         return context, resolved, prepared
     except UserError as error:
         raise UserError(f"{suite.where}: {error}") from None
+
+
+def directions(suite: Suite, known: Catalogue) -> tuple[dict[str, str | None], set[str]]:
+    """The metrics of a suite as validation runs call them, with what is better; and as test runs call them."""
+    asked = suite.metrics or tuple(known.metrics)
+    metrics = [known.get("metric", name) for name in asked]
+    return (
+        dict(zip(recorded_names(asked, replace(suite, held_out="validation"), known), [metric.better for metric in metrics], strict=True)),
+        set(recorded_names(asked, replace(suite, held_out="test"), known)),
+    )
 
 
 def dry_run(suite: Suite, whole: Suite, settings: Settings, smoke: bool) -> None:

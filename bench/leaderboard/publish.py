@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from bench.errors import UserError, in_a_line
 from bench.files import write
+from bench.leaderboard import selection
 from bench.leaderboard.curves import picture
 from bench.leaderboard.index import Indexed, index, indexed, overviews
 from bench.leaderboard.page.board import Board
@@ -76,6 +77,9 @@ def board(store: Store, suite: Suite) -> str:
     """The text of a leaderboard, with its training curves where they have been drawn."""
     records, curves = store.records(), picture(store)
     text = render(suite, records, store.records(PROFILE), folder=store.out) + section(suite, records)
+    if suite.selections:
+        seen = selection.seen_by(suite)
+        text += selection.section(suite, records if seen == suite else Store(store.out, seen.name).records(), store.out)
     words = "Means over seeds of the terms as each row minimises them; scales of different costs differ."
     return f"{text}\n## Training curves\n\n{words}\n\n![curves]({curves.name})\n" if curves.exists() else text
 
