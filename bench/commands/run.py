@@ -1,6 +1,7 @@
 """What the commands do, once their options are read."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
