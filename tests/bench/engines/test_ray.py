@@ -77,10 +77,12 @@ MEASURED = ("rec_sse_test", "frechet_pixels_reconstruction")
 @pytest.fixture
 def cluster() -> Iterator[Any]:
     """Three nodes, each with a raylet of its own and room for one cell."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "240"}.items():
+        os.environ[name] = value  # before ray is imported
     utils = pytest.importorskip("ray.cluster_utils")
-    found = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    found.others = [found.add_node(num_cpus=1) for _ in range(2)]
+    here = {"num_cpus": 1, "node_ip_address": "127.0.0.1"}
+    found = utils.Cluster(initialize_head=True, head_node_args=here | {"include_dashboard": False})
+    found.others = [found.add_node(**here) for _ in range(2)]
     yield found
     found.shutdown()
 
@@ -164,7 +166,13 @@ def test_the_commands_of_the_page(tmp_path: Path) -> None:
     nodes = []
     try:
         for command in (head, other):
-            nodes.append(subprocess.Popen([*shlex.split(command), "--num-cpus=1", "--block"], env=environment, stdout=subprocess.DEVNULL))
+            nodes.append(
+                subprocess.Popen(
+                    [*shlex.split(command), "--num-cpus=1", "--node-ip-address=127.0.0.1", "--block"],
+                    env=environment,
+                    stdout=subprocess.DEVNULL,
+                )
+            )
             until(lambda: reachable(int(port)), "the head", 60)
         done = subprocess.run(["bash", "-c", run], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False)
     finally:

@@ -104,7 +104,10 @@ def bench(*arguments: object, env: dict[str, str]) -> subprocess.CompletedProces
     return subprocess.run(command, capture_output=True, text=True, timeout=200, env=env, check=False)
 
 
-KILLS = [pytest.param(8, id="8 kills"), pytest.param(100, id="100 kills", marks=[pytest.mark.slow, pytest.mark.timeout(3000)])]
+KILLS = [
+    pytest.param(8, id="8 kills", marks=pytest.mark.timeout(900)),
+    pytest.param(100, id="100 kills", marks=[pytest.mark.slow, pytest.mark.timeout(3000)]),
+]
 
 
 @pytest.mark.parametrize("kills", KILLS)
@@ -115,7 +118,7 @@ def test_killed_at_random_moments(file: Path, whole: dict[str, Any], tmp_path: P
         out = tmp_path / f"out{suites}"
         while met < kills:
             started = Started(tmp_path, "run", "-s", file, "-o", out, *OPTIONS, "--jobs", 1 + met % 2)
-            until(lambda: seen(out) != "nothing" or not started.process.is_alive(), "a first sign")  # noqa: B023
+            until(lambda: seen(out) != "nothing" or not started.process.is_alive(), "a first sign", 300)  # noqa: B023
             time.sleep(dice.uniform(0.0, 1.0 if len(files(out, "record.json")) < 3 else 0.2))
             if started.process.is_alive():
                 phase = seen(out)
