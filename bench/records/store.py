@@ -21,13 +21,13 @@ from filelock import FileLock, Timeout
 from bench.errors import RunError, UserError
 from bench.files import clear, write, writing
 from bench.records.check import check
-from bench.records.record import Descriptions, Line, Profile, Record, compact, read, table, verified
-from bench.suites.schema import Run, canonical, digest
+from bench.records.record import Descriptions, Profile, Record, compact, read, table, verified
+from bench.records.seal import check_seal, sealed
+from bench.suites.schema import Run, canonical
 
 PROFILE = ".profile"  # the kind of file that holds profiles, beside that of records, whose kind is ""
 KINDS = {"": Record, PROFILE: Profile}  # of files, and what their lines are
 RECORD = "record.json"
-DIGEST = "digest"  # of a line's content, in the line
 LOCK, HOLDER = "lock", "lock.holder"  # whoever works on a run has the first locked, and its name in the second
 CHECKPOINT, SECOND = "checkpoint.pt", "density.pt"  # of the two stages of a run
 FINAL = ("done", "diverged")  # statuses that another start does not try again
@@ -200,18 +200,11 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 def whole(line: Any, described: Descriptions, kind: str) -> dict[str, Any]:
     """The form in memory of a record or profile; ValueError names the first field that is not as it must be."""
     record = read(line, described)
-    said = record.pop(DIGEST, None)
     check(record, KINDS[kind])
     if record.get("status") == "done" and record["spent"] is None:
         raise ValueError("spent must be a table where status is 'done', not None")
-    if said is not None and said != digest({name: field for name, field in line.items() if name != DIGEST}):
-        raise ValueError(f"it has been changed since it was written: its {DIGEST} is that of another content")
+    check_seal(line)
     return record
-
-
-def sealed(line: Line) -> Line:
-    """A line with the digest of its content, by which a change is noticed; that of a line without one is not."""
-    return {**line, DIGEST: digest(json.loads(canonical(line)))}
 
 
 def text_of(path: Path) -> str | None:
