@@ -26,8 +26,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "figures": ("bench.figures",),
     "runs": ("bench.runs",),
     "engines": ("bench.engines",),
-    "leaderboard": ("bench.leaderboard",),
-    "reproduction": ("bench.reproduction",),
+    "leaderboard": ("bench.leaderboard", "bench.reproduction"),
     "speed": ("bench.speed",),
     "documentation": ("bench.docs",),
     "command line": ("bench.__main__", "bench.commands"),
@@ -42,7 +41,6 @@ NARROW: dict[str, tuple[str, ...]] = {
     "training": ("interfaces", "foundations", "suites", "datasets"),
     "evaluation": ("mathematics", "interfaces", "foundations", "suites", "datasets"),
     "leaderboard": ("foundations", "suites", "records"),
-    "reproduction": ("foundations", "suites", "records", "leaderboard"),
 }
 
 

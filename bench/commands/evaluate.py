@@ -129,8 +129,8 @@ def in_order(action: Action, runs: list[Trained], task: Task, tell: Callable[[An
 def task_of(target: Target, settings: Settings, metrics: tuple[str, ...], known: Catalogue) -> Task:
     """How the runs are measured; UserError for a metric that does not exist."""
     for name in metrics:
-        if name not in known.metrics:
-            raise UserError(f"--metrics: {unknown('metric', name, known.metrics)}")
+        if name not in known.every_metric:
+            raise UserError(f"--metrics: {unknown('metric', name, known.every_metric)}")
     settings = with_jobs(replace(settings, out=target.store.out), len(target.runs))
     return Task(settings, target.suite.name, target.suite.plugins, metrics)
 

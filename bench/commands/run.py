@@ -42,7 +42,7 @@ def checked(suite: Suite, whole: Suite, settings: Settings, smoke: bool = False)
     runs = suite.runs(device, smoke=smoke)
     context = context_of(with_jobs(replace(settings, device=device), len(runs)), suite.name, suite.plugins)
     try:
-        headline.check(suite, context.catalogue.metrics)
+        headline.check(suite, context.catalogue.every_metric)
         selection.check(suite, *directions(suite, context.catalogue))
         resolved = [resolve(run, context.catalogue) for run in runs]
         prepared = [build(one) for one in resolved if one.run.seed == 0]
