@@ -171,14 +171,8 @@ def won(of: Judged) -> str:
 
 
 def seeds(of: Seen) -> str:
-    """`mnist-cpu 2/3, 1 withheld`, a suite at the paper's budget in bold."""
-    name = f"**{of.suite}**" if of.budget == "paper" else of.suite
-    rest = (
-        f", {len(of.withheld)} withheld" * bool(of.withheld)
-        + f", {of.tied} tied" * bool(of.tied)
-        + f", {of.lacking} lacking" * bool(of.lacking)
-    )
-    return f"{name} {of.won}/{of.counted}{rest}"
+    """`mnist-cpu 2/3, 1 withheld`, the paper's own experiment in bold."""
+    return f"**{of.suite}** {of.words}" if of.budget == "paper" else f"{of.suite} {of.words}"
 
 
 def verdict_of(of: Judged) -> str:

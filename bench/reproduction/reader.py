@@ -9,7 +9,8 @@ from typing import Any
 from bench.errors import UserError, unknown
 from bench.reproduction.paper import Cell, Deviation, Ordering, Paper, Part, Setting, Table
 from bench.suites import reader as suites
-from bench.suites.reader import build, convert, text_of
+from bench.suites.reader import text_of
+from bench.suites.values import build, convert
 
 PAPERS = Path(__file__).parent
 TABLES = ("suites", "weights", "parts", "tables", "orderings", "deviations")

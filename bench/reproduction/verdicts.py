@@ -40,6 +40,12 @@ class Seen:
         """Seeds that count."""
         return self.won + self.lost + self.tied
 
+    @property
+    def words(self) -> str:
+        """`2/3, 1 withheld`: seeds won of those that count, and what became of the others."""
+        others = {"tied": self.tied, "withheld": len(self.withheld), "lacking": self.lacking}
+        return ", ".join([f"{self.won}/{self.counted}", *(f"{count} {name}" for name, count in others.items() if count)])
+
 
 def outcome(values: Sequence[float], ordering: Ordering) -> Outcome:
     """Of one seed: the rows' values in their order, the best first. Values are finite."""
@@ -70,15 +76,14 @@ def metric_of(ordering: Ordering, row: str, metric: str) -> str:
 
 def look(ordering: Ordering, paper: Paper, results: Results) -> list[Seen]:
     """What each suite that has records of all of an ordering's rows says of it."""
-    found = []
-    for suite in ordering.suites:
-        rows = {row: paper.settings[suite].row(row) for row in ordering.rows}
-        budget = paper.budget(suite, ordering)
-        for metric in ordering.metrics:
-            if of := look_at(ordering, results[suite], rows, metric, budget):
-                found.append(of)
-                break
-    return found
+    return [seen for suite in ordering.suites if (seen := look_in(ordering, paper, results[suite]))]
+
+
+def look_in(ordering: Ordering, paper: Paper, of: SuiteResults) -> Seen | None:
+    """What one suite says of an ordering by the first of its metrics that the rows have; None where they have none."""
+    rows = {row: paper.settings[of.name].row(row) for row in ordering.rows}
+    looks = (look_at(ordering, of, rows, metric, paper.budget(of.name, ordering)) for metric in ordering.metrics)
+    return next((seen for seen in looks if seen), None)
 
 
 def look_at(ordering: Ordering, of: SuiteResults, rows: Mapping[str, str], metric: str, budget: BudgetClass) -> Seen | None:

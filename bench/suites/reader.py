@@ -138,12 +138,6 @@ def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
     if "density" in table:
         given["density"] = density(table.pop("density"), "density")
     suite: Suite = build(Suite, table, "", methods=entries, **given)
-    named = [(f"claims[{i}].{key}", label) for i, c in enumerate(suite.claims) for key, label in (("row", c.row), ("over", c.over))]
-    named += [(f"orders[{i}].rows", label) for i, order in enumerate(suite.orders) for label in order.rows]
-    labels = [one.label for one in entries]
-    for where, label in named:
-        if label not in labels:
-            raise UserError(f"{where}: {unknown('method', label, labels)}")
     return suite
 
 

@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bench.errors import UserError, unknown
-from bench.suites.schema import Budget, Claim, Entry, Optimizer, Order, Select
+from bench.suites.schema import Budget, Entry, Optimizer, Select
 
 
 def build(cls: type, table: Mapping[str, Any], where: str, **given: Any) -> Any:
@@ -24,9 +24,7 @@ def build(cls: type, table: Mapping[str, Any], where: str, **given: Any) -> Any:
     try:
         return cls(**values, **given)
     except UserError as error:
-        place = (
-            where if cls in (Entry, Order) else where.rpartition(".")[0]
-        )  # a budget's and an optimizer's own errors begin with their name
+        place = where if cls is Entry else where.rpartition(".")[0]  # a budget's and an optimizer's own errors begin with their name
         raise UserError(f"{place}.{error}".strip(".")) from None
 
 
@@ -51,7 +49,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:
             raise wrong
         kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
         return tuple(convert(item, kind, f"{where}[{i}]") for i, (item, kind) in enumerate(zip(value, kinds, strict=True)))
-    if hint in (Budget, Optimizer, Claim, Order, Select):
+    if hint in (Budget, Optimizer, Select):
         if not isinstance(value, dict):
             raise wrong
         return build(hint, value, where)

@@ -27,18 +27,6 @@ def link_to_itself(folder: Path) -> None:
     (folder / "tiny.toml").symlink_to("tiny.toml")
 
 
-def claim(**changes: str) -> str:
-    """A claim of a paper with other values."""
-    fields = {"metric": '"rec_sse_test"', "row": '"ae"', "over": '"wae_gan"', "printed": "2.0", "source": '"a paper"'} | changes
-    return "claims = [{ " + ", ".join(f"{name} = {value}" for name, value in fields.items() if value) + " }]"
-
-
-def order(**changes: str) -> str:
-    """An order of a paper with other values."""
-    fields = {"metric": '"rec_sse_test"', "rows": '["ae", "wae_gan"]', "printed": "[1.0, 2.0]", "source": '"a paper"'} | changes
-    return "orders = [{ " + ", ".join(f"{name} = {value}" for name, value in fields.items() if value) + " }]"
-
-
 FILES = [
     Bad(
         "Suite files",
@@ -152,17 +140,6 @@ TOP = [
     key('metrics = ["rec_sse_validation"]', "unknown metric 'rec_sse_validation'; …"),
     *values("plugins", "a list of texts", '"plugin.py"', "3"),
     key("plugins = [3]", "plugins[0] must be a text, not 3"),
-    *values("claims", "a list of tables", "5", '"x"'),
-    key("claims = [5]", "claims[0] must be a table, not 5"),
-    key(claim(metric=""), "missing key 'claims[0].metric' (a text)"),
-    key(claim(row='"aee"'), "claims[0].row: unknown method 'aee'; did you mean 'ae'? known: ae, wae_gan"),
-    key(claim(over='"x"'), "claims[0].over: unknown method 'x'; known: ae, wae_gan"),
-    key(claim(printed='"2"'), "claims[0].printed must be a number, not '2'"),
-    key(claim(by='"me"'), "unknown key 'claims[0].by'; …"),
-    key(order(rows='["ae", "x"]'), "orders[0].rows: unknown method 'x'; known: ae, wae_gan"),
-    key(order(printed="[1.0]"), "orders[0].printed must have a value for each of two rows or more, not 1 for 2"),
-    key(order(rows="[]", printed="[]"), "orders[0].printed must have a value for each of two rows or more, not 0 for 0"),
-    key(order(printed='["a", 2]'), "orders[0].printed[0] must be a number, not 'a'"),
 ]
 TRAINING = [
     *(

@@ -69,7 +69,7 @@ def test_printed_and_measured_stand_side_by_side() -> None:
         "rec_sse_test",
         "1",
         "1.2 ± 2.5",  # 12.7 × 0.2
-        "-3.201 to 5.601",  # 12.7 × 0.2 × √3
+        "-3.202 to 5.602",  # 12.7 × 0.2 × √3
         "0.2000",
         "inside",
     ]
