@@ -14,6 +14,7 @@ from bench.commands import entry
 from bench.commands.data_groups import data, features
 from bench.commands.drawing import figures
 from bench.commands.exports import compare, export, merge
+from bench.commands.measuring import measure
 from bench.commands.options import (
     DATA,
     HERE,
@@ -46,7 +47,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-for command in (page, export, compare, merge, figures, reproduce):
+for command in (page, export, compare, merge, figures, measure, reproduce):
     app.command()(command)
 
 
