@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from metrics.features.scores import FRECHET, SAMPLES, Family
+from metrics.finite import or_nan
 from metrics.fixed_subset import subset_indices
 from metrics.frechet import Gaussian, distance, fit
 from metrics.metric import Metric
@@ -25,8 +26,8 @@ def halves_distance(features: Tensor) -> Tensor:
 
 
 def multiple(real: Gaussian, side: Gaussian, floor: Tensor) -> Tensor:
-    """A Fréchet distance over the floor.   -> ()"""
-    return distance(real, side) / floor
+    """A Fréchet distance over the floor; NaN where that is not finite.   -> ()"""
+    return or_nan(distance(real, side) / floor, floor)
 
 
 def halves_metrics(family: Family) -> list[Metric]:
