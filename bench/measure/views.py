@@ -160,8 +160,8 @@ def name_of(metric: Metric) -> str:
 
 
 def measurable(known: Catalogue, makers: Mapping[str, Maker], on_request: bool = False) -> dict[str, Metric]:
-    """Every metric whose views there are, those that are measured on request too if so asked, by the name that it has here."""
-    every = known.every_metric if on_request else known.metrics
+    """Every metric whose views there are, by the name that it has here; of those on request only lite0's, unless they are asked for."""
+    every = {name: of for name, of in known.every_metric.items() if on_request or name in known.metrics or lite0.NAME in name}
     own = [known.measured_by(name) for name, metric in every.items() if set(metric.needs) <= makers.keys()]
     return {name_of(metric): metric for metric in [*own, *(metric for metric in EXTRA if set(metric.needs) <= makers.keys())]}
 
