@@ -273,16 +273,19 @@ def gpu_check(
     device: Annotated[str, typer.Option(help="cuda; cpu only together with --quick, to see that the command works.")] = "cuda",
     out: Out = HERE,
     quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes: the code runs, its numbers mean nothing.")] = False,
+    compile_only: Annotated[
+        bool, typer.Option("--compile-only", help="Compile the Triton kernels for sm_80 and sm_90 and no more; needs no GPU.")
+    ] = False,
 ) -> None:
     """Check and measure all that needs a GPU, in under nine minutes; writes leaderboards/gpu/NAME/check.md and check.json.
 
     Kernels against float64, steps as CUDA graphs against eager ones, times of kernels and of training in each precision, the
     CelebA network's share of the device's own matrix rate, hot spots. A part that fails or hangs is a line of the report.
-    Exit code 1 if a check failed.
+    Exit code 1 if a check failed. With --compile-only a table of registers, spills and shared memory is printed, and nothing written.
     """
     from bench.commands import speed as command
 
-    raise typer.Exit(command.gpu_check(device, out, quick))
+    raise typer.Exit(command.compile_kernels(quick) if compile_only else command.gpu_check(device, out, quick))
 
 
 def main() -> None:
