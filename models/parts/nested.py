@@ -57,6 +57,8 @@ class NestedPrior(nn.Module):
         self.decoder = glorot(nn.Sequential(*leaky_layers([inner_dim, *hidden, dim])))  # g
         self.raw_scale = nn.Parameter(torch.tensor(SCALES[1]))
         self.register_buffer("epoch", torch.tensor(0))
+        self.ended = 0  # the same on the host: to read the tensor is to wait for the device, in each step
+        self.register_load_state_dict_post_hook(count_epochs)
 
     @property
     def scale(self) -> Tensor:
@@ -67,7 +69,7 @@ class NestedPrior(nn.Module):
     @property
     def warming(self) -> bool:
         """Whether p(z) is still N(0, I)."""
-        return int(self.epoch) < self.warmup
+        return self.ended < self.warmup
 
     def draw(self, z: Tensor, noise: torch.Generator) -> Draw:
         """One draw of q(t|z) per code.   (B, D) -> Draw of t"""
@@ -123,6 +125,7 @@ class NestedPrior(nn.Module):
     def epoch_ended(self, epoch: int, method: AutoEncoder, draw_images: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Counts, and after the warm-up fits p(t) to codes t."""
         self.epoch.fill_(epoch)
+        self.ended = epoch
         if isinstance(self.hyper, Refitted) and not self.warming:
             self.hyper.refit(self.codes(method, draw_images, FAST_CODES, noise), noise)
 
@@ -141,3 +144,8 @@ class NestedPrior(nn.Module):
 
     def __str__(self) -> str:
         return f"VAE of codes, d_t = {self.inner_dim}, p(t) {self.hyper}"
+
+
+def count_epochs(prior: NestedPrior, keys: object) -> None:
+    """After a state was loaded: how many epochs it had seen."""
+    prior.ended = int(prior.epoch)
