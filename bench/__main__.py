@@ -14,6 +14,7 @@ from bench.commands import entry
 from bench.commands.data_groups import data, features
 from bench.commands.drawing import figures
 from bench.commands.exports import compare, export, merge
+from bench.commands.measuring import measure
 from bench.commands.options import (
     DATA,
     HERE,
@@ -33,7 +34,9 @@ from bench.commands.options import (
 )
 from bench.commands.page import page
 from bench.commands.records import records
+from bench.commands.reproducing import reproduce
 from bench.errors import UserError, unknown
+from bench.markdown import around
 from bench.processes import default_jobs, make_ready
 from bench.runs.settings import Settings
 from bench.suites import reader
@@ -44,7 +47,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-for command in (page, export, compare, merge, figures):
+for command in (page, export, compare, merge, figures, measure, reproduce):
     app.command()(command)
 
 
@@ -240,11 +243,53 @@ def tiers_check(
     from bench.leaderboard import tiers_check as simulation
 
     if page:
-        simulation.around(page)  # before the minute that it takes
+        around(page, simulation.COMMAND)  # before the minute that it takes
     cells = simulation.check(columns, seed)
     print(simulation.report(cells))
     if page:
         simulation.publish(page, cells, columns, seed)
+
+
+@app.command(name="second-check")
+def second_check(
+    suite: Annotated[str, typer.Argument(help="A suite whose records have frechet_*_mixture and frechet_*_interpolated.")] = "zoo",
+    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the bootstrap.")] = 0,
+    out: Out = HERE,
+    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/second-stage.md.")] = None,
+) -> None:
+    """Correlate, over a suite's rows, what foretells the samples of a density fitted to the codes with how good they are."""
+    if seed < 0:
+        raise UserError(f"--seed must be at least 0, not {seed}")
+    from bench.leaderboard import second_check as correlations
+    from bench.records.store import Store
+
+    if page:
+        around(page, correlations.COMMAND)
+    name = reader.read(suite).name
+    found = correlations.check(Store(out, name).records(), seed)
+    print(correlations.report(found))
+    if page:
+        correlations.publish(page, found, suite, seed)
+
+
+@app.command(name="copies-check")
+def copies_check(
+    trials: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Random partings of the digits.")] = 50,
+    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the random numbers.")] = 0,
+    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/copies.md.")] = None,
+) -> None:
+    """Plant copies of training images among samples: how often does each test of copying say so? About ten seconds a hundred trials."""
+    check_counts(trials=trials)
+    if seed < 0:
+        raise UserError(f"--seed must be at least 0, not {seed}")
+    from bench.evaluation import copies_check as planted
+
+    if page:
+        around(page, planted.COMMAND)  # before the time that it takes
+    cells = planted.check(trials, seed)
+    print(planted.report(cells))
+    if page:
+        planted.publish(page, cells, trials, seed)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """`python -m bench evaluate` and `verify`: finished runs measured again from their weights."""
 
 import multiprocessing
+import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -128,8 +129,8 @@ def in_order(action: Action, runs: list[Trained], task: Task, tell: Callable[[An
 def task_of(target: Target, settings: Settings, metrics: tuple[str, ...], known: Catalogue) -> Task:
     """How the runs are measured; UserError for a metric that does not exist."""
     for name in metrics:
-        if name not in known.metrics:
-            raise UserError(f"--metrics: {unknown('metric', name, known.metrics)}")
+        if name not in known.every_metric:
+            raise UserError(f"--metrics: {unknown('metric', name, known.every_metric)}")
     settings = with_jobs(replace(settings, out=target.store.out), len(target.runs))
     return Task(settings, target.suite.name, target.suite.plugins, metrics)
 
@@ -182,7 +183,7 @@ def target_of_run(folder: Path) -> Target:
 def again(folder: Path, suite: Suite, label: str = "") -> str:
     """How to train a run whose weights are missing once more, or the whole suite."""
     first = "delete its record.json, then " if (folder / RECORD).exists() else ""
-    return f"they are not in git, train again: {first}{command(suite)}" + f" --methods {label}" * bool(label)
+    return f"they are not in git, train again: {first}{command(suite)}" + f" --methods {shlex.quote(label)}" * bool(label)
 
 
 def command(suite: Suite) -> str:

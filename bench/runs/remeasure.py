@@ -118,7 +118,7 @@ def verify_run(trained: Trained, context: Context, task: Task) -> tuple[Change, 
     data = context.data(prepared.run)
     line = published(record, context.store)
     kept = line if line and line["key"] == record["key"] else record
-    known = context.catalogue.metrics
+    known = context.catalogue.every_metric
     if task.metrics:
         chosen = {name_of(known[name], data.held_out, data.values) for name in task.metrics}
         record, kept = (only(chosen, one) for one in (record, kept))
