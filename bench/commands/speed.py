@@ -43,7 +43,7 @@ def compile_kernels(quick: bool) -> int:
         raise UserError("gpu-check --compile-only: triton is not installed; python -m pip install triton")
     from bench.speed import compiled_kernels as compiler  # needs it
 
-    sizes = ((3,), ("sm_90",)) if quick else (compiler.DIMENSIONS, tuple(compiler.ARCHITECTURES))
-    rows = compiler.compile_all(*sizes, lambda text: console.err.print(text, markup=False))
+    dimensions, architectures = ((3,), ["sm_90"]) if quick else (compiler.DIMENSIONS, list(compiler.ARCHITECTURES))
+    rows = compiler.compile_all(dimensions, architectures, lambda text: console.err.print(text, markup=False))
     print(compiler.page(rows))
     return 1 if any("error" in row or row["spilled"] for row in rows) else 0
