@@ -328,6 +328,7 @@ def gpu_check(
     CelebA network's share of the device's own matrix rate, hot spots. A part that fails or hangs is a line of the report.
     Exit code 1 if a check failed. With --compile-only a table of registers, spills and shared memory is printed, and nothing written.
     """
+    entry.check_installed("gpu-check", "zuko", "torch_fidelity")
     from bench.commands import speed as command
 
     raise typer.Exit(command.compile_kernels(quick) if compile_only else command.gpu_check(device, out, quick))

@@ -7,14 +7,14 @@ import torch
 from pretended_gpu import RefusedError, pretended_gpu
 from small_methods import noise, training
 from torch import Tensor
-from variants import BYTES, VARIANTS, make
+from variants import BYTES, KNOWN, VARIANTS, make
 
 from bench.datasets.batches import Batches
 from bench.suites.schema import Budget, Optimizer
 from bench.training.train import Plan, Training
 from metrics.kernels.backends import using
 from models.interfaces import Player
-from models.parts.density import DENSITIES, SecondStage
+from models.parts.density import SecondStage
 
 FITTED = "a part of the method is fitted between epochs"
 # how steps of each method are taken on a GPU; of any other as one CUDA graph
@@ -50,9 +50,9 @@ def test_steps_of_a_method_are_such_as_a_graph_can_hold(variant: str) -> None:
     steps_on_a_gpu(trained, batches, method)
 
 
-@pytest.mark.parametrize("density", DENSITIES)
-def test_steps_of_a_density_are_such_as_a_graph_can_hold(density: Callable[[int], torch.nn.Module]) -> None:
-    method, made = make("wae_mmd"), density(3)
+@pytest.mark.parametrize("density", KNOWN.densities)
+def test_steps_of_a_density_are_such_as_a_graph_can_hold(density: str) -> None:
+    method, made = make("wae_mmd"), KNOWN.densities[density](3)
     batches = Batches(BYTES[:100], 255, 20, seed=3)
     if next(made.parameters(), None) is None:
         pytest.skip("it is fitted on the host, without a step")

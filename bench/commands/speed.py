@@ -30,10 +30,14 @@ def gpu_check(device: str, out: Path, quick: bool) -> int:
     if device == "cpu" and not quick:
         raise UserError("gpu-check measures CUDA devices; --device cpu is for --quick, which tests the command itself")
     kernels_on(set_up(device, 1))
-    result = check.check(check.Case(device, quick), lambda text: console.err.print(text, markup=False))
+    case = check.Case(device, quick)
+    result = check.check(
+        case, lambda text: console.err.print(text, markup=False), lambda so_far: gpu_page.publish(check.folder_of(out, so_far), so_far)
+    )
     print(gpu_page.publish(check.folder_of(out, result), result))
     for name, part in result["parts"].items():
-        print(f"{name}: {'ok' if part['ok'] else part.get('error', 'a check failed')}")
+        lost = [row["error"] for row in part["rows"] if "error" in row]
+        print(f"{name}: {'ok' if part['ok'] else '; '.join(lost) or 'a check failed'}")
     return 0 if result["ok"] else 1
 
 
