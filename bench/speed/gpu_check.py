@@ -105,7 +105,8 @@ def check(case: Case, tell: Callable[[str], None], keep: Callable[[dict[str, Any
     result["environment"] = machine(case)
     for name in PARTS:
         tell(name)
-        began, part = time.monotonic(), {"ok": True, "rows": list[Row](), "seconds": 0.0}
+        began = time.monotonic()
+        part: dict[str, Any] = {"ok": True, "rows": [], "seconds": 0.0}
         result["parts"][name] = part
         for row in rows_of(name, case, start + SECONDS):
             part["rows"].append(row)

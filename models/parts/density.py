@@ -150,7 +150,7 @@ class Split(CouplingTransform):
 
 
 class Coupling(GeneralCouplingTransform):
-    """zuko's lazy coupling, that looks for a and b in its mask once and not in each of a step's calls: a step may be recorded."""
+    """zuko's lazy coupling, that looks for a and b in a mask once and not in each of a step's calls: a step may be recorded."""
 
     capturable = True
     idx_a: Tensor  # (number of ones in the mask,)
@@ -160,10 +160,17 @@ class Coupling(GeneralCouplingTransform):
         super().__init__(features, **options)
         self.register_buffer("idx_a", self.mask.nonzero().squeeze(1), persistent=False)
         self.register_buffer("idx_b", (~self.mask).nonzero().squeeze(1), persistent=False)
+        self.register_load_state_dict_post_hook(find_halves)
 
     def forward(self, c: Tensor | None = None) -> Transform:
         """The coupling, with a context if there is one."""
         return Split(partial(self.meta, c), self.idx_a, self.idx_b)
+
+
+def find_halves(coupling: Coupling, keys: object) -> None:
+    """After a state was loaded: a and b of its mask."""
+    coupling.idx_a.copy_(coupling.mask.nonzero().squeeze(1))
+    coupling.idx_b.copy_((~coupling.mask).nonzero().squeeze(1))
 
 
 def gaussian(dim: int, *, floor: float = 1e-6) -> Density:
