@@ -78,7 +78,7 @@ def test_a_dry_run_times_rows_and_says_what_is_missing(tmp_path: Path) -> None:
     done = cli("reproduce", "vcae", "6.1", "--dry-run", "--keep", "-o", tmp_path, "--data-root", tmp_path / "none")
     assert done.code == 0, done.err
     (line,) = [line.split() for line in done.out.splitlines() if line.split()[:2] == ["mog", "vcae"]]
-    assert line[2:4] == ["rec_sse_test", "10,000"]
+    assert line[2:4] == ["1", "10,000"]
     kept = json.loads((tmp_path / "leaderboards" / "reproduction" / "hours.json").read_bytes())
     assert kept["rows"]["mog"]["vcae"]["steps"] == 10_000
     assert 0 < kept["rows"]["mog"]["vcae"]["hours"] < 1
