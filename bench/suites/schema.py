@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import UserError
@@ -187,6 +188,10 @@ class Run:
     def on(self, device: str) -> "Run":
         """The same on another kind of device, which is another run."""
         return replace(self, device=device)
+
+    def absolute(self) -> "Run":
+        """The same for a process that was started in another folder, which is the same run."""
+        return replace(self, plugins=tuple(str(Path(plugin).absolute()) for plugin in self.plugins))
 
     def row_key(self) -> str:
         """The same for all seeds of a row; it changes when the suite file's meaning for that row changes."""
