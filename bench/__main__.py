@@ -145,14 +145,22 @@ def get_ready(device: str | None, jobs: int | None, threads: int) -> None:
 
 
 @app.command(name="list")
-def list_(what: Annotated[str, typer.Argument(help="methods, networks, densities, datasets, metrics or suites.")]) -> None:
+def list_(
+    what: Annotated[str, typer.Argument(help="methods, networks, densities, datasets, metrics or suites.")],
+    shape: Annotated[str | None, typer.Option("--for", metavar="CxHxW", help="Of networks, those that take such images: 3x64x64.")] = None,
+) -> None:
     """What a suite file may name."""
-    from bench.commands import listing
-
     kinds = ("methods", "networks", "densities", "datasets", "metrics", "suites")
     if what not in kinds:
         raise UserError(unknown("list", what, kinds))
-    listing.list_all(what)
+    if shape is not None and what != "networks":
+        raise UserError(f"--for is of networks, not of {what}: python -m bench list networks --for {shape}")
+    from bench.commands import listing, networks
+
+    if shape is None:
+        listing.list_all(what)
+    else:
+        networks.list_for(shape)
 
 
 @app.command()

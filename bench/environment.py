@@ -96,7 +96,7 @@ def code_hash(plugins: tuple[str, ...]) -> str:
     """Hash of every source file that can change a number."""
     digest = hashlib.sha256()
     files = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*")) if path.suffix in (".c", ".h", ".py")]
-    for path in [*files, *(Path(plugin) for plugin in plugins)]:
+    for path in [*files, *(path for plugin in plugins if (path := Path(plugin)).is_file())]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 

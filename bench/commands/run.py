@@ -26,7 +26,7 @@ from bench.runs.run import check_writable
 from bench.runs.settings import Settings
 from bench.runs.up_to_date import stale, unmeasured
 from bench.suites.names import argument
-from bench.suites.schema import Suite
+from bench.suites.schema import AUTO, Suite
 
 COLUMNS = ("rec_sse_test", "rec_sse_train", "overfit_gap", "frechet_pixels_pz", "frechet_pixels_qz")  # of the table on the console
 
@@ -60,7 +60,9 @@ def dry_run(suite: Suite, whole: Suite, settings: Settings, smoke: bool) -> None
         steps = f"{plan.total:,}" if plan.total is not None else f"as many as {plan.budget} allow"
         shown = ", ".join(f"{name}={value}" for name, value in values.hyperparameters.items())
         rows.append([run.label, str(run.seed), run.method, shown, steps, parameters[run.label], run.key()])
-    words = f"{suite.name}: {suite.dataset}, {suite.network}, {suite.latent_dim} latents; {len(rows)} runs on {context.device}"
+    became = sorted({one.values.network for one in resolved if one.run.network == AUTO})
+    network = f"{AUTO} ({' and '.join(became)})" if became else suite.network
+    words = f"{suite.name}: {suite.dataset}, {network}, {suite.latent_dim} latents; {len(rows)} runs on {context.device}"
     console.table(["run", "seed", "method", "values", "steps", "parameters", "key"], rows, words)
 
 

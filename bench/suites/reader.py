@@ -24,6 +24,7 @@ OWN = (
     "optimizer",
     "density",
 )  # what a row may override; the rest are hyper-parameters
+FOLDER = "folder:"  # begins the name of a dataset that is a folder of images
 OWN_OF_DENSITY = ("model", "budget", "optimizer")
 
 
@@ -125,6 +126,8 @@ def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
     entries = tuple(entry(label, with_preset(row, presets, f"methods.{label}")) for label, row in rows.items())
     plugins = convert(table.get("plugins", []), tuple[str, ...], "plugins")
     table["plugins"] = [str(path.parent / plugin) for plugin in plugins]
+    if str(table.get("dataset")).startswith(FOLDER):
+        table["plugins"].append(f"{FOLDER}{path.parent}")  # where its path begins
     if table.get("metrics") == []:
         raise UserError("metrics must name at least one metric, not []; leave the key out for all of them")
     if "density" in table:

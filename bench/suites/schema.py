@@ -12,6 +12,7 @@ from bench.suites.budget import Budget, Optimizer, Precision
 MOST_HEADS = 6  # of a first screen, beside place and method
 SCHEMA = 1  # of run keys; a change makes every earlier run another run
 MOST_SEEDS = 1000
+AUTO = "auto"  # the network that leaves it to the images which it is
 
 
 def canonical(value: Any) -> str:
@@ -106,7 +107,7 @@ class Suite:
     equal_capacity: float | None = None  # share of the smallest by which rows may differ in trained parameters; None: they may differ
     density: Density | None = None  # fitted to the codes of every row that names none of its own
     metrics: tuple[str, ...] = ()  # () is every metric
-    plugins: tuple[str, ...] = ()  # python files with methods, datasets, metrics, networks of the user's
+    plugins: tuple[str, ...] = ()  # python files with methods, datasets, metrics, networks of the user's; folder:BASE, of image folders
     headline: tuple[str, ...] = ()  # metrics and costs of the leaderboard's first screen, the one that sorts first; () is the usual ones
     claims: tuple[Claim, ...] = ()  # of the papers, to be compared with
     orders: tuple[Order, ...] = ()

@@ -8,7 +8,7 @@ LA, La, RGBA, RGBa, and palettes with transparency    without their alpha where 
 I;16 (also L, B, N), I     grey of 16 bits, value / 257 rounded, so that 65535 is 255; I beyond 0..65535 is refused
 F, LAB, and any other      refused: which value is white is not said
 
-An orientation in the file (EXIF) is applied. More than one frame is refused.
+An orientation in the file (EXIF) is applied. More than one frame is refused, but for MPO, a photograph with previews behind it.
 """
 
 import io
@@ -39,7 +39,7 @@ def decoded(image: Encoded, again: str = "") -> Image.Image:
     try:
         with Image.open(io.BytesIO(image.data)) as opened:
             frames = getattr(opened, "n_frames", 1)
-            if frames > 1:
+            if frames > 1 and opened.format != "MPO":
                 raise UserError(f"{image.where} has {frames} frames, an image has one{way_out}")
             upright = ImageOps.exif_transpose(opened)
             upright.load()
