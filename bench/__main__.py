@@ -14,6 +14,7 @@ from bench.commands import entry
 from bench.commands.data_groups import data, features
 from bench.commands.drawing import figures
 from bench.commands.exports import compare, export, merge
+from bench.commands.hub import pull, push
 from bench.commands.options import (
     DATA,
     HERE,
@@ -35,6 +36,7 @@ from bench.commands.page import page
 from bench.commands.records import records
 from bench.errors import UserError, unknown
 from bench.processes import default_jobs, make_ready
+from bench.runs import trackers
 from bench.runs.settings import Settings
 from bench.suites import reader
 from bench.suites.names import options
@@ -44,7 +46,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-for command in (page, export, compare, merge, figures):
+for command in (page, export, compare, merge, figures, push, pull):
     app.command()(command)
 
 
@@ -66,16 +68,18 @@ def run(
         int, typer.Option(parser=whole, metavar="INTEGER", help="CPU threads of each run; weights repeat bit for bit at the same number.")
     ] = 1,
     save_every: Annotated[float, typer.Option(parser=number, metavar="FLOAT", help="Seconds between checkpoints.")] = 30.0,
+    log: Annotated[str | None, typer.Option(help="Trackers that follow the runs: tensorboard,wandb,mlflow,trackio. Offline.")] = None,
     profiles: Annotated[bool, typer.Option("--profile/--no-profile", help="Profile each method once for the hot spots section.")] = True,
 ) -> None:
     """Train and measure every run of a suite that is not finished yet, then write its leaderboard."""
     check_counts(seeds=seeds, jobs=jobs, threads=threads)
+    trackers.check(followers := words("--log", log))
     chosen, whole = reader.read_both(suite, tuple(overrides or ()), words("--methods", methods), seeds, name)
     if not dry_run and chosen.seeds * len(chosen.methods) > 1:
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
 
-    settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh)
+    settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh, log=followers)
     if dry_run:
         command.dry_run(chosen, whole, settings, smoke)
     else:

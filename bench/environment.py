@@ -23,16 +23,22 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("bench", "models", "metrics")
 
 
-def set_up(device: str, threads: int) -> torch.device:
-    """The device of that name, in full float32 precision; UserError where there is none."""
+def available(device: str) -> torch.device:
+    """The device of that name; UserError where there is none."""
     check_device(device)
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: this machine has no CUDA device that torch can use; try --device cpu")
+    return torch.device(device)
+
+
+def set_up(device: str, threads: int) -> torch.device:
+    """The device of that name, in full float32 precision; UserError where there is none."""
+    found = available(device)
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     keep_imported()
-    return torch.device(device)
+    return found
 
 
 @cache

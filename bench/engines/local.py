@@ -79,7 +79,12 @@ def attempt(resolved: Resolved, before: Before, context: Context, tell: Tell, wa
             return True
         if fresh:
             store.drop_checkpoint(run)
-        record = execute(resolved, context, lambda share: tell(Event(name, share)), lambda note: tell(Event(name, note=note)))
+        record = execute(
+            resolved,
+            context,
+            lambda news: tell(Event(name, news.share, loss=news.loss, images_per_second=news.images_per_second)),
+            lambda note: tell(Event(name, note=note)),
+        )
         tell(Event(name, 1.0, record["status"], record["error"]))
         return True
 

@@ -16,3 +16,4 @@ class Settings:
     save_every: float = 30.0  # seconds between two checkpoints
     cache: Path | None = None  # of features; None: beside the runs
     fresh: bool = False  # whether finished runs are run again
+    log: tuple[str, ...] = ()  # trackers that follow the runs: bench/runs/trackers.py
