@@ -49,6 +49,11 @@ def cut(path: Path) -> None:
     (path / "03.png").write_bytes((path / "03.png").read_bytes()[:-300])
 
 
+def cut_photograph(path: Path) -> None:
+    image(50, (300, 200)).save(path / "03.jpg")
+    (path / "03.jpg").write_bytes((path / "03.jpg").read_bytes()[:-300])
+
+
 def see_through(path: Path) -> None:
     Image.new("RGBA", (40, 36), (9, 9, 9, 100)).save(path / "03.png")
 
@@ -78,7 +83,8 @@ BAD = [
         f"{SAYS}/03.png is no image, or a damaged one (0 bytes); remove it",
         lambda path: (path / "03.png").write_bytes(b""),
     ),
-    bad("an image cut short", "photos/03.png is damaged (… bytes): …", cut),
+    bad("a .png cut short", f"{SAYS}/03.png is no image, or a damaged one (… bytes); remove it", cut),
+    bad("a .jpg cut short", "photos/03.jpg is damaged (… bytes): …", cut_photograph),
     bad("an image that is not opaque", "photos/03.png has 1,440 pixels that are not opaque; save it without transparency", see_through),
     bad(
         "grey and colour",

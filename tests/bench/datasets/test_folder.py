@@ -271,10 +271,15 @@ def test_a_bad_folder_is_one_clear_line(tmp_path: Path, kind: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def cut_photograph(path: Path) -> None:
+    image(50, (300, 200)).save(path / "03.jpg")
+    (path / "03.jpg").write_bytes((path / "03.jpg").read_bytes()[:-300])
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda path: (path / "03.png").write_bytes((path / "03.png").read_bytes()[:-300]), "03.png is damaged ("),
+        (cut_photograph, "03.jpg is damaged ("),
         (lambda path: Image.new("RGBA", (40, 36), (9, 9, 9, 100)).save(path / "03.png"), "03.png has 1,440 pixels that are not opaque"),
     ],
 )
