@@ -153,7 +153,7 @@ def load(run: str | Path | Mapping[str, Any], *, out: str | Path = ".", device: 
     plugins = plugins_of(record["suite"], Path(out))
     known = catalogue(plugins)
     if about and about["config"]["dataset"] not in known.datasets:
-        known.datasets[about["config"]["dataset"]] = source_of(about)
+        known.add_folder(source_of(about))
     where = available(device)
     try:
         prepared = remade(file, record, weights_in(file), plugins, known, where)

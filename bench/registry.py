@@ -55,12 +55,16 @@ class Catalogue:
         """The thing of that name; UserError suggests the near one. kind: method, network, density, dataset, metric; where: a key."""
         known = getattr(self, PLURALS.get(kind, f"{kind}s"))
         if kind == "dataset" and name.startswith(folder.PREFIX) and name not in known:
-            known[name] = folder.source(name, self.base)
-            self.homes[kind, name] = code.project_module(folder.__name__)
+            self.add_folder(folder.source(name, self.base))
         if name not in known:
             own = f"; a folder of images is {folder.PREFIX}{name}: docs/your-images.md" if kind == "dataset" and "/" in name else ""
             raise UserError(f"{f'{where}: ' if where else ''}{unknown(kind, name, known)}{own}")
         return known[name]
+
+    def add_folder(self, source: Source) -> None:
+        """A dataset of a user's own images, which stands in no list."""
+        self.datasets[source.name] = source
+        self.homes["dataset", source.name] = code.project_module(folder.__name__)
 
     def measured_by(self, metric: str) -> Metric:
         """The metric of that name, with the hash of the code that it stands on."""

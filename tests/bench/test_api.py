@@ -38,13 +38,13 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path / "out"
 
 
-def test_images() -> Tensor:
+def held_out() -> Tensor:
     """The test images of digits."""
     digits = catalogue().get("dataset", "digits").load(Path())
     return torch.from_numpy(digits.test) / digits.levels
 
 
-IMAGES = test_images()
+IMAGES = held_out()
 
 
 @pytest.mark.parametrize("row", ["ae", "vae_bernoulli", "dvcae", "wae_mmd"])
