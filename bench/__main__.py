@@ -28,13 +28,15 @@ from bench.commands.options import (
     Threads,
     Where,
     check_counts,
+    names_in,
     number,
     whole,
-    words,
 )
 from bench.commands.page import page
 from bench.commands.records import records
+from bench.commands.reproducing import reproduce
 from bench.errors import UserError, unknown
+from bench.markdown import around
 from bench.processes import default_jobs, make_ready
 from bench.runs import trackers
 from bench.runs.settings import Settings
@@ -46,7 +48,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-for command in (page, export, compare, merge, figures, push, pull):
+for command in (page, export, compare, merge, figures, reproduce, push, pull):
     app.command()(command)
 
 
@@ -73,8 +75,8 @@ def run(
 ) -> None:
     """Train and measure every run of a suite that is not finished yet, then write its leaderboard."""
     check_counts(seeds=seeds, jobs=jobs, threads=threads)
-    trackers.check(followers := words("--log", log))
-    chosen, whole = reader.read_both(suite, tuple(overrides or ()), words("--methods", methods), seeds, name)
+    trackers.check(followers := names_in("--log", log))
+    chosen, whole = reader.read_both(suite, tuple(overrides or ()), names_in("--methods", methods), seeds, name)
     if not dry_run and chosen.seeds * len(chosen.methods) > 1:
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
@@ -109,7 +111,7 @@ def evaluate(
     from bench.commands import evaluate as measure_command
 
     target = measure_command.target_of(what, tuple(overrides or ()), out, name)
-    raise typer.Exit(measure_command.evaluate(target, words("--metrics", metrics), Settings(out, data_root, device, threads, jobs)))
+    raise typer.Exit(measure_command.evaluate(target, names_in("--metrics", metrics), Settings(out, data_root, device, threads, jobs)))
 
 
 @app.command()
@@ -136,7 +138,7 @@ def verify(
 
     target = measure_command.target_of(what, tuple(overrides or ()), out, name)
     raise typer.Exit(
-        measure_command.verify(target, words("--metrics", metrics), Settings(out, data_root, device, threads, jobs), tolerance)
+        measure_command.verify(target, names_in("--metrics", metrics), Settings(out, data_root, device, threads, jobs), tolerance)
     )
 
 
@@ -200,7 +202,7 @@ def leaderboard(
     from bench.records.store import Store
 
     whole = reader.read(suite, tuple(overrides or ()), name=name)
-    if not Store(out, whole.name).kept():
+    if not Store(out, whole.name).records():
         where = out / "leaderboards" / "runs" / f"{whole.name}.jsonl"
         raise UserError(f"{where}: no records of suite {whole.name}; train its runs with: python -m bench run {options(whole)} -o {out}")
     if check and not boards.current(out, whole):
@@ -252,11 +254,53 @@ def tiers_check(
     from bench.leaderboard import tiers_check as simulation
 
     if page:
-        simulation.around(page)  # before the minute that it takes
+        around(page, simulation.COMMAND)  # before the minute that it takes
     cells = simulation.check(columns, seed)
     print(simulation.report(cells))
     if page:
         simulation.publish(page, cells, columns, seed)
+
+
+@app.command(name="second-check")
+def second_check(
+    suite: Annotated[str, typer.Argument(help="A suite whose records have frechet_*_mixture and frechet_*_interpolated.")] = "zoo",
+    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the bootstrap.")] = 0,
+    out: Out = HERE,
+    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/second-stage.md.")] = None,
+) -> None:
+    """Correlate, over a suite's rows, what foretells the samples of a density fitted to the codes with how good they are."""
+    if seed < 0:
+        raise UserError(f"--seed must be at least 0, not {seed}")
+    from bench.leaderboard import second_check as correlations
+    from bench.records.store import Store
+
+    if page:
+        around(page, correlations.COMMAND)
+    name = reader.read(suite).name
+    found = correlations.check(Store(out, name).records(), seed)
+    print(correlations.report(found))
+    if page:
+        correlations.publish(page, found, suite, seed)
+
+
+@app.command(name="copies-check")
+def copies_check(
+    trials: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Random partings of the digits.")] = 50,
+    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the random numbers.")] = 0,
+    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/copies.md.")] = None,
+) -> None:
+    """Plant copies of training images among samples: how often does each test of copying say so? About ten seconds a hundred trials."""
+    check_counts(trials=trials)
+    if seed < 0:
+        raise UserError(f"--seed must be at least 0, not {seed}")
+    from bench.evaluation import copies_check as planted
+
+    if page:
+        around(page, planted.COMMAND)  # before the time that it takes
+    cells = planted.check(trials, seed)
+    print(planted.report(cells))
+    if page:
+        planted.publish(page, cells, trials, seed)
 
 
 @app.command()

@@ -210,7 +210,7 @@ def records(suite: str | Path, *, out: str | Path = ".") -> Records:
     else:
         name = path.stem if path.suffix == ".toml" else str(suite)
         path = Path(out) / "leaderboards" / "runs" / f"{name}.jsonl"
-        found = Store(Path(out), name).kept()
+        found = Store(Path(out), name).records()
     if not found:
         raise UserError(f"{path}: no records")
     return Records(found)

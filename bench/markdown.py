@@ -1,8 +1,14 @@
 """Markdown of generated pages. No torch here."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from tabulate import tabulate
+
+from bench.errors import UserError
+from bench.files import write
+
+END = "<!-- end -->"  # of a table that a command writes into a page of words
 
 
 def section(title: str, *blocks: str) -> str:
@@ -56,7 +62,7 @@ def compact(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     return "\n".join("|" + "|".join(line) + "|" for line in (cells[0], rule, *cells[1:])) if lines else ""
 
 
-def words(items: Iterable[str], most: int = 6) -> str:
+def listed(items: Iterable[str], most: int = 6) -> str:
     """`a, b and c`; of more than `most`, how many are left."""
     found = list(items)
     if len(found) > most:
@@ -68,3 +74,25 @@ def folded(title: str, *blocks: str) -> str:
     """What a reader opens by a click; nothing without content."""
     inner = "\n\n".join(filter(None, blocks))
     return f"<details>\n<summary>{text(title)}</summary>\n\n{inner}\n\n</details>" if inner else ""
+
+
+def around(page: Path, command: str) -> tuple[str, str]:
+    """What a page has before and after a command's table; UserError where the page or a marker is missing."""
+    text, begin = page.read_text(encoding="utf-8") if page.is_file() else "", beginning(command)
+    before, found, rest = text.partition(begin)
+    _, end, after = rest.partition(END)
+    if not (found and end):
+        raise UserError(f"--page {page}: no page with the lines `{begin} ...` and `{END}`, between which the table goes")
+    return before, after
+
+
+def beginning(command: str) -> str:
+    """How the line before a command's table begins."""
+    return f"<!-- written by `python -m bench {command}"
+
+
+def replace_between(page: Path, command: str, options: str, content: str) -> None:
+    """Put the content between the markers of a command, with its options; UserError where the page or a marker is missing."""
+    before, after = around(page, command)
+    first = f"{beginning(command)} {options} --page {page.as_posix()}` -->"
+    write(page, f"{before}{first}\n\n{content}\n\n{END}{after}".encode())

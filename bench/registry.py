@@ -1,6 +1,7 @@
 """Everything that has a name: methods, networks, datasets, metrics, from this project and from users' plugins.
 
-A module is found by being in its package and read by its explicit list (METHODS, NETWORKS, DENSITIES, DATASETS, METRICS).
+A module is found by being in its package and read by its explicit list (METHODS, NETWORKS, DENSITIES, DATASETS, METRICS,
+METRICS_ON_REQUEST).
 """
 
 import importlib
@@ -22,16 +23,30 @@ from bench.datasets import folder
 from bench.datasets.dataset import Source
 from bench.errors import UserError, in_a_line, unknown
 from bench.records import code
-from bench.suites.reader import convert
 from bench.suites.schema import digest
+from bench.suites.values import convert
 from metrics.metric import Metric
 from models.parts import schedule
 from models.parts.schedule import Schedule
 
 # what the lists hold; None: functions
-LISTS: dict[str, type | None] = {"METHODS": None, "NETWORKS": None, "DENSITIES": None, "DATASETS": Source, "METRICS": Metric}
+LISTS: dict[str, type | None] = {
+    "METHODS": None,
+    "NETWORKS": None,
+    "DENSITIES": None,
+    "DATASETS": Source,
+    "METRICS": Metric,
+    "METRICS_ON_REQUEST": Metric,  # measured where they are named, by a suite or by `evaluate`
+}
 PLURALS = {"density": "densities"}  # of the kinds that do not just take an s
-KINDS = {"METHODS": "method", "NETWORKS": "network", "DENSITIES": "density", "DATASETS": "dataset", "METRICS": "metric"}
+KINDS = {
+    "METHODS": "method",
+    "NETWORKS": "network",
+    "DENSITIES": "density",
+    "DATASETS": "dataset",
+    "METRICS": "metric",
+    "METRICS_ON_REQUEST": "metric",
+}
 SOURCE = "__source__"  # of a plugin's module, what its file said
 BUILT_IN = (metrics, models, bench.datasets)
 ENTRY_POINTS = "latentbench.plugins"
@@ -45,15 +60,21 @@ class Catalogue:
     networks: dict[str, Callable[..., Any]] = field(default_factory=dict)  # f(shape, dim, outputs) -> encoder, decoder
     densities: dict[str, Callable[..., Any]] = field(default_factory=dict)  # f(dim, *, options) -> models.parts.density.Density
     datasets: dict[str, Any] = field(default_factory=dict)  # bench.datasets.dataset.Source
-    metrics: dict[str, Any] = field(default_factory=dict)  # metrics.metric.Metric
+    metrics: dict[str, Any] = field(default_factory=dict)  # metrics.metric.Metric, of a suite that names none
+    metrics_on_request: dict[str, Any] = field(default_factory=dict)  # the others
     base: Path = Path()  # where relative paths of image folders begin
     homes: dict[tuple[str, str], code.Module] = field(default_factory=dict)  # where each was found: {("method", "ae"): models.vae}
     plugins: dict[Path, bytes] = field(default_factory=dict)  # what each plugin file said when it was run
     known: dict[tuple[code.Module, ...], code.Hashes] = field(default_factory=dict)
 
+    @property
+    def every_metric(self) -> dict[str, Metric]:
+        """All metrics, those on request too."""
+        return {**self.metrics, **self.metrics_on_request}
+
     def get(self, kind: str, name: str, where: str = "") -> Any:
         """The thing of that name; UserError suggests the near one. kind: method, network, density, dataset, metric; where: a key."""
-        known = getattr(self, PLURALS.get(kind, f"{kind}s"))
+        known = self.every_metric if kind == "metric" else getattr(self, PLURALS.get(kind, f"{kind}s"))
         if kind == "dataset" and name.startswith(folder.PREFIX) and name not in known:
             self.add_folder(folder.source(name, self.base))
         if name not in known:
@@ -90,7 +111,7 @@ class Catalogue:
                 if name is None or not (isinstance(item, content) if content else callable(item)):
                     wanted = f"instances of {content.__module__}.{content.__name__}" if content else "functions"
                     raise UserError(f"{where}: {kind} holds {wanted}, not {item!r}")
-                if name in known:
+                if (KINDS[kind], name) in self.homes:
                     raise UserError(f"{where}: {kind}: {name!r} exists already; give yours another name")
                 known[name] = item
                 self.homes[KINDS[kind], name] = home

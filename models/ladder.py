@@ -22,7 +22,7 @@ from models.parts.adam import Adam
 from models.parts.cost import Laplace, Output
 from models.parts.elbo import CrossEntropy, Entropy
 from models.parts.mixture import EM, FAST_STEPS, FINAL_STEPS, RIDGE, MixturePrior, Refitted, Variational, Weights
-from models.parts.nested import NestedPrior
+from models.parts.nested import SCALES, NestedPrior
 from models.parts.posterior import DiagonalGaussian, Head
 from models.parts.prior import StandardNormal
 from models.parts.vamp import VampPrior
@@ -85,10 +85,14 @@ def prior_hier(
     scale_lr: float | None = None,
     prior_lr: float | None = None,
     inner_scale_lr: float | None = None,
+    inner_scale: tuple[float, float] = SCALES,
     prior_decay: float = 1.0,
     clip: float = 1.0,
 ) -> Recipe:
-    """Hierarchical prior: a VAE of the codes with t ~ N(0, I) (Eq. 4-5). For the first epochs p(z) = N(0, I)."""
+    """Hierarchical prior: a VAE of the codes with t ~ N(0, I) (Eq. 4-5). For the first epochs p(z) = N(0, I).
+
+    inner_scale: the ends within which s is trained. Its upper one decides how small codes become (SPEC 5.7); the paper has none.
+    """
     prior = NestedPrior(
         dim,
         inner_dim,
@@ -98,6 +102,7 @@ def prior_hier(
         warmup=warmup_epochs,
         adam=Adam(prior_lr, prior_decay, clip),
         scale_adam=Adam(inner_scale_lr, prior_decay, clip),
+        scales=inner_scale,
     )
     return replace(vae_laplace(dim, output=output, std_head=std_head, scale_lr=scale_lr, clip=clip), prior=prior)
 
@@ -117,6 +122,7 @@ def ladder(
     scale_lr: float | None = None,
     prior_lr: float | None = None,
     inner_scale_lr: float | None = None,
+    inner_scale: tuple[float, float] = SCALES,
     prior_decay: float = 1.0,
     clip: float = 1.0,
 ) -> Recipe:
@@ -132,6 +138,7 @@ def ladder(
         warmup=warmup_epochs,
         adam=Adam(prior_lr, prior_decay, clip),
         scale_adam=Adam(inner_scale_lr, prior_decay, clip),
+        scales=inner_scale,
     )
     return replace(vae_laplace(dim, output=output, std_head=std_head, scale_lr=scale_lr, clip=clip), prior=prior)
 

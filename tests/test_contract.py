@@ -32,7 +32,7 @@ KNOWN = catalogue()
 DIM = 3
 LARGE = 2**30  # values of a set that no test draws or decodes whole
 SHAPES = {
-    **dict.fromkeys(("wae_mnist", "small_conv", "wise_ale_mnist", "ladder_mnist", "ladder_fashion"), (1, 28, 28)),
+    **dict.fromkeys(("wae_mnist", "small_conv", "wise_ale_mnist", "ladder_mnist", "ladder_fashion", "stacked_mnist_bottom"), (1, 28, 28)),
     **dict.fromkeys(("wae_celeba", "wise_ale_celeba", "vcae_shapes3d"), (3, 64, 64)),
     **dict.fromkeys(("ladder_celeba", "ladder_celeba_code"), (3, 128, 128)),
     "wise_ale_sine": (1, 1, 256),
@@ -67,6 +67,14 @@ def make(variant: str, seed: int = 0) -> AutoEncoder:
     return build(partial(method, DIM, **values), seed=seed, network=network, shape=(1, 8, 8), dim=DIM)
 
 
+def with_different_codes(method: AutoEncoder) -> AutoEncoder:
+    """Discrete codes of an untrained encoder may all be one, of which a decoder's first weights see nothing if it is 0."""
+    if method.channel.bits is not None:
+        with torch.no_grad():
+            next(layer for layer in reversed(list(method.encoder.modules())) if isinstance(layer, torch.nn.Linear)).weight.mul_(20)
+    return method
+
+
 def given(player: Player) -> Tensor:
     """As many batches as the player asks for."""
     return torch.cat([X] * player.batches)
@@ -95,7 +103,7 @@ def test_every_term_is_a_finite_number(variant: str) -> None:
 
 @variants
 def test_every_parameter_of_a_player_gets_a_gradient_and_no_other_does(variant: str) -> None:
-    method = make(variant)
+    method = with_different_codes(make(variant))
     for player in method.players():
         method.zero_grad()
         torch.autograd.backward(player.terms(given(player), noise())["loss"], inputs=player.parameters)
@@ -116,6 +124,9 @@ def test_players_are_named_apart_disjoint_and_complete(variant: str) -> None:
     assert "autoencoder" in {player.name for player in players}
 
 
+DIFFERENTIATES = ("rae_gp",)
+
+
 class Taped(torch.nn.Module):
     """A network whose outputs are kept, and given once more, rounded as they were and in float32."""
 
@@ -134,6 +145,8 @@ class Taped(torch.nn.Module):
 def test_losses_of_networks_in_bfloat16_are_float32_losses_of_what_they_gave(variant: str) -> None:
     """To the bit: of the same outputs, rounded to bfloat16, each player's terms are what they are where nothing is rounded."""
     method, values = VARIANTS[variant]
+    if method.__name__ in DIFFERENTIATES:
+        pytest.skip("its loss is of the decoder's derivative, which no tape of outputs has")
     tape, made = list[Tensor](), list[Taped]()
 
     def taped(side: torch.nn.Module) -> torch.nn.Module:
@@ -216,11 +229,11 @@ def test_training_repeats_itself_and_lowers_the_loss(variant: str, monkeypatch: 
     found = []
     for _ in range(2):
         method, batches = make(variant), Batches(BYTES, 255, 20, seed=3)
-        outcome = train(training(method, Budget(steps=60), batches, seed=4), batches)
+        outcome = train(training(method, Budget(steps=40), batches, seed=4), batches)
         assert outcome.status == "done", outcome.error
         found.append((weights(method), outcome.curve))
     assert found[0] == found[1]
-    first, _, last = (row["autoencoder.reconstruction"] for row in found[0][1])
+    first, last = (row["autoencoder.reconstruction"] for row in found[0][1])
     assert last < first
 
 
@@ -266,7 +279,7 @@ def test_every_metric_has_a_value_or_a_reason(variant: str) -> None:
     method = make(variant)
     train_images, test_images = BYTES[:30], BYTES[30:]
     evaluation = Evaluation(method, DeviceDataset(train_images, test_images, 255), 0)
-    for name, entry in evaluate(evaluation, KNOWN.metrics.values()).items():
+    for name, entry in evaluate(evaluation, KNOWN.every_metric.values()).items():
         if entry["value"] is None:
             assert entry["reason"], name
         else:
@@ -336,12 +349,12 @@ def test_a_dataset_is_what_its_card_says(name: str, tmp_path: Path) -> None:
     assert len(held_out.train) + len(held_out.test) == source.counts["train"]
 
 
-VIEWS = Evaluation(make("ae"), DeviceDataset(BYTES, BYTES, 255), 0).views(KNOWN.metrics.values())
+VIEWS = Evaluation(make("ae"), DeviceDataset(BYTES, BYTES, 255), 0).views(KNOWN.every_metric.values())
 
 
-@pytest.mark.parametrize("name", KNOWN.metrics)
+@pytest.mark.parametrize("name", KNOWN.every_metric)
 def test_a_metric_is_declared_whole(name: str) -> None:
-    metric: Metric = KNOWN.metrics[name]
+    metric: Metric = KNOWN.every_metric[name]
     assert metric.on("test").name == name
     assert metric.protocol
     assert metric.source

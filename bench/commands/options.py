@@ -42,7 +42,7 @@ def device_kind(text: object) -> str:
     return str(text)
 
 
-def words(option: str, text: str | None) -> tuple[str, ...]:
+def names_in(option: str, text: str | None) -> tuple[str, ...]:
     """`a,b` as its parts, () where the option is not given; UserError where it names nothing."""
     found = tuple(filter(None, (text or "").split(",")))
     if text is not None and not found:

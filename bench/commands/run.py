@@ -11,16 +11,18 @@ from bench.commands.absent import recorded_names, say_absent
 from bench.engines.local import sweep
 from bench.environment import default_device
 from bench.errors import RunError, UserError
-from bench.leaderboard import headline
+from bench.leaderboard import headline, selection
 from bench.leaderboard import publish as boards
 from bench.leaderboard.rows import losses
 from bench.leaderboard.statistics import figures, mean_and_interval
 from bench.records.check import finite
 from bench.records.identity import listed
 from bench.records.store import KINDS, PROFILE, Store
+from bench.registry import Catalogue
+from bench.runs.capacity import check_capacity
 from bench.runs.context import Context, context_of, with_jobs
 from bench.runs.events import Event, Tell
-from bench.runs.prepare import Prepared, build, check_capacity, prepare
+from bench.runs.prepare import Prepared, build, prepare
 from bench.runs.profile import profiled
 from bench.runs.resolve import Resolved, resolve
 from bench.runs.run import check_writable
@@ -41,7 +43,8 @@ def checked(suite: Suite, whole: Suite, settings: Settings, smoke: bool = False)
     runs = suite.runs(device, smoke=smoke)
     context = context_of(with_jobs(replace(settings, device=device), len(runs)), suite.name, suite.plugins)
     try:
-        headline.check(suite, context.catalogue.metrics)
+        headline.check(suite, context.catalogue.every_metric)
+        selection.check(suite, *directions(suite, context.catalogue))
         resolved = [resolve(run, context.catalogue) for run in runs]
         prepared = [build(one) for one in resolved if one.run.seed == 0]
         if whole.equal_capacity is not None:
@@ -49,6 +52,16 @@ def checked(suite: Suite, whole: Suite, settings: Settings, smoke: bool = False)
         return context, resolved, prepared
     except UserError as error:
         raise UserError(f"{suite.where}: {error}") from None
+
+
+def directions(suite: Suite, known: Catalogue) -> tuple[dict[str, str | None], set[str]]:
+    """The metrics of a suite as validation runs call them, with what is better; and as test runs call them."""
+    asked = suite.metrics or tuple(known.metrics)
+    metrics = [known.get("metric", name) for name in asked]
+    return (
+        dict(zip(recorded_names(asked, replace(suite, held_out="validation"), known), [metric.better for metric in metrics], strict=True)),
+        set(recorded_names(asked, replace(suite, held_out="test"), known)),
+    )
 
 
 def dry_run(suite: Suite, whole: Suite, settings: Settings, smoke: bool) -> None:
@@ -102,7 +115,7 @@ def check_results(store: Store, whole: Suite) -> None:
     """UserError before anything starts for results of another suite of that name, or a damaged line of records."""
     boards.check(store.out, whole)
     for kind in KINDS:
-        store.kept(kind)
+        store.records(kind)
 
 
 def carry_out(

@@ -4,7 +4,6 @@
 """
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import typer
@@ -13,7 +12,7 @@ from bench.evaluation.feature_networks import TIMM
 from bench.evaluation.feature_views import networks_of
 from bench.evaluation.view_names import name_of_view
 from bench.markdown import bullets, table, text
-from bench.registry import catalogue
+from bench.registry import Catalogue, catalogue
 from metrics.features import inception
 from metrics.features.classifier import SHIPPED
 from metrics.metric import Metric
@@ -26,10 +25,10 @@ VERSION = re.compile(r"scikit-learn \d[\w.]*")  # a page is the same on every ma
 HEAD = """# Metrics
 
 Written from the registry by `python -m bench.docs.metrics_page docs`; `python -m bench list metrics` prints the same. A suite names the
-metrics that it wants (`metrics = ["rec_sse_test", "fid_pz"]`) or gets all of them. What a method has no use for (no prior, no noise,
-no factors of variation) is absent from its record with the reason. On validation images `test` becomes `validation` in names and
-protocols; of signals `pixel` becomes `value` and `image` becomes `signal`. A protocol ends with the metric's version, and with the
-weights, resize and counts that were met where it stands on a network; values of two protocols are two columns.
+metrics that it wants (`metrics = ["rec_sse_test", "fid_pz"]`) or gets all but those that are measured on request. What a method has no
+use for (no prior, no noise, no factors of variation) is absent from its record with the reason. On validation images `test` becomes
+`validation` in names and protocols; of signals `pixel` becomes `value` and `image` becomes `signal`. A protocol ends with the metric's
+version, and with the weights, resize and counts that were met where it stands on a network; values of two protocols are two columns.
 
 `python -m bench evaluate RUN --metrics NAME` adds a metric to a finished run from its weights, `python -m bench verify RUN` computes
 all of a record again and says which moved and why. *Needs* names what a metric is a function of, each computed once for all metrics.
@@ -61,7 +60,7 @@ def weights(network: str) -> str:
     return "none needed: fitted to the dataset's training images"
 
 
-def entry(metric: Metric) -> str:
+def entry(metric: Metric, on_request: bool = False) -> str:
     """Markdown about one metric."""
     facts = {
         "unit": metric.unit,
@@ -70,6 +69,7 @@ def entry(metric: Metric) -> str:
         "protocol": f"{VERSION.sub('scikit-learn (with its version)', metric.protocol)}; v{metric.version}",
         "source": metric.source,
         "bias": metric.bias,
+        "measured": "where a suite or `evaluate --metrics` names it" if on_request else "",
     }
     return f"### {metric.name}\n\n" + bullets(f"{name}: {text(fact)}" for name, fact in facts.items() if fact)
 
@@ -80,9 +80,9 @@ def link(heading: str) -> str:
     return f"[{heading}](#{anchor})"
 
 
-def page(metrics: Iterable[Metric]) -> str:
+def page(known: Catalogue) -> str:
     """The whole page, by groups, with the names on test images."""
-    every = [metric.on("test") for metric in metrics]
+    every = [metric.on("test") for metric in known.every_metric.values()]
     blocks = [HEAD.rstrip()]
     networks = [[network, weights(network)] for network in networks_of(every)]
     blocks += [
@@ -94,13 +94,14 @@ def page(metrics: Iterable[Metric]) -> str:
     index = (f"{link(group.capitalize())}: {', '.join(link(metric.name) for metric in own)}" for group, own in groups.items())
     blocks.insert(1, "## Index\n\n" + bullets(index))
     for group in groups:
-        blocks += [f"## {group.capitalize()}", *map(entry, groups[group])]
+        entries = (entry(metric, metric.name in known.metrics_on_request) for metric in groups[group])
+        blocks += [f"## {group.capitalize()}", *entries]
     return "\n\n".join(blocks) + "\n"
 
 
 def main(folder: Path) -> None:
     """Write metrics.md, every metric with its protocol, to the folder."""
-    (folder / PAGE).write_text(page(catalogue().metrics.values()), encoding="utf-8")
+    (folder / PAGE).write_text(page(catalogue()), encoding="utf-8")
 
 
 if __name__ == "__main__":

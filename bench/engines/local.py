@@ -48,7 +48,7 @@ def name_of(run: Run) -> str:
 
 def unprofiled(runs: list[Resolved], store: Store) -> list[list[Resolved]]:
     """The runs of each row that has no profile of its present values on its kind of device."""
-    known = {(profile["row_key"], profile["device"]): profile.get("trained_by") for profile in store.kept(PROFILE)}
+    known = {(profile["row_key"], profile["device"]): profile.get("trained_by") for profile in store.records(PROFILE)}
     rows: dict[str, list[Resolved]] = {}
     for one in runs:
         rows.setdefault(one.run.row_key(), []).append(one)

@@ -9,6 +9,7 @@ from torch import Tensor
 from metrics import aggregate_posterior as posterior
 from metrics import likelihood
 from metrics import total_correlation as tc
+from metrics.disentanglement import infomec
 from metrics.disentanglement.prediction import DCI, dci
 from metrics.latent import Codes
 from metrics.metric import Views
@@ -39,6 +40,7 @@ def makers(method: Any, test: Batches, noise: Callable[[str], torch.Generator]) 
         "train.mixture": lambda views: tc.mixture_of(views["train.codes"]),
         "train.mws": lambda views: tc.minibatch_of(tc.minibatch_weighted, views["train.codes"]),
         "train.mss": lambda views: tc.minibatch_of(tc.minibatch_stratified, views["train.codes"]),
+        "train.infomec": lambda views: infomec.of_views(views["train.codes"], views["train.factors"], views["channel"]),
         "train.dci": lambda views: scored(views["train.codes"], views["train.factors"]),
     }
 

@@ -14,8 +14,9 @@ from bench.evaluation import code_views, feature_views
 from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.view_checks import checked
 from bench.evaluation.view_names import name_of_view
-from metrics import neighbours
+from metrics import copies, neighbours
 from metrics.features.network import eight_bit
+from metrics.features.second import midpoints, mixture_draws
 from metrics.fixed_subset import subset, subset_indices
 from metrics.frechet import pixel_features, value_features
 from metrics.latent import Codes
@@ -93,12 +94,16 @@ class Evaluation:
             makers[f"{split}.images"] = partial(self.of_split, split)
         makers["reconstructions.images"] = part_of("test.pass", "images")
         makers["samples.images"] = lambda views: self.images_of(self.samples())
-        makers["density_samples.images"] = lambda views: self.images_of(self.density_samples(views["density.codes"]))
+        makers["density_samples.images"] = lambda views: self.images_of(self.decoded(views["density.codes"]))
+        makers["interpolated.images"] = lambda views: self.images_of(self.decoded(midpoints(self.between(views["test.codes"]))))
+        makers["mixture.images"] = lambda views: self.images_of(self.decoded(self.mixture_draws(views["train.codes"])))
+        makers["train.cells"] = lambda views: copies.centres(stack(map(self.features, self.batches("train", copies.FITTED))))
         for name in feature_views.SETS:
             makers[f"{name}.features.pixels"] = part_of(f"{name}.images", "features")
             makers[f"{name}.eight_bit"] = part_of(f"{name}.images", "eight_bit")
             makers[f"{name}.sharpness"] = partial(self.sharpness_of, name)
             makers[f"{name}.nearest"] = partial(self.nearest, name)
+            makers[f"{name}.copies"] = partial(self.copies, name)
         makers["prior"] = lambda views: self.prior()
         makers["prior.codes"] = lambda views: self.prior().sample(self.sample_count, self.noise("prior"))
         makers["density"] = lambda views: self.fitted()
@@ -132,6 +137,11 @@ class Evaluation:
         """Distances of some of a set of images to the nearest training image.   -> (n,)"""
         queries = subset(views[f"{name}.features.pixels"], neighbours.IMAGES)
         return neighbours.nearest(queries, map(self.features, self.batches("train")))
+
+    def copies(self, name: str, views: Views) -> copies.Copies:
+        """How some of a set of images lie among the training images."""
+        queries = subset(views[f"{name}.features.pixels"], neighbours.IMAGES)
+        return copies.copies(queries, lambda: map(self.features, self.batches("train")), views["train.cells"])
 
     def factors_of(self, split: Split, views: Views) -> Tensor:
         """Values of the factors of variation.   -> (N, K)"""
@@ -182,9 +192,21 @@ class Evaluation:
             raise Unavailable("no density was fitted to its codes")
         return self.density
 
-    def density_samples(self, codes: Tensor) -> Iterator[Tensor]:
-        """A density's draws, decoded; they hold the encoder's noise, so none is added (SPEC 1.6).   (n, D) -> (B, C, H, W)"""
+    def decoded(self, codes: Tensor) -> Iterator[Tensor]:
+        """Codes decoded; a density's draws hold the encoder's noise, so none is added (SPEC 1.6).   (n, D) -> (B, C, H, W)"""
         return map(self.method.decode, codes.split(BATCH))
+
+    def between(self, codes: Codes) -> Tensor:
+        """Mean codes, as many as there are images on a side; Unavailable of discrete codes, between which there are none.   -> (n, D)"""
+        if self.method.channel.bits is not None:
+            raise Unavailable("its codes are discrete: there is none between two of them")
+        return subset(codes.mean, self.sample_count)
+
+    def mixture_draws(self, codes: Codes) -> Tensor:
+        """Draws of a mixture of Gaussians fitted to the codes; Unavailable of discrete codes.   -> (n, D)"""
+        if self.method.channel.bits is not None:
+            raise Unavailable("its codes are discrete: a mixture of Gaussians has none of them")
+        return mixture_draws(codes.z, self.sample_count, self.noise("mixture"))
 
 
 def part_of(view: str, field: str) -> Callable[[Views], Any]:

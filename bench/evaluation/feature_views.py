@@ -10,7 +10,7 @@ from metrics.frechet import Gaussian, fit
 from metrics.metric import Metric, Unavailable, Views
 from metrics.precision_recall import Real, Scores, real, scores
 
-SETS = ("test", "train", "samples", "density_samples", "reconstructions")
+SETS = ("test", "train", "samples", "density_samples", "reconstructions", "interpolated", "mixture")
 REFERENCES = ("test", "train")  # sets that are the same for every method
 ON_NETWORKS = "protocol."  # begins the view of what a network is
 

@@ -8,6 +8,8 @@ SETS = {
     "reconstructions": "reconstructions of {held_out} images",
     "prior": "prior draws",
     "density": "draws of the density fitted to the codes",
+    "interpolated": "decoded midpoints of codes of {held_out} images",
+    "mixture": "decoded draws of a mixture fitted to codes of training images",
 }
 PARTS = {  # of a set of images, by how a view's name goes on
     "codes": "codes of {}",
@@ -30,6 +32,9 @@ PARTS = {  # of a set of images, by how a view's name goes on
     "mixture": "aggregate posterior of {}",
     "mws": "minibatch weighted estimate of the aggregate posterior of {}",
     "mss": "minibatch stratified estimate of the aggregate posterior of {}",
+    "copies": "places of {} among the training images",
+    "cells": "cells of {}",
+    "infomec": "information of codes of {} on their factors",
     "dci": "forests that predict the factors of {} from codes",
 }
 WHOLE = {

@@ -46,6 +46,20 @@ def curves(m: float) -> Curves:
 
 
 def draw(subject: Subject) -> Figure:
+    """The same whatever the run."""
+    return picture()
+
+
+def values() -> str:
+    """What the curves are made of, as CSV."""
+    found = [curves(m) for m in MEANS]
+    heads = ["sigma", *(f"{name}, m = {one.m:g}" for one in found for name in ("mean KL", "KL_UB"))]
+    columns = [found[0].sigma, *(values for one in found for values in (one.mean_kl, one.bound))]
+    lines = [",".join(f"{value:.6g}" for value in line) for line in torch.stack(columns, 1).tolist()]
+    return "\n".join([",".join(f'"{head}"' for head in heads), *lines]) + "\n"
+
+
+def picture() -> Figure:
     """Left the densities at the width that the bound asks for, right the curves with their lowest points."""
     found = [curves(m) for m in MEANS]
     width, _ = curves(SHOWN).lowest(curves(SHOWN).bound)

@@ -8,7 +8,7 @@ from bench.leaderboard.rows import Column, Row
 from bench.leaderboard.standing import Standing
 from bench.leaderboard.statistics import figures, mean, mean_and_interval
 from bench.leaderboard.tiers import MIN_SEEDS
-from bench.markdown import counted, words
+from bench.markdown import counted, listed
 
 NETWORKS = {  # columns that compare samples with images, and on whose features
     "frechet_pca": "PCA features",
@@ -53,7 +53,7 @@ def over_networks(first: Sequence[str], columns: Mapping[Column, str], rows: Seq
     network, *others = means
     best = min(means[network], key=lambda row: means[network][row])
     (changed, count), tau = winner_changes(means), kendall_tau(means)
-    orders = words(f"{tau[network, other]:.2f} with {NETWORKS[other]}" for other in others)
+    orders = listed(f"{tau[network, other]:.2f} with {NETWORKS[other]}" for other in others)
     return (
         f"**Feature networks**: {names([best])} has the lowest mean Fréchet distance on {NETWORKS[network]}; on {changed} of "
         f"{counted(count, 'other network')} another row has it. Kendall's τ of the orders of {len(common)} rows is {orders}."
@@ -119,4 +119,4 @@ def percent(share: float) -> str:
 
 def names(rows: Sequence[str]) -> str:
     """Rows by name, as code."""
-    return words(f"`{row}`" for row in rows)
+    return listed(f"`{row}`" for row in rows)

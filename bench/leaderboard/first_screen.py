@@ -7,7 +7,7 @@ from bench.leaderboard.headline import Head
 from bench.leaderboard.rows import ABSENT, Row, machines
 from bench.leaderboard.standing import Standing
 from bench.leaderboard.statistics import figures, mean_and_interval
-from bench.markdown import counted, narrow, words
+from bench.markdown import counted, listed, narrow
 
 WIDTH = 120  # characters of a line: more does not fit beside a repository's list of files
 ARROWS = {"lower": " ↓", "higher": " ↑", "target": " →"}
@@ -53,7 +53,7 @@ def screen(heads: Sequence[Head], standings: Sequence[Standing], rows: Sequence[
         if max(map(len, table.splitlines())) <= WIDTH:
             break
     same = [f"{head.title}: {cells[head.name][shown[0].name]} in all rows" for head in constant]
-    left = [f"No room for {words(f'`{head.name}`' for head in kept[count:])}, which stands below"] if kept[count:] else []
+    left = [f"No room for {listed(f'`{head.name}`' for head in kept[count:])}, which stands below"] if kept[count:] else []
     said = "; ".join([*same, *left]) + "." if same or left else ""
     return Screen(tuple(kept[:count]), tuple(ordered), tuple(places), tuple(names), cells, table, said)
 
@@ -133,10 +133,10 @@ def notes(heads: Sequence[Head], standings: Sequence[Standing], rows: Sequence[R
     ]
     lines += [f"{OTHER} `{row}` is shown and not ranked: it has {why}." for row, why in apart.items()]
     lines += [
-        f"{LOST} {words((f'`{row}`' for row in lost), most=len(lost))}: of runs that survived, others diverged or failed; not ranked."
+        f"{LOST} {listed((f'`{row}`' for row in lost), most=len(lost))}: of runs that survived, others diverged or failed; not ranked."
     ] * bool(lost)
     for said, of in (("Not run", idle), ("No run finished, see Runs below", gone)):
-        lines += [f"{said}: {words((f'`{row}`' for row in of), most=len(of))}."] * bool(of)
+        lines += [f"{said}: {listed((f'`{row}`' for row in of), most=len(of))}."] * bool(of)
     several = len(machines(rows)) > 1 and any(head.columns[0].group == "cost" for head in heads)
     lines += [f"Runs are from {len(machines(rows))} machines: seconds of two machines do not compare; see Cost below."] * several
     return lines

@@ -18,6 +18,9 @@ PAGE = (
     "[index.html](index.html) shows them all to be sorted, filtered and compared, with drawings and each row's card: one file for "
     "a browser; it needs no network."
 )
+REPRODUCTION = (
+    "[reproduction.md](reproduction.md) has every number that the papers print and every ordering that they claim, beside these records."
+)
 LEADERS = 2  # columns of a suite whose first tiers stand in the index
 
 
@@ -38,13 +41,15 @@ def indexed(name: str, suite: Suite, records: Iterable[Record]) -> Indexed:
     return Indexed([shown, suite.question, *line(suite, rows, standings)], compared)
 
 
-def index(boards: Mapping[str, Indexed]) -> str:
-    """The whole of leaderboards/README.md: one line for each board, by the names of their files without .md; then overviews."""
+def index(boards: Mapping[str, Indexed], reproduction: bool = False) -> str:
+    """The whole of leaderboards/README.md: one line for each board, by the names of their files without .md; then overviews.
+
+    reproduction: whether the page of the papers lies beside it.
+    """
     ordered = dict(sorted(boards.items()))
     table = compact(["suite", "question", "dataset", "first tiers", "seeds", "state"], [of.line for of in ordered.values()])
-    return (
-        "\n\n".join(filter(None, [f"{NOTICE.format('nox -s bench')}s", PAGE, table, *(over.text() for over in overviews(ordered))])) + "\n"
-    )
+    over = (found.text() for found in overviews(ordered))
+    return "\n\n".join(filter(None, [f"{NOTICE.format('nox -s bench')}s", PAGE, REPRODUCTION * reproduction, table, *over])) + "\n"
 
 
 def overviews(boards: Mapping[str, Indexed]) -> list[Overview]:

@@ -14,7 +14,7 @@ from bench.leaderboard.across_suites import (
 )
 from bench.leaderboard.headline import Head
 from bench.leaderboard.standing import Standing
-from bench.markdown import narrow, section, words
+from bench.markdown import listed, narrow, section
 
 ROWS, SUITES = 5, 2  # that a comparison needs
 LEVEL = 0.05
@@ -56,7 +56,7 @@ def overview(metric: str, found: Mapping[str, tuple[Head, Standing]]) -> Overvie
         low, high = interquartile_interval([of[i] for of in scaled])
         iqm = f"{interquartile_mean([of[i] for of in scaled]):.2f} ({low:.2f}–{high:.2f})"
         lines.append((rows[i], letters(i, difference), f"{difference.ranks[i]:.1f}", iqm, f"{100 * best[i]:.0f}"))
-    title = f"{next(iter(found.values()))[0].title} over {words(values, most=len(values))}"
+    title = f"{next(iter(found.values()))[0].title} over {listed(values, most=len(values))}"
     return Overview(metric, title, tuple(rows), difference, tuple(lines), said(metric, rows, difference, len(values)))
 
 

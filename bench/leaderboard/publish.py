@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from bench.errors import UserError, in_a_line
 from bench.files import write
+from bench.leaderboard import selection
 from bench.leaderboard.curves import picture
 from bench.leaderboard.index import Indexed, index, indexed, overviews
 from bench.leaderboard.page.board import Board
@@ -22,6 +23,7 @@ from bench.suites.schema import Suite
 
 SUITE = ".suite.json"  # ends the names of kept suite files
 PAGE = "index.html"
+REPRODUCTION = "reproduction.md"
 Warn = Callable[[str], None]  # a line for the user
 
 
@@ -47,7 +49,8 @@ def publish(out: Path, suite: Suite, warn: Warn) -> Path:
 def write_overviews(out: Path, warn: Warn) -> Path:
     """Write the two files that show all suites, README.md and the page; -> the page's path."""
     found, boards = everything(out, warn), out / "leaderboards"
-    write(boards / "README.md", index({name: of.entry for name, of in found.items()}).encode())
+    reproduced = (boards / REPRODUCTION).is_file()
+    write(boards / "README.md", index({name: of.entry for name, of in found.items()}, reproduced).encode())
     write(boards / PAGE, page_of(found).encode())
     return boards / PAGE
 
@@ -72,8 +75,11 @@ def current(out: Path, suite: Suite) -> bool:
 
 def board(store: Store, suite: Suite) -> str:
     """The text of a leaderboard, with its training curves where they have been drawn."""
-    records, curves = store.kept(), picture(store)
-    text = render(suite, records, store.kept(PROFILE), folder=store.out) + section(suite, records)
+    records, curves = store.records(), picture(store)
+    text = render(suite, records, store.records(PROFILE), folder=store.out) + section(suite, records)
+    if suite.selections:
+        seen = selection.seen_by(suite)
+        text += selection.section(suite, records if seen == suite else Store(store.out, seen.name).records(), store.out)
     words = "Means over seeds of the terms as each row minimises them; scales of different costs differ."
     return f"{text}\n## Training curves\n\n{words}\n\n![curves]({curves.name})\n" if curves.exists() else text
 
@@ -120,8 +126,8 @@ def everything(out: Path, warn: Warn) -> dict[str, Shown]:
     for name, suite in suites.items():
         try:
             store = Store(out, name)
-            if records := store.kept():
-                found[name] = Shown(indexed(name, suite, records), board_of(suite, records, store.kept(PROFILE), out))
+            if records := store.records():
+                found[name] = Shown(indexed(name, suite, records), board_of(suite, records, store.records(PROFILE), out))
         except UserError as error:
             warn(f"{error}; the index is written without {name}")
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # whole lines, whose values are none of a record

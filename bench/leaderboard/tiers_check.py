@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 import scipy  # which imports scipy.stats at its first use, for half a second
 
-from bench.errors import UserError
-from bench.files import write
 from bench.leaderboard.tiers import RATE, paired_p, separated, tiers
-from bench.markdown import table
+from bench.markdown import replace_between, table
 
 ROWS, SEEDS = (2, 3, 5, 10, 20, 30), (3, 5, 10)
 STEP = 3.0  # by which each worse row is worse than the one before it, in standard deviations of a seed
@@ -135,25 +133,13 @@ def report(cells: Iterable[Cell]) -> str:
     )
 
 
-BEGIN, END = "<!-- written by `python -m bench tiers-check", "<!-- end -->"
-
-
-def around(page: Path) -> tuple[str, str]:
-    """What a page has before and after the table; UserError where the page or a marker is missing."""
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(f"--page {page}: no page with the lines `{BEGIN} ...` and `{END}`, between which the table goes")
-    return before, after
+COMMAND = "tiers-check"
 
 
 def publish(page: Path, cells: Sequence[Cell], columns: int, seed: int) -> None:
     """Replace the table of a page, between its two markers; UserError where the page or a marker is missing."""
-    before, after = around(page)
-    command = f"{BEGIN} --columns {columns} --seed {seed} --page {page.as_posix()}` -->"
     largest = max(cells, key=lambda cell: cell.unmarked)
     error = math.sqrt(RATE * (1 - RATE) / columns)
     said = f"{columns:,} columns a number: a share of 5 % has a standard error of {100 * error:.1f} %. The largest of *not marked wide*: "
     where = f"{100 * largest.unmarked:.1f} % ({largest.scenario}, {largest.rows} rows, {largest.seeds} seeds)."
-    write(page, f"{before}{command}\n\n{report(cells)}\n\n{said}{where}\n\n{END}{after}".encode())
+    replace_between(page, COMMAND, f"--columns {columns} --seed {seed}", f"{report(cells)}\n\n{said}{where}")

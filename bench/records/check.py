@@ -82,13 +82,13 @@ def finite(value: float) -> bool:
 
 def must(where: str, value: Any, hint: Any) -> str:
     """What a field must be and what it is."""
-    return f"{where or 'it'} must be {words(hint)}, not {value!r:.40}"
+    return f"{where or 'it'} must be {type_name(hint)}, not {value!r:.40}"
 
 
-def words(hint: Any) -> str:
+def type_name(hint: Any) -> str:
     """A type as a reader calls it."""
     if get_origin(hint) in (Union, UnionType):
-        return " or ".join(words(choice) for choice in get_args(hint))
+        return " or ".join(type_name(choice) for choice in get_args(hint))
     if get_origin(hint) is Literal:
         return " or ".join(map(repr, get_args(hint)))
     return "a list" if get_origin(hint) is list else WORDS.get(hint, "a table")

@@ -104,7 +104,7 @@ class Store:
         """Put records among those of the suite's file, a new one in place of the old one of its cell; -> all of them."""
         path = self.boards / "runs" / f"{self.suite}{kind}.jsonl"
         with self.alone():
-            cells = {cell(record): record for record in self.kept(kind)}
+            cells = {cell(record): record for record in self.records(kind)}
             cells.update({cell(record): record for record in records})
             ordered = [cells[name] for name in sorted(cells)]
             if ordered:
@@ -124,7 +124,7 @@ class Store:
         finally:
             lock.release()
 
-    def kept(self, kind: str = "") -> list[dict[str, Any]]:
+    def records(self, kind: str = "") -> list[dict[str, Any]]:
         """The records in the suite's file."""
         return read_records(self.boards / "runs" / f"{self.suite}{kind}.jsonl", kind)
 

@@ -1,6 +1,6 @@
 """A run that can be started: its method, and a density where it has one, built from its seed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,16 +63,6 @@ class Prepared:
     def evaluation(self, data: DeviceDataset) -> Evaluation:
         """The views of the method as it is now, trained or loaded: functions of its weights, the data and the run's seed."""
         return Evaluation(self.method, data, self.run.seed, self.density)
-
-
-def check_capacity(rows: Sequence[Prepared], tolerance: float | None) -> None:
-    """UserError where trained parameters of rows differ by more than that share of the smallest count; None: they may."""
-    counts: dict[int, list[str]] = {}
-    for row in rows:
-        counts.setdefault(row.parameter_count, []).append(row.run.label)
-    if tolerance is not None and max(counts) > (1 + tolerance) * min(counts):
-        said = "; ".join(f"{', '.join(counts[count])}: {count:,}" for count in sorted(counts))
-        raise UserError(f"equal_capacity: trained parameters differ by more than {tolerance:g} of the smallest count: {said}")
 
 
 def prepare(run: Run, catalogue: Catalogue) -> Prepared:

@@ -118,7 +118,7 @@ def verify_run(trained: Trained, context: Context, task: Task) -> tuple[Change, 
     data = context.data(prepared.run)
     line = published(record, context.store)
     kept = line if line and line["key"] == record["key"] else record
-    known = context.catalogue.metrics
+    known = context.catalogue.every_metric
     if task.metrics:
         chosen = {name_of(known[name], data.held_out, data.values) for name in task.metrics}
         record, kept = (only(chosen, one) for one in (record, kept))
@@ -166,4 +166,4 @@ def gone(name: str, record: dict[str, Any], entries: dict[str, Any]) -> bool:
 
 def published(record: dict[str, Any], store: Store) -> dict[str, Any] | None:
     """The line of the suite's records in this one's place."""
-    return next((line for line in store.kept() if cell(line) == cell(record)), None)
+    return next((line for line in store.records() if cell(line) == cell(record)), None)

@@ -13,7 +13,7 @@ from bench.suites.schema import Suite, digest
 
 SUITES = Path(__file__).parent
 STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-PAGES = ("README", "speed", "kernels", "gpu", "runs")  # of leaderboards/, beside those of suites
+PAGES = ("README", "speed", "kernels", "gpu", "runs", "reproduction")  # of leaderboards/, beside those of suites
 READABLE = 60  # characters of a variant's values in its name: with endings and folders no name comes near 255 bytes
 
 

@@ -1,18 +1,18 @@
 """Reading suite files: TOML in, a frozen `Suite` out, and one clear line for whatever is wrong."""
 
 import re
-import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from bench.errors import UserError, unknown
 from bench.suites.names import SUITES, check_name, fingerprint, settled, variant
 from bench.suites.names import built_in as names
-from bench.suites.schema import Budget, Claim, Density, Entry, Optimizer, Order, Suite
+from bench.suites.schema import Density, Entry, Select, Selection, Suite
+from bench.suites.sweep import check_not_said, expand, grid, group
+from bench.suites.values import build, convert
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,99}")  # of a folder; no dot: --set methods.NAME.key splits there
 OWN = (
@@ -26,6 +26,7 @@ OWN = (
 )  # what a row may override; the rest are hyper-parameters
 FOLDER = "folder:"  # begins the name of a dataset that is a folder of images
 OWN_OF_DENSITY = ("model", "budget", "optimizer")
+OF_ROWS = ("optimizer", "density")  # tables of the suite that a grid changes key by key, in a row that has none of its own
 
 
 def read(
@@ -123,7 +124,14 @@ def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
     """A `Suite` from the table of a file; UserError names the key."""
     table = dict(table)
     rows, presets = (tables(table.pop(name, {}), name) for name in ("methods", "presets"))
-    entries = tuple(entry(label, with_preset(row, presets, f"methods.{label}")) for label, row in rows.items())
+    if "sweep" in table:
+        given["sweep"] = grid(table.pop("sweep"), "sweep")
+    if "select" in table:
+        given["select"] = convert(table.pop("select"), Select, "select")
+    shared = given | {name: table[name] for name in OF_ROWS if name in table}
+    made = {label: made_of(label, row, presets, shared) for label, row in rows.items()}
+    entries = tuple(one for of, _ in made.values() for one in of)
+    given["selections"] = tuple(Selection(label, tuple(one.label for one in of), rule) for label, (of, rule) in made.items() if rule)
     plugins = convert(table.get("plugins", []), tuple[str, ...], "plugins")
     table["plugins"] = [str(path.parent / plugin) for plugin in plugins]
     if str(table.get("dataset")).startswith(FOLDER):
@@ -133,12 +141,30 @@ def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
     if "density" in table:
         given["density"] = density(table.pop("density"), "density")
     suite: Suite = build(Suite, table, "", methods=entries, **given)
-    named = [(f"claims[{i}].{key}", label) for i, c in enumerate(suite.claims) for key, label in (("row", c.row), ("over", c.over))]
-    named += [(f"orders[{i}].rows", label) for i, order in enumerate(suite.orders) for label in order.rows]
-    for where, label in named:
-        if label not in rows:
-            raise UserError(f"{where}: {unknown('method', label, rows)}")
     return suite
+
+
+def made_of(
+    label: str, row: dict[str, Any], presets: Mapping[str, Any], common: Mapping[str, Any]
+) -> tuple[tuple[Entry, ...], Select | None]:
+    """The rows that one [methods.LABEL] makes, several where a grid is swept over, and the rule that chooses one of them.
+
+    common: the suite's own `sweep`, `select`, `optimizer` and `density`, for rows that have none.
+    """
+    if not LABEL.fullmatch(label):
+        raise UserError(f"methods.{label!r:.110}: a name has up to 100 letters, digits and _ + -, the first a letter or digit")
+    where = f"methods.{label}"
+    whole = dict(with_preset(row, presets, where))
+    own, rule = whole.pop("sweep", None), whole.pop("select", None)
+    values = common.get("sweep") if own is None else grid(own, f"{where}.sweep")
+    if not values:
+        if rule is not None:
+            raise UserError(f"{where}.select chooses among the rows of a grid, and there is no sweep")
+        return (entry(label, whole, label),), None
+    check_not_said(label, row, values)
+    whole = {name: common[name] for name in OF_ROWS if name in common and any(key.startswith(f"{name}.") for key in values)} | whole
+    entries = tuple(entry(name, table, label) for name, table in expand(label, whole, values).items())
+    return entries, common.get("select") if rule is None else convert(rule, Select, f"{where}.select")
 
 
 def tables(value: Any, name: str) -> dict[str, dict[str, Any]]:
@@ -165,14 +191,12 @@ def with_preset(row: dict[str, Any], presets: Mapping[str, Mapping[str, Any]], w
     return {**preset, **own}
 
 
-def entry(label: str, row: Mapping[str, Any]) -> Entry:
-    """One [methods.LABEL] table."""
-    if not LABEL.fullmatch(label):
-        raise UserError(f"methods.{label!r:.110}: a name has up to 100 letters, digits and _ + -, the first a letter or digit")
+def entry(label: str, row: Mapping[str, Any], method: str) -> Entry:
+    """The row of a [methods.LABEL] table; method: what it is of where the table does not say."""
     own, values = split(row, OWN)
     if "density" in own:
         own["density"] = density(own["density"], f"methods.{label}.density")
-    return build(Entry, {"method": label, **own}, f"methods.{label}", label=label, hyperparameters=values)
+    return build(Entry, {"method": method, **own}, f"methods.{label}", label=label, hyperparameters=values)
 
 
 def density(table: Any, where: str) -> Density:
@@ -189,85 +213,11 @@ def split(table: Mapping[str, Any], own: tuple[str, ...]) -> tuple[dict[str, Any
     return {key: value for key, value in table.items() if key in own}, values
 
 
-def build(cls: type, table: Mapping[str, Any], where: str, **given: Any) -> Any:
-    """An instance of dataclass `cls` from a table whose keys are its fields but for those `given`."""
-    hints = get_type_hints(cls)
-    allowed = {f.name: f for f in fields(cls) if f.name not in given}
-    for key in table:
-        if key not in allowed:
-            raise UserError(unknown("key", f"{where}.{key}".strip("."), [f"{where}.{name}".strip(".") for name in allowed]))
-    for name, f in allowed.items():
-        if name not in table and f.default is MISSING and f.default_factory is MISSING:
-            raise UserError(f"missing key {f'{where}.{name}'.strip('.')!r} ({words(hints[name])})")
-    values = {key: convert(value, hints[key], f"{where}.{key}".strip(".")) for key, value in table.items()}
-    try:
-        return cls(**values, **given)
-    except UserError as error:
-        place = (
-            where if cls in (Entry, Order) else where.rpartition(".")[0]
-        )  # a budget's and an optimizer's own errors begin with their name
-        raise UserError(f"{place}.{error}".strip(".")) from None
-
-
-def convert(value: Any, hint: Any, where: str) -> Any:
-    """`value` as type `hint`, or UserError with the key, the value and what is allowed."""
-    shown = list(value) if isinstance(value, tuple) else value  # a row's lists are tuples by now
-    wrong = UserError(f"{where} must be {words(hint)}, not {shown!r}")
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return convert(value, next(arg for arg in args if arg is not type(None)), where)
-    if origin is Literal:
-        if value not in args:
-            raise wrong
-        return value
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)) or (args[-1] is not Ellipsis and len(value) != len(args)):
-            raise wrong
-        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
-        return tuple(convert(item, kind, f"{where}[{i}]") for i, (item, kind) in enumerate(zip(value, kinds, strict=True)))
-    if hint in (Budget, Optimizer, Claim, Order):
-        if not isinstance(value, dict):
-            raise wrong
-        return build(hint, value, where)
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not abs(value) <= sys.float_info.max:  # nan too; an integer may be larger than any float
-            raise UserError(f"{where} must be finite, not {value:g}" if isinstance(value, float) else f"{where} is too large")
-        return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise wrong
-    return value
-
-
-MANY = {"a whole number": "whole numbers", "a number": "numbers", "a text": "texts"}
-
-
-def words(hint: Any) -> str:
-    """A type as a sentence has it."""
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return words(next(arg for arg in args if arg is not type(None)))
-    if origin is Literal:
-        return "one of " + ", ".join(repr(arg) for arg in args)
-    if origin is tuple:
-        return (
-            f"a list of {MANY.get(words(args[0]), 'tables')}"
-            if args[-1] is Ellipsis
-            else f"a list [{', '.join(words(arg) for arg in args)}]"
-        )
-    return {
-        int: "a whole number",
-        float: "a number",
-        str: "a text",
-        bool: "true or false",
-        Budget: "a table with one of steps, epochs, images, seconds",
-    }.get(hint, "a table")
-
-
 def choose(suite: Suite, methods: tuple[str, ...]) -> Suite:
-    """The suite with only those rows, in the suite's order."""
+    """The suite with only those rows, in the suite's order; the name of a row in the file means all that its grid made of it."""
     labels = [entry.label for entry in suite.methods]
     for label in methods:
-        if label not in labels:
+        if label not in [*labels, *map(group, labels)]:
             raise UserError(f"{suite.where}: {unknown('method', label, labels)}")
-    kept = tuple(entry for entry in suite.methods if not methods or entry.label in methods)
+    kept = tuple(entry for entry in suite.methods if not methods or {entry.label, group(entry.label)} & {*methods})
     return Suite(**{f.name: getattr(suite, f.name) for f in fields(suite)} | {"methods": kept})

@@ -62,28 +62,20 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A ratio of two rows' values that a paper prints, for the leaderboard to show beside the measured one."""
+class Select:
+    """Which of the rows of a grid is chosen, by what they have on the validation images: a [select] table."""
 
-    metric: str
-    row: str
-    over: str
-    printed: float
-    source: str  # paper and place
+    metric: str  # as records of validation runs call it
+    nearest: float | Literal["latent_dim"] | None = None  # the value that it is to come near; None: it is to be as good as can be
 
 
 @dataclass(frozen=True)
-class Order:
-    """Values of rows that a paper prints, for the leaderboard to show which row came before which in both."""
+class Selection:
+    """The rows that a grid made of one, and the rule that chooses among them."""
 
-    metric: str
+    label: str  # of the row in the suite file
     rows: tuple[str, ...]
-    printed: tuple[float, ...]
-    source: str  # paper and place
-
-    def __post_init__(self) -> None:
-        if len(self.rows) != len(self.printed) or len(self.rows) < 2:
-            raise UserError(f"printed must have a value for each of two rows or more, not {len(self.printed)} for {len(self.rows)}")
+    rule: Select
 
 
 @dataclass(frozen=True)
@@ -109,8 +101,9 @@ class Suite:
     metrics: tuple[str, ...] = ()  # () is every metric
     plugins: tuple[str, ...] = ()  # python files with methods, datasets, metrics, networks of the user's; folder:BASE, of image folders
     headline: tuple[str, ...] = ()  # metrics and costs of the leaderboard's first screen, the one that sorts first; () is the usual ones
-    claims: tuple[Claim, ...] = ()  # of the papers, to be compared with
-    orders: tuple[Order, ...] = ()
+    sweep: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # the grid of every row that names none of its own
+    select: Select | None = None  # the rule of every grid that names none of its own
+    selections: tuple[Selection, ...] = ()  # what the rules choose among
     source: str = ""  # the file it was read from
     text: str = ""  # what the file said
     overrides: tuple[str, ...] = ()  # in their order

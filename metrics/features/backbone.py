@@ -24,6 +24,8 @@ def backbone(model: str, weights: Path | None, device: torch.device | str = "cpu
     """
     path = (weights or Path()) / f"{model}.safetensors"
     tensors, digest = tensors_of(path, None)
+    if not tensors:  # timm would look for others on the internet
+        raise Unavailable(f"{path.name} is not the weights of timm's {model}: it has no tensors")
     import timm  # imports for seconds
 
     card = timm.get_pretrained_cfg(model) if timm.is_model(model) else None

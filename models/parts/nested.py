@@ -5,7 +5,7 @@ LaDDer (arXiv:2009.00088), Eq. 4, 7 and section 3.3; SPEC 1.8, T32, T33. With t 
     log p(z) >= L'(z) = -|z - g(t)|² / 2s² - d log s - ½ d log 2π  +  H[q(t|z)]  +  E_{q(t|z)} log p(t),      one draw of t
 
 Each block moves down its own bound and nothing else: g and q(t|z) down -L' on codes without gradient, then s; the outer VAE's
-player differentiates through both as they are. s is trained within [0.05, 0.1].
+player differentiates through both as they are. s is trained within two ends, [0.05, 0.1] in the released code; the paper has none.
 """
 
 import math
@@ -23,7 +23,7 @@ from models.parts.mixture import FAST_CODES, FINAL_CODES, Refitted, codes_of
 from models.parts.posterior import DiagonalGaussian, Head
 from models.parts.prior import StandardNormal
 
-SCALES = (0.05, 0.1)  # of s, which starts at the upper one
+SCALES = (0.05, 0.1)  # ends of s, which starts at the upper one
 DEPTH = 5
 
 
@@ -43,8 +43,11 @@ class NestedPrior(nn.Module):
         warmup: int,
         adam: Adam,
         scale_adam: Adam,
+        scales: tuple[float, float] = SCALES,
     ):
         super().__init__()
+        if not 0 < scales[0] <= scales[1] < math.inf:
+            raise ValueError(f"inner_scale must be two positive numbers, the smaller one first, not {list(scales)}")
         for name, value in (("inner_dim", inner_dim), ("width", width)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
@@ -55,14 +58,20 @@ class NestedPrior(nn.Module):
         hidden = [width] * DEPTH
         self.encoder = glorot(nn.Sequential(*leaky_layers([dim, *hidden, self.posterior.outputs * inner_dim])))
         self.decoder = glorot(nn.Sequential(*leaky_layers([inner_dim, *hidden, dim])))  # g
-        self.raw_scale = nn.Parameter(torch.tensor(SCALES[1]))
+        self.scales = scales
+        self.raw_scale = nn.Parameter(torch.tensor(scales[1]))
         self.register_buffer("epoch", torch.tensor(0))
 
     @property
     def scale(self) -> Tensor:
         """s within its ends, with a gradient at them too.   -> ()"""
         raw = self.raw_scale
-        return raw + (raw.clamp(*SCALES) - raw).detach()
+        return raw + (raw.clamp(*self.scales) - raw).detach()
+
+    @torch.no_grad()
+    def take_back(self) -> None:
+        """Undoes a step of s beyond one of its ends."""
+        self.raw_scale.clamp_(*self.scales)
 
     @property
     def warming(self) -> bool:
@@ -111,8 +120,7 @@ class NestedPrior(nn.Module):
         """g and q(t|z), then s: from the last epoch of the warm-up on."""
 
         def terms(x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
-            with torch.no_grad():
-                self.raw_scale.clamp_(*SCALES)  # a step beyond an end is taken back
+            self.take_back()
             return {"loss": -self.bound(method.draw_without_gradient(x, noise).z, noise).mean()}
 
         nets = (*self.encoder.parameters(), *self.decoder.parameters())
@@ -140,4 +148,5 @@ class NestedPrior(nn.Module):
         return self.draw(z, noise).z
 
     def __str__(self) -> str:
-        return f"VAE of codes, d_t = {self.inner_dim}, p(t) {self.hyper}"
+        ends = "" if self.scales == SCALES else f", s in [{self.scales[0]:g}, {self.scales[1]:g}]"
+        return f"VAE of codes, d_t = {self.inner_dim}, p(t) {self.hyper}{ends}"

@@ -48,7 +48,8 @@ def test_the_nested_vae(recipe: Callable[..., Recipe]) -> None:
     plain, other = recipe(DIM).prior, recipe(DIM, inner_dim=4, width=9, warmup_epochs=3, std_head="softplus").prior
     found = [(p.dim, p.inner_dim, p.encoder[0].out_features, p.warmup, p.posterior.sigma) for p in (plain, other)]
     assert found == [(DIM, 2, 512, 5, "relu"), (DIM, 4, 9, 3, "softplus")]
-    assert plain.scale.item() == pytest.approx(0.1)
+    assert (plain.scale.item(), plain.scales) == (pytest.approx(0.1), (0.05, 0.1))
+    assert recipe(DIM, inner_scale=(0.05, 1.0)).prior.scales == (0.05, 1.0)
     rates = recipe(DIM, prior_lr=0.2, inner_scale_lr=0.3, prior_decay=1.1, clip=0.5).prior
     assert [(adam.lr, adam.decay, adam.clip) for adam in (rates.adam, rates.scale_adam)] == [(0.2, 1.1, 0.5), (0.3, 1.1, 0.5)]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bad_input import RUN, Bad, edited
 
-LISTS = "METHODS, NETWORKS, DENSITIES, DATASETS, METRICS"
+LISTS = "METHODS, NETWORKS, DENSITIES, DATASETS, METRICS, METRICS_ON_REQUEST"
 HEAD = """
 import math
 from dataclasses import replace

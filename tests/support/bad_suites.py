@@ -27,18 +27,6 @@ def link_to_itself(folder: Path) -> None:
     (folder / "tiny.toml").symlink_to("tiny.toml")
 
 
-def claim(**changes: str) -> str:
-    """A claim of a paper with other values."""
-    fields = {"metric": '"rec_sse_test"', "row": '"ae"', "over": '"wae_gan"', "printed": "2.0", "source": '"a paper"'} | changes
-    return "claims = [{ " + ", ".join(f"{name} = {value}" for name, value in fields.items() if value) + " }]"
-
-
-def order(**changes: str) -> str:
-    """An order of a paper with other values."""
-    fields = {"metric": '"rec_sse_test"', "rows": '["ae", "wae_gan"]', "printed": "[1.0, 2.0]", "source": '"a paper"'} | changes
-    return "orders = [{ " + ", ".join(f"{name} = {value}" for name, value in fields.items() if value) + " }]"
-
-
 FILES = [
     Bad(
         "Suite files",
@@ -152,17 +140,6 @@ TOP = [
     key('metrics = ["rec_sse_validation"]', "unknown metric 'rec_sse_validation'; …"),
     *values("plugins", "a list of texts", '"plugin.py"', "3"),
     key("plugins = [3]", "plugins[0] must be a text, not 3"),
-    *values("claims", "a list of tables", "5", '"x"'),
-    key("claims = [5]", "claims[0] must be a table, not 5"),
-    key(claim(metric=""), "missing key 'claims[0].metric' (a text)"),
-    key(claim(row='"aee"'), "claims[0].row: unknown method 'aee'; did you mean 'ae'? known: ae, wae_gan"),
-    key(claim(over='"x"'), "claims[0].over: unknown method 'x'; known: ae, wae_gan"),
-    key(claim(printed='"2"'), "claims[0].printed must be a number, not '2'"),
-    key(claim(by='"me"'), "unknown key 'claims[0].by'; …"),
-    key(order(rows='["ae", "x"]'), "orders[0].rows: unknown method 'x'; known: ae, wae_gan"),
-    key(order(printed="[1.0]"), "orders[0].printed must have a value for each of two rows or more, not 1 for 2"),
-    key(order(rows="[]", printed="[]"), "orders[0].printed must have a value for each of two rows or more, not 0 for 0"),
-    key(order(printed='["a", 2]'), "orders[0].printed[0] must be a number, not 'a'"),
 ]
 TRAINING = [
     *(
@@ -283,4 +260,46 @@ VALUES = [
     key('density = { model = "maf" }', "methods.ae.density: …budget…", ROW),
     key('density = { model = "mixture", components = 0 }', "methods.ae.density: …", ROW),
 ]
-BAD = [*FILES, *MISSING, *TOP, *TRAINING, *OPTIMIZER, *ROWS, *VALUES]
+GRID = "must be a table of keys with lists of values, such as { weight = [0.1, 1.0] }"
+WORDS = "a value names a row, so it is a number, true, false, or a text or list of letters, digits and _ + . -"
+SWEEPS = [
+    key("sweep = {}", f"sweep {GRID}, not {{}}"),
+    key("sweep = [0.1, 1.0]", f"sweep {GRID}, not [0.1, 1.0]"),
+    key("sweep = { weight = [] }", "methods.wae_gan.sweep.weight must have at least one value, not []", GAN),
+    key("sweep = { weight = 0.1 }", "methods.wae_gan.sweep.weight must be a list of values, not 0.1; one value needs no grid", GAN),
+    key("sweep = { weight = [1, 1.0] }", "methods.wae_gan.sweep.weight: the value 1 stands there twice", GAN),
+    key('sweep = { network = ["mlp", "a/b"] }', f"methods.ae.sweep.network: {WORDS}, not 'a/b'", ROW),
+    key("sweep = { latent_dim = [{ a = 1 }] }", f"methods.ae.sweep.latent_dim: {WORDS}, not {{'a': 1}}", ROW),
+    key(
+        "sweep = { weigth = [1.0, 2.0] }",
+        "unknown key 'methods.wae_gan weigth=1.weigth'; did you mean 'methods.wae_gan weigth=1.weight'? known: …",
+        GAN,
+    ),
+    key("sweep = { weight = [1.0, -2.0] }", "methods.wae_gan weight=-2: weight must be 0 or larger, not -2…", GAN),
+    key("sweep = { width = [8, 16] }", "methods.wae_gan.width is 8 there and swept over; leave one of the two out", GAN),
+    key("sweep = { latent_dim = [2, 0] }", "methods.ae latent_dim=0.latent_dim must be at least 1, not 0", ROW),
+    file(
+        "a grid of 1,001 rows",
+        "methods.ae.sweep makes 1,001 rows; a grid has at most 1,000",
+        GOOD.replace("[methods.ae]", f"[methods.ae]\nsweep = {{ latent_dim = {[*range(1, 1002)]} }}"),
+    ),
+    key('select = { metric = "active_units" }', "methods.ae.select chooses among the rows of a grid, and there is no sweep", ROW),
+    key("select = 3", "select must be a table, not 3"),
+    key("select = {}", "missing key 'select.metric' (a text)"),
+    key('select = { metric = "active_units", nearer = 3 }', "unknown key 'select.nearer'; did you mean 'select.nearest'? known: …"),
+    key('select = { metric = "active_units", nearest = "dim" }', "select.nearest must be a number or 'latent_dim', not 'dim'"),
+    key('select = { metric = "active_units", nearest = [3] }', "select.nearest must be a number or 'latent_dim', not [3]"),
+    *(
+        key(f"sweep = {{ latent_dim = [2, 4] }}\nselect = {{ metric = {metric} }}", f"methods.ae.select{says}", ROW)
+        for metric, says in (
+            ('"rec_sse_tests"', ".metric: unknown metric 'rec_sse_tests'; did you mean 'rec_sse_…'? known: …"),
+            (
+                '"rec_sse_test"',
+                ".metric: 'rec_sse_test' is of test images, by which nothing may be chosen; "
+                "of the validation images it is 'rec_sse_validation'",
+            ),
+            ('"active_units"', ": active_units has no best value; say what it is to come near, as in nearest = 16.0"),
+        )
+    ),
+]
+BAD = [*FILES, *MISSING, *TOP, *TRAINING, *OPTIMIZER, *ROWS, *VALUES, *SWEEPS]

@@ -118,7 +118,7 @@ def test_a_variant_has_a_board_of_its_own(file: Path, out: Path) -> None:
     after = boards(out)
     assert {name for name in before if after[name] != before[name]} == {"README.md", "index.html"}
     assert set(after) - set(before) == {f"{path}{name}{end}" for path, end in NEW}
-    (record,) = Store(out, name).kept()
+    (record,) = Store(out, name).records()
     assert record["config"]["hyperparameters"]["weight"] == 0.5
     assert record["suite"] == name
     assert f"[{name}]".encode() in after["README.md"]
@@ -167,7 +167,7 @@ def test_check_says_whether_a_leaderboard_is_what_its_records_say(file: Path, ou
     assert cli("leaderboard", "-s", file, "-o", out).code == 0
     assert content(out).keys() == before.keys()
     store = Store(out, "tiny")
-    (record, *_) = store.kept()
+    (record, *_) = store.records()
     record["metrics"]["rec_sse_test"]["value"] += 1
     store.merge([record])
     assert cli("leaderboard", "-s", file, "-o", out, "--check").code == 1
@@ -176,7 +176,7 @@ def test_check_says_whether_a_leaderboard_is_what_its_records_say(file: Path, ou
 def test_a_profile_is_printed_kept_and_shown(file: Path, finished: Path, tmp_path: Path) -> None:
     result = cli("profile", "-s", file, "--method", "wae_gan", "-o", tmp_path)
     assert (result.code, result.err) == (0, "")
-    (kept,) = Store(tmp_path, "tiny").kept(PROFILE)
+    (kept,) = Store(tmp_path, "tiny").records(PROFILE)
     assert re.match(r"wae_gan: \S+ ms a step: data \S+ %, forward \S+ %, regulariser \S+ %, backward \S+ %, optimiser \S+ %\n", result.out)
     assert sum(kept["phases"].values()) == pytest.approx(1)
     assert min(kept["phases"].values()) > 0
@@ -201,9 +201,9 @@ def multiplications() -> int:
 
 
 def test_profiling_a_row_twice_keeps_the_later(file: Path, out: Path) -> None:
-    before = Store(out, "tiny").kept(PROFILE)
+    before = Store(out, "tiny").records(PROFILE)
     assert cli("profile", "-s", file, "--method", "ae", "-o", out).code == 0
-    after = Store(out, "tiny").kept(PROFILE)
+    after = Store(out, "tiny").records(PROFILE)
     assert len(before) == len(after) == 2
     assert before[0] != after[0]
     assert before[1] == after[1]

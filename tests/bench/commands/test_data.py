@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from http.server import ThreadingHTTPServer
@@ -16,6 +16,7 @@ from bench.commands import data
 from bench.datasets import digits, mnist
 from bench.datasets.dataset import Source
 from bench.datasets.storage import raw
+from bench.datasets.storage.packaged import PACKAGES, Package
 from bench.errors import UserError
 
 
@@ -49,13 +50,17 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("source", [mnist.DATASETS[0], mnist.DATASETS[2]], ids=lambda source: source.name)
-def test_fetch_without_a_network_says_what_to_do(tmp_path: Path, no_network: None, source: Source) -> None:
+def test_fetch_without_a_network_says_what_to_do(tmp_path: Path, no_network: None, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    packaged = source.name in PACKAGES
+    if packaged:
+        monkeypatch.setitem(PACKAGES, source.name, PACKAGES[source.name]._replace(folder=tmp_path / "not installed"))
     folder = (tmp_path / "new" / source.files[0]).parent
     with pytest.raises(UserError) as caught:
         data.fetch(source, tmp_path / "new")
     said = str(caught.value)
     assert said.startswith(f"cannot fetch {source.name}: train-images-idx3-ubyte.gz: ")
-    assert said.endswith(f"take them from {source.url} and put them in {folder}")
+    way = "; or install Debian's package dataset-fashion-mnist and fetch again" if packaged else ""
+    assert said.endswith(f"take them from {source.url} and put them in {folder}{way}")
     assert "\n" not in said
     assert not (tmp_path / "new").exists()
 
@@ -108,6 +113,35 @@ def test_what_satisfies_the_mirrors_checksum_must_satisfy_ours(tmp_path: Path, s
     wrong = replace(FAMILY.files[0], sha256="0" * 64)
     with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz is damaged .*expected sha256 .unpacked. 0000"):
         mnist.fetch(replace(FAMILY, files=(wrong, *FAMILY.files[1:])), tmp_path / "root")
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a package of this system that has the small files."""
+    folder = put(tmp_path / "package")
+    monkeypatch.setitem(PACKAGES, "mnist", Package("the package small-mnist", folder))
+    return folder
+
+
+def test_fetch_copies_what_a_package_of_the_system_has(tmp_path: Path, installed: Path, no_network: None) -> None:
+    folder = tmp_path / "root" / "MNIST" / "raw"
+    said = data.fetch(card(), tmp_path / "root")
+    assert said == f"mnist: copied into {folder} from {installed}, the package small-mnist, checksums good"
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["MNIST"], "nothing temporary is left"
+    check(mnist.load(FAMILY, tmp_path / "root"))
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(path.read_bytes()[:-9]), Path.unlink], ids=["damaged", "incomplete"])
+def test_a_package_that_is_not_sound_is_no_source(tmp_path: Path, installed: Path, server: Path, spoil: Callable[[Path], object]) -> None:
+    spoil(installed / f"{NAMES[0]}.gz")
+    assert data.fetch(card(), tmp_path / "root") == f"mnist: fetched into {tmp_path / 'root' / 'MNIST' / 'raw'}, checksums good"
+    check(mnist.load(FAMILY, tmp_path / "root"))
+
+
+def test_a_package_is_not_copied_into_a_read_only_root(tmp_path: Path, installed: Path) -> None:
+    (tmp_path / "root").mkdir()
+    with read_only(tmp_path / "root"), pytest.raises(UserError, match="is not a writable folder; choose another with --data-root"):
+        data.fetch(card(), tmp_path / "root")
 
 
 def test_fetch_into_a_read_only_root(tmp_path: Path) -> None:

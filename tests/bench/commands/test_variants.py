@@ -30,7 +30,7 @@ def test_the_order_of_overrides_that_matters_is_kept(tmp_path: Path) -> None:
         reader.read(str(file), order).name for order in (("budget.steps=6", "budget.steps=7"), ("budget.steps=7", "budget.steps=6"))
     )
     for page in (out / "leaderboards").glob("tiny*.md"):
-        (record,) = Store(out, page.stem).kept()
+        (record,) = Store(out, page.stem).records()
         steps = 7 if "--set budget.steps=6 --set budget.steps=7" in page.read_text(encoding="utf-8") else 6
         assert record["spent"]["steps"] == steps
 

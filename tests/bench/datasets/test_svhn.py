@@ -226,6 +226,6 @@ def test_it_trains_a_few_steps_through_the_harness(tmp_path: Path) -> None:
     file = suite_of_images(tmp_path, PLUGIN.format(*(file.md5 for file in house.files)))
     result = cli("run", "-s", file, "-o", tmp_path, "--data-root", tmp_path / "data", "--no-profile")
     assert (result.code, result.err) == (0, "")
-    (record,) = Store(tmp_path, "tiny").kept()
+    (record,) = Store(tmp_path, "tiny").records()
     assert record["config"]["convention"] == svhn.CONVENTION
     assert record["metrics"]["rec_sse_test"]["value"] > 0

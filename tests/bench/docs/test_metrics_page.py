@@ -12,16 +12,17 @@ from metrics.features import inception
 from metrics.metric import Metric
 
 DOCS = Path(__file__).parents[3] / "docs"
-METRICS = [metric.on("test") for metric in catalogue().metrics.values()]
+KNOWN = catalogue()
+METRICS = [metric.on("test") for metric in KNOWN.every_metric.values()]
 ESTIMATED = ("aggregate posterior", "likelihood", "samples, ")  # groups whose numbers are no plain means over images
 
 
 def test_the_page_is_what_the_registry_says() -> None:
-    assert (DOCS / PAGE).read_text(encoding="utf-8") == page(METRICS), "write it: python -m bench.docs.metrics_page docs"
+    assert (DOCS / PAGE).read_text(encoding="utf-8") == page(KNOWN), "write it: python -m bench.docs.metrics_page docs"
 
 
 def test_the_page_has_every_metric_once_under_its_group() -> None:
-    lines = page(METRICS).splitlines()
+    lines = page(KNOWN).splitlines()
     places = {line.removeprefix("### "): number for number, line in enumerate(lines) if line.startswith("### ")}
     assert sorted(places) == sorted(metric.name for metric in METRICS)
     for metric in METRICS:
@@ -44,6 +45,14 @@ def test_an_entry_says_all_that_is_known() -> None:
         "### m\n\n- unit: nats\n- direction: nearer its target is better\n- needs: codes of test images, my.view\n"
         "- protocol: a | b &lt; c; scikit-learn (with its version); v7\n- source: X 1\n- bias: too low"
     )
+    assert entry(metric, on_request=True) == entry(metric) + "\n- measured: where a suite or `evaluate --metrics` names it"
+
+
+def test_metrics_on_request_are_measured_where_they_are_named_alone() -> None:
+    assert KNOWN.metrics_on_request
+    assert not set(KNOWN.metrics_on_request) & set(KNOWN.metrics)
+    assert all(KNOWN.get("metric", name) for name in KNOWN.metrics_on_request)
+    assert page(KNOWN).count("- measured: where a suite") == len(KNOWN.metrics_on_request)
 
 
 def test_the_page_says_how_weights_are_got() -> None:

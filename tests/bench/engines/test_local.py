@@ -184,7 +184,7 @@ def test_workers_survive_each_other_and_repeat_nothing(tmp_path: Path) -> None:
     assert result.err == "boom seed 0: failed: RuntimeError: this row cannot be trained (plugin.py, line 33)\n"
     assert re.search(r"^boom +0/1 done, 1 failed", result.out, re.MULTILINE)
     assert len(begun(file)) == len(set(begun(file))) == 2, "the failing row ran once, though two workers saw it"
-    kept = Store(two, "tiny").kept()
+    kept = Store(two, "tiny").records()
     assert {record["label"]: record["status"] for record in kept} == {"ae": "done", "boom": "failed", "dying": "done", "wae_gan": "done"}
     assert {record["environment"]["jobs"] for record in kept} == {2}
     cli("run", "-s", file, "-o", one, *ALONE)
@@ -324,5 +324,5 @@ def test_workers_import_what_the_command_imports_wherever_it_runs(tmp_path: Path
         [sys.executable, "-c", FOREIGN, *map(str, arguments)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert (result.returncode, NEWS.sub("", result.stderr)) == (0, "")
-    kept = Store(tmp_path, "tiny").kept()
+    kept = Store(tmp_path, "tiny").records()
     assert [(record["label"], record["environment"]["kernels"]) for record in kept] == [("ae", "tiled"), ("wae_gan", "tiled")]

@@ -195,7 +195,7 @@ FOREIGN: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
     "another depth": (deeper, "Unexpected key"),
     "an extra tensor": (lambda t: t | {"extra": torch.zeros(3)}, "Unexpected key"),
     "a missing tensor": (lambda t: dict(sorted(t.items(), key=lambda item: item[1].numel())[:-1]), "is not the weights of timm's"),
-    "nothing": (lambda t: {}, "is not the weights of timm's"),
+    "nothing": (lambda t: {}, "it has no tensors"),  # and none from elsewhere: timm fetches its own where it is given none
     "another shape": (lambda t: changed(t, lambda tensor: tensor[:-1].clone()), "size mismatch"),
     "float16": (lambda t: {name: tensor.half() for name, tensor in t.items()}, "is float16, float32 expected"),
     "float64": (lambda t: changed(t, torch.Tensor.double), "is float64, float32 expected"),

@@ -37,7 +37,7 @@ from models.method import AutoEncoder
 from models.parts.density import gaussian
 from models.vae import vae_bernoulli
 
-ALL = catalogue().metrics
+ALL = catalogue().every_metric
 BAD = (math.nan, math.inf, -math.inf)
 FACTORS = {"test": torch.arange(30)[:, None] // torch.tensor([15, 5]), "train": torch.arange(40)[:, None] // torch.tensor([20, 5])}
 NEEDS_WEIGHTS = ("inception", "dinov2", "classifier", "fid_", "kid_")

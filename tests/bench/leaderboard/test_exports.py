@@ -124,7 +124,7 @@ def test_values_without_an_interval_that_a_double_holds() -> None:
 @pytest.mark.parametrize("name", ["digits", "zoo"])
 def test_exports_of_this_repository_say_what_its_boards_say(name: str) -> None:
     """The rows that a board has in bold under its first screen's first column are those of the export's first tier."""
-    suite, records = reader.read(name), Store(ROOT, name).kept()
+    suite, records = reader.read(name), Store(ROOT, name).records()
     found = export(board_of(suite, records, ["rec_sse_test"]))
     page = (ROOT / "leaderboards" / f"{name}.md").read_text(encoding="utf-8").partition("\n## ")[0]
     head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|"))
@@ -207,7 +207,7 @@ def test_the_table_compiles(name: str, tmp_path: Path) -> None:
     engine = shutil.which("pdflatex") or shutil.which("tectonic")
     if not engine:
         pytest.skip("no pdflatex or tectonic here")
-    suite, records = reader.read("zoo"), Store(ROOT, "zoo").kept()
+    suite, records = reader.read("zoo"), Store(ROOT, "zoo").records()
     if name == "nasty":
         suite = replace(THREE, headline=NASTY, question=" ".join(NASTY), methods=(Entry("a_b+c", "vae"),))
         records = [record("a_b+c", s, {n: metric(1e-9 * s) for n in NASTY}, suite) for s in range(3)]

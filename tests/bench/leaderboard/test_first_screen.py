@@ -11,7 +11,7 @@ from made_up_records import MACHINE, SUITE, lost, metric, record
 from bench.errors import UserError
 from bench.leaderboard.headline import USUAL, check
 from bench.leaderboard.render import render
-from bench.markdown import narrow, words
+from bench.markdown import listed, narrow
 from bench.registry import catalogue
 from bench.suites import reader
 from bench.suites.schema import Entry, Suite
@@ -283,8 +283,8 @@ def test_each_column_says_what_its_seeds_separate_and_the_ranks_that_they_leave(
     assert "|vcae|1–2|\n|ae|1–2|\n|wae_mmd|3|\n|vae|4|" in ranks
 
 
-def test_words_and_narrow_tables() -> None:
-    assert [words(""), words("a"), words("ab"), words("abc"), words("abcdefgh", most=3)] == [
+def test_listed_and_narrow_tables() -> None:
+    assert [listed(""), listed("a"), listed("ab"), listed("abc"), listed("abcdefgh", most=3)] == [
         "",
         "a",
         "a and b",

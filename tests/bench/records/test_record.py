@@ -81,7 +81,7 @@ def test_a_record_of_digits_takes_less_than_8_kb() -> None:
     sizes = [len(line) for line in lines if b'"metrics"' in line]
     assert len(sizes) == 60
     assert max(sizes) < 8000
-    assert len(lines) - 60 == len({name for record in Store(ROOT, "digits").kept() for name in compact(record)[1]})
+    assert len(lines) - 60 == len({name for record in Store(ROOT, "digits").records() for name in compact(record)[1]})
 
 
 def test_files_can_be_put_together_line_by_line(tmp_path: Path) -> None:

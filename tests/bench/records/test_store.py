@@ -135,13 +135,13 @@ def test_a_record_comes_back_whatever_its_texts_hold(tmp_path: Path, character: 
     entry = {"value": None, "protocol": text, "reason": text}
     whole = record("ae", error=text, config={**CONFIG, "device": "cpu", "convention": text}, metrics={"m": entry})
     store.merge([whole, record("vae")])
-    assert store.kept() == [whole, record("vae")]
+    assert store.records() == [whole, record("vae")]
     store.merge([record("vae", 1)])
-    assert store.kept() == [whole, record("vae"), record("vae", 1)]
+    assert store.records() == [whole, record("vae"), record("vae", 1)]
     store.save_record(RUN, whole)
     assert store.record(RUN) == whole
     store.merge([profile("ae", 1.0) | {"environment": {"cpu": text}}], PROFILE)
-    assert store.kept(PROFILE)[0]["environment"]["cpu"] == text
+    assert store.records(PROFILE)[0]["environment"]["cpu"] == text
     store.save_curve(RUN, [{"step": 1, text: 2.0}, {"step": 2}])
     assert read_lines(store.folder(RUN) / "curve.jsonl", {"step"}) == [{"step": 1, text: 2.0}, {"step": 2}]
 
@@ -273,7 +273,7 @@ def test_merging_keeps_every_other_cell_and_replaces_its_own(tmp_path: Path) -> 
     assert not path.exists()
     store.merge([record("vae", 1), record("ae", 0, error="old")])
     store.merge([record("ae", 0, error="new"), record("ae", 0, "cuda"), record("ae", 10), record("ae", 2)])
-    cells = [(r["label"], r["config"]["device"], r["seed"], r["error"]) for r in store.kept()]
+    cells = [(r["label"], r["config"]["device"], r["seed"], r["error"]) for r in store.records()]
     assert cells == [
         ("ae", "cpu", 0, "new"),
         ("ae", "cpu", 2, None),
@@ -282,7 +282,7 @@ def test_merging_keeps_every_other_cell_and_replaces_its_own(tmp_path: Path) -> 
         ("vae", "cpu", 1, None),
     ]
     before = path.read_bytes()
-    assert store.merge(reversed(store.kept())) == store.kept()
+    assert store.merge(reversed(store.records())) == store.records()
     assert path.read_bytes() == before
     assert before.count(b"\n") == 5
     assert json.loads(before.splitlines()[0]) == {**record("ae", 0, error="new"), "version": 2}
@@ -294,8 +294,8 @@ def test_profiles_and_suites_have_files_of_their_own(tmp_path: Path) -> None:
     other.merge([record("vae")])
     store.merge([profile("ae", 1.0), profile("vae", 2.0)], PROFILE)
     store.merge([profile("ae", 3.0)], PROFILE)
-    assert store.kept() == [record()]
-    assert [(p["label"], p["step_ms"]) for p in store.kept(PROFILE)] == [("ae", 3.0), ("vae", 2.0)]
+    assert store.records() == [record()]
+    assert [(p["label"], p["step_ms"]) for p in store.records(PROFILE)] == [("ae", 3.0), ("vae", 2.0)]
     assert names(tmp_path / "leaderboards" / "runs") == ["tiny+seeds=3.jsonl", "tiny.jsonl", "tiny.profile.jsonl"]
 
 
@@ -311,7 +311,7 @@ def test_processes_that_merge_at_once_lose_nothing(tmp_path: Path) -> None:
         process.start()
     for process in processes:
         process.join()
-    assert [r["seed"] for r in Store(tmp_path, "tiny").kept()] == list(range(20))
+    assert [r["seed"] for r in Store(tmp_path, "tiny").records()] == list(range(20))
 
 
 def test_a_line_that_is_no_record_is_named_with_its_number(tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_a_line_that_is_no_record_is_named_with_its_number(tmp_path: Path) -> No
         less = json.dumps({name: value for name, value in record().items() if name != key})
         (tmp_path / "leaderboards" / "runs" / "tiny.jsonl").write_text(f"{lines[0]}\n{less}\n")
         with pytest.raises(UserError, match=rf"tiny\.jsonl:2: not a record \(it lacks {key}\)"):
-            store.kept()
+            store.records()
     path.write_text(f"{good}\n{good}\n")
     assert read_records(path, "") == [record(), record()]
 

@@ -309,7 +309,7 @@ def test_a_store_keeps_what_it_had_where_a_write_fails(finished: Path, tmp_path:
     path = tmp_path / "out" / "leaderboards" / "runs" / "tiny.jsonl"
     shutil.copytree(finished, tmp_path / "out")
     before, store = path.read_bytes(), Store(tmp_path / "out", "tiny")
-    changed = {**store.kept()[0], "error": "x" * 20_000}
+    changed = {**store.records()[0], "error": "x" * 20_000}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before), hard))
     try:

@@ -76,11 +76,11 @@ def test_two_versions_of_a_plugin_never_share_a_mean(tmp_path: Path) -> None:
     (tmp_path / "plugin.py").write_text(PLUGIN.replace("((beta, kl),)", "((7 * beta, kl),)"), encoding="utf-8")
     result = run(file, out, "--seeds", 1, "--methods", "myvae")
     assert "1/1 done" in result.out
-    kept = [record for record in Store(out, "tiny").kept() if record["label"] == "myvae"]
+    kept = [record for record in Store(out, "tiny").records() if record["label"] == "myvae"]
     assert len(kept) == 2
     assert kept[0]["trained_by"] != kept[1]["trained_by"]
     text = page(out)
-    found = rows_of(reader.read(str(file)), Store(out, "tiny").kept(), [])
+    found = rows_of(reader.read(str(file)), Store(out, "tiny").records(), [])
     rows = {row.name.partition(" ")[0] + " stale" * row.stale: row for row in found}
     (column,) = (column for column in columns_of(reader.read(str(file)), found) if column.name == "rec_sse_test")
     assert [list(column.values(rows[name])) for name in ("myvae", "myvae stale")] == [[0], [1]]
@@ -276,4 +276,4 @@ def test_records_stay_short(tmp_path: Path) -> None:
     lines = (out / "leaderboards" / "runs" / "tiny.jsonl").read_text(encoding="utf-8").splitlines()
     assert sum("models/vae.py" in line for line in lines) == 1
     assert max(map(len, lines)) < 8000
-    assert len({str(record["trained_by"]) for record in Store(out, "tiny").kept()}) == 1
+    assert len({str(record["trained_by"]) for record in Store(out, "tiny").records()}) == 1

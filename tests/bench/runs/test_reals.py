@@ -199,7 +199,7 @@ def test_no_two_metrics_get_one_name_in_the_words_of_signals() -> None:
 @pytest.mark.parametrize("board", ["digits", "mnist-cpu"])
 def test_protocols_of_images_are_those_of_the_committed_records(board: str) -> None:
     """Records of one protocol share a column: its words must not change but where values have; of a network they go on with its facts."""
-    record = Store(ROOT, board).kept()[0]
+    record = Store(ROOT, board).records()[0]
     entries = {name: entry for name, entry in record["metrics"].items() if name != "parameter_count"}
     assert len(entries) > 100
     for name, entry in entries.items():

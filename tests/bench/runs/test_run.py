@@ -131,7 +131,7 @@ def test_smoke_runs_are_marked_and_never_on_a_leaderboard(file: Path, out: Path,
     assert {record["spent"]["steps"] for record in found.values()} == {5}
     assert not {record["key"] for record in found.values()} & {record["key"] for record in whole_records(out).values()}
     assert cli("run", "-s", file, "-o", tmp_path, *OPTIONS, "--methods", "cwae").code == 0
-    whole = Store(tmp_path, "tiny").kept()
+    whole = Store(tmp_path, "tiny").records()
     assert [(record["label"], record["seed"], record["smoke"]) for record in whole] == [("cwae", 0, False), ("cwae", 1, False)]
 
 

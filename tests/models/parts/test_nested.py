@@ -59,6 +59,25 @@ def test_the_bound_is_the_loops(raw: float, s: float) -> None:
     assert prior.bound(z, noise(4)).tolist() == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize(("raw", "s"), [(0.7, 0.7), (3.0, 1.0), (0.001, 0.01)])
+def test_the_ends_of_s_are_those_that_are_given(raw: float, s: float) -> None:
+    prior, z = make(inner_scale=(0.01, 1.0)).recipe.prior, normal(5, DIM, seed=1).float()
+    assert prior.scale.item() == 1.0, "it starts at the upper one"
+    with torch.no_grad():
+        prior.raw_scale.fill_(raw)
+    epsilon = torch.randn(5, INNER, generator=noise(4))
+    expected = [bound_by_loops(prior, one, e, s) for one, e in zip(rows(z), rows(epsilon), strict=True)]
+    assert prior.bound(z, noise(4)).tolist() == pytest.approx(expected, rel=1e-4)
+    prior.take_back()
+    assert prior.raw_scale.item() == pytest.approx(s)
+
+
+@pytest.mark.parametrize("ends", [(0.2, 0.1), (0.0, 0.1), (0.1, math.inf)])
+def test_ends_of_s_that_are_none_are_refused(ends: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="inner_scale must be two positive numbers, the smaller one first"):
+        prior_hier(DIM, inner_scale=ends)
+
+
 def test_the_gradient_of_s_is_the_slope_of_the_loops() -> None:
     prior, z = make().recipe.prior, normal(5, DIM, seed=1).float()
     with torch.no_grad():

@@ -175,7 +175,7 @@ def test_an_axis_holds_its_values_and_some_round_numbers(values: list[float]) ->
 def test_a_thousand_runs_take_at_most_a_megabyte() -> None:
     """The richest board, as often as it takes; the last copy has the runs that are left."""
     suite, store = reader.read("zoo"), Store(ROOT, "zoo")
-    records, profiles = store.kept(), store.kept(PROFILE)
+    records, profiles = store.records(), store.records(PROFILE)
     boards, left = {}, 1000
     while left:
         some = records[:left]

@@ -1,0 +1,117 @@
+"""How often tests of copied training images speak up, where the share of copies is known: the table of docs/copies.md.
+
+Real digits are parted at random into training images, test images and new images. New images are what an ideal generator draws; a worse one
+is made of them by shrinking or noise. A share of the samples is then replaced by training images. Each test is asked for copies at 5 %.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bench.datasets import digits
+from bench.markdown import replace_between, table
+from metrics.copies import Copies, authenticity, c_t, centres, copies, z_u
+
+TRAIN, TEST, SAMPLES = 1000, 350, 350  # images of each kind; there are 1,797
+SHARES = (0.0, 0.01, 0.05, 0.2)  # of copies
+LEVELS = 16  # of a digit's values
+SHRINK, NOISE = 0.1, 0.1  # share of the way to the mean; deviation of the noise on pixels in [0, 1]
+CRITICAL = 1.645  # of N(0, 1), one-sided, at 5 %
+COMMAND = "copies-check"
+
+
+def as_they_are(images: Tensor, noise: torch.Generator) -> Tensor:
+    """An ideal generator's draws: new images."""
+    return images
+
+
+def shrunk(images: Tensor, noise: torch.Generator) -> Tensor:
+    """A tenth of the way to their mean, as a generator of too little variance draws.   (N, 1, 8, 8) -> (N, 1, 8, 8)"""
+    return images + SHRINK * (images.mean(0) - images)
+
+
+def noisy(images: Tensor, noise: torch.Generator) -> Tensor:
+    """With independent noise on every pixel.   (N, 1, 8, 8) -> (N, 1, 8, 8)"""
+    return images + NOISE * torch.randn(images.shape, generator=noise)
+
+
+GENERATORS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "new images": as_they_are,
+    "new images, shrunk to their mean": shrunk,
+    "new images with noise": noisy,
+}
+
+
+def fewer_authentic(samples: Copies, test: Copies) -> float:
+    """z of two shares: how much less authentic samples are than test images; 0 where all or none are."""
+    a, b = float(authenticity(samples)), float(authenticity(test))
+    m, n = len(samples.distance), len(test.distance)
+    both = (m * a + n * b) / (m + n)
+    spread = math.sqrt(both * (1 - both) * (1 / m + 1 / n))
+    return (b - a) / spread if spread else 0.0
+
+
+TESTS: dict[str, Callable[[Copies, Copies], bool]] = {
+    "Z_U": lambda samples, test: z_u(samples.distance, test.distance) < -CRITICAL,
+    "C_T": lambda samples, test: c_t(samples, test) < -CRITICAL,
+    "authenticity": lambda samples, test: fewer_authentic(samples, test) > CRITICAL,
+}
+
+
+class Cell(NamedTuple):
+    """Shares of the trials of one generator and share of copies in which each test says that there are copies."""
+
+    generator: str
+    share: float
+    said: tuple[float, ...]  # in the order of TESTS
+
+
+def trial(images: Tensor, seed: int) -> dict[tuple[str, float], list[bool]]:
+    """What each test says of each generator and share of copies, on one parting of the images.   (N, 1, 8, 8) in [0, 1]"""
+    noise = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(images), generator=noise)
+    train, test, new = images[order[: TRAIN + TEST + SAMPLES]].split([TRAIN, TEST, SAMPLES])
+    rows = train.flatten(1)
+    cells, chosen = centres(rows), torch.randint(TRAIN, (SAMPLES,), generator=noise)
+
+    def measured(queries: Tensor) -> Copies:
+        return copies(queries.flatten(1), lambda: [rows], cells)
+
+    real, planted = measured(test), measured(train[chosen])
+    found = {}
+    for name, generate in GENERATORS.items():
+        own = measured(generate(new, noise))
+        for share in SHARES:
+            copied = torch.arange(SAMPLES) < round(share * SAMPLES)
+            mixed = Copies(*(torch.where(copied, a, b) for a, b in zip(planted, own, strict=True)))
+            found[name, share] = [test_of(mixed, real) for test_of in TESTS.values()]
+    return found
+
+
+def check(trials: int, seed: int = 0) -> list[Cell]:
+    """Every generator and share of copies, over so many partings of the digits."""
+    data = digits.load(Path())
+    images = torch.cat([torch.from_numpy(part) for part in (data.train, data.test)]).float() / LEVELS
+    said = [trial(images, seed + i) for i in range(trials)]
+    return [
+        Cell(name, share, tuple(sum(one[name, share][i] for one in said) / trials for i in range(len(TESTS))))
+        for name in GENERATORS
+        for share in SHARES
+    ]
+
+
+def report(cells: Sequence[Cell]) -> str:
+    """A table in per cent, a line for each generator and share of copies."""
+    rows = [[cell.generator, f"{100 * cell.share:g}", *(f"{100 * said:.1f}" for said in cell.said)] for cell in cells]
+    return table(["samples", "copies (%)", *TESTS], rows)
+
+
+def publish(page: Path, cells: Sequence[Cell], trials: int, seed: int) -> None:
+    """Replace the table of a page, between its two markers; UserError where the page or a marker is missing."""
+    error = math.sqrt(0.05 * 0.95 / trials)
+    said = f"{trials:,} trials a number: a share of 5 % has a standard error of {100 * error:.1f} %."
+    replace_between(page, COMMAND, f"--trials {trials} --seed {seed}", f"{report(cells)}\n\n{said}")

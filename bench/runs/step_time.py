@@ -1,0 +1,83 @@
+"""How long a run would train: a few real steps of each of its stages, on random images of the right shape. No data are read.
+
+What is fitted between steps, at the ends of epochs say, is not in it, nor is evaluation.
+"""
+
+import time
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bench.datasets.batches import Batches, generator
+from bench.runs.prepare import Prepared
+from bench.runs.stages import Stage
+from bench.training.clock import Clock
+from bench.training.precision import products_in
+from bench.training.train import Training
+
+SECONDS = 2.0  # for a stage, after its first steps; a step that takes longer than that alone is measured on fewer images
+FEW = 8  # images of such a batch
+MOST = 20  # steps
+
+
+class StepTime(NamedTuple):
+    """What a step of a stage takes."""
+
+    seconds: float
+    steps: int  # of the stage's plan
+    upper: bool  # measured on FEW images and scaled to a batch: at most so long
+
+
+def step_times(prepared: Prepared, shape: tuple[int, int, int], real: bool, device: torch.device) -> list[StepTime]:
+    """For each stage that trains by steps; those budgets that end by the clock have no steps to count and are left out.
+
+    real: whether the dataset has signals rather than images.
+    """
+    stages = [stage for stage in prepared.stages if stage.plan is not None and stage.plan.total is not None]
+    for stage in prepared.stages:
+        stage.module.to(device)
+    return [of_stage(stage, prepared, random_images(shape, prepared.run.batch_size, real, device)) for stage in stages]
+
+
+def random_images(shape: tuple[int, int, int], count: int, real: bool, device: torch.device) -> Tensor:
+    """Images or signals of no dataset.   -> (count, C, H, W)"""
+    draws = torch.Generator(device).manual_seed(0)
+    if real:
+        return torch.randn(count, *shape, generator=draws, device=device)
+    return torch.randint(0, 256, (count, *shape), generator=draws, device=device, dtype=torch.uint8)
+
+
+def of_stage(stage: Stage, prepared: Prepared, images: Tensor) -> StepTime:
+    """A step near the end of the stage's plan, where every player moves; the fastest of a few, which other processes delay least."""
+    assert stage.plan is not None
+    assert stage.plan.total is not None
+    total, size = stage.plan.total, prepared.run.batch_size
+    few = timed(stage, prepared, images[: min(size, FEW)], most=1)
+    upper = few * size / FEW > SECONDS and size > FEW
+    seconds = few * size / FEW if upper else timed(stage, prepared, images, MOST)
+    return StepTime(seconds, total, upper)
+
+
+def timed(stage: Stage, prepared: Prepared, images: Tensor, most: int) -> float:
+    """Seconds of the fastest of so many steps, of batches of all those images, after a first one."""
+    assert stage.plan is not None
+    noise = generator(images.device, prepared.run.seed, "step_time")
+    training = Training(stage.trainable, stage.plan, noise, capture=False)
+    training.step = max(0, (stage.plan.total or 0) - 2 * (most + 1))
+    training.method.train()
+    batches, clock, times = (
+        Batches(images, 1 if images.is_floating_point() else 255, len(images), prepared.run.seed),
+        Clock(images.device),
+        [],
+    )
+    with products_in(stage.plan.precision):
+        training.take_step(batches)
+        until = time.perf_counter() + SECONDS
+        for _ in range(most):
+            start = clock.wait()
+            training.take_step(batches)
+            times.append(clock.wait() - start)
+            if time.perf_counter() > until:
+                break
+    return min(times)

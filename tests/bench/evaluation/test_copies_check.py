@@ -1,0 +1,55 @@
+"""The planted copies behind docs/copies.md, run small: what the tests say of known shares, and that the command writes its page."""
+
+import math
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bench.__main__ import app
+from bench.errors import UserError
+from bench.evaluation.copies_check import GENERATORS, SHARES, TESTS, check, publish, report
+
+TRIALS = 12
+CELLS = {(cell.generator, cell.share): dict(zip(TESTS, cell.said, strict=True)) for cell in check(TRIALS, seed=1)}
+
+
+def test_every_generator_and_share_is_tried() -> None:
+    assert set(CELLS) == {(name, share) for name in GENERATORS for share in SHARES}
+
+
+def test_new_images_are_seldom_taken_for_copies_and_a_fifth_of_copies_always() -> None:
+    for name in TESTS:
+        assert CELLS["new images", 0.0][name] <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / TRIALS), name
+    assert CELLS["new images", 0.2]["Z_U"] == 1
+
+
+def test_too_little_variance_is_taken_for_copying_and_noise_hides_it() -> None:
+    assert CELLS["new images, shrunk to their mean", 0.0]["Z_U"] > 0.25
+    assert CELLS["new images with noise", 0.05]["Z_U"] == 0
+
+
+def test_power_grows_with_the_share_of_copies() -> None:
+    for name in TESTS:
+        powers = [CELLS["new images", share][name] for share in SHARES]
+        assert powers == sorted(powers), name
+
+
+def test_the_command_writes_between_the_markers_of_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- written by `python -m bench copies-check` -->\nold\n<!-- end -->\nafter\n", encoding="utf-8")
+    result = CliRunner().invoke(app, ["copies-check", "--trials", "2", "--seed", "7", "--page", str(page)])
+    assert result.exit_code == 0, result.exception
+    text = page.read_text(encoding="utf-8")
+    assert f"`python -m bench copies-check --trials 2 --seed 7 --page {page.as_posix()}`" in text
+    assert report(check(2, 7)) in text
+    assert "old" not in text
+    publish(page, check(2, 7), 2, 7)
+    assert page.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("options", [["--trials", "0"], ["--seed", "-1"]])
+def test_bad_counts_are_refused(options: list[str]) -> None:
+    result = CliRunner().invoke(app, ["copies-check", *options])
+    assert isinstance(result.exception, UserError)
+    assert options[0] in str(result.exception)

@@ -1,0 +1,42 @@
+"""Triton's kernels against the formulas, in its interpreter and on a device; they are no backend of the CPU, so once is enough."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from triton_kernels import cases, errors, spoiled
+
+from metrics.kernels import backends
+
+ROOT = Path(__file__).parents[3]
+CONTRACT = 1e-5
+
+
+def test_importing_the_metrics_does_not_import_triton() -> None:
+    code = "import sys, metrics.divergences, metrics.mixture_bound; print('metrics.kernels.triton_mmd' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_tritons_kernels_are_the_formulas_in_its_interpreter() -> None:
+    if not backends.has_triton():
+        pytest.skip("triton is not installed")
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(ROOT / "tests" / "support" / "triton_kernels.py"), "cpu"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    assert run.returncode == 0, run.stderr
+    lines = [line.split() for line in run.stdout.splitlines()]
+    assert len(lines) == len(list(cases("cpu")))
+    assert [line for line in lines if not (float(line[1]) < CONTRACT and float(line[2]) < CONTRACT and line[3] == "True")] == []
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", range(12))
+def test_tritons_kernels_are_the_formulas_on_a_device(case: int) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    what, loss, inputs = list(cases("cuda"))[case]
+    assert max(errors(loss, *inputs)) < CONTRACT, what
+    assert spoiled(loss, *inputs), what
