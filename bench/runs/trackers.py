@@ -2,17 +2,16 @@
 
 tensorboard    event files in the run's folder, for `tensorboard --logdir runs`
 wandb          an offline run in the run's folder, for `wandb sync`; WANDB_MODE=online sends it at once
-mlflow         into OUT/mlruns.db, or what MLFLOW_TRACKING_URI names
 trackio        into TRACKIO_DIR, or where trackio keeps its files, for `trackio show`
 
 A tracker gets every row of the curve while the run trains, and its metrics when it has ended. One that fails costs itself, not the run.
 """
 
-import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -95,32 +94,6 @@ class Wandb:
         self.run.finish(exit_code=int(status != "done"))
 
 
-class MLflow:
-    """A run of MLflow, in an experiment of the suite's name."""
-
-    def __init__(self, run: Followed):
-        from mlflow.tracking import MlflowClient
-
-        place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(run.out / 'mlruns.db').resolve()}"
-        self.client = MlflowClient(place)
-        known = self.client.get_experiment_by_name(run.suite)
-        experiment = known.experiment_id if known else self.client.create_experiment(run.suite)
-        self.id = self.client.create_run(experiment, run_name=run.name).info.run_id
-        for name, value in run.config.items():
-            self.client.log_param(self.id, name, str(value)[:500])
-
-    def log(self, row: Row) -> None:
-        """Values at a step."""
-        for name, value in terms(row):
-            self.client.log_metric(self.id, f"train/{name}", value, step=int(row["step"]))
-
-    def end(self, step: int, metrics: Mapping[str, float], status: str) -> None:
-        """The run has ended."""
-        for name, value in metrics.items():
-            self.client.log_metric(self.id, f"metrics/{name}", value, step=step)
-        self.client.set_terminated(self.id, "FINISHED" if status == "done" else "FAILED")
-
-
 class Trackio:
     """A run of trackio, in a project of the suite's name."""
 
@@ -139,7 +112,7 @@ class Trackio:
         self.run.finish()
 
 
-KNOWN: dict[str, Callable[[Followed], Tracker]] = {"tensorboard": TensorBoard, "wandb": Wandb, "mlflow": MLflow, "trackio": Trackio}
+KNOWN: dict[str, Callable[[Followed], Tracker]] = {"tensorboard": TensorBoard, "wandb": Wandb, "trackio": Trackio}
 
 
 def check(names: Iterable[str]) -> None:
@@ -147,7 +120,7 @@ def check(names: Iterable[str]) -> None:
     for name in names:
         if name not in KNOWN:
             raise UserError(f"--log: {unknown('tracker', name, KNOWN)}")
-        if importlib.util.find_spec(name) is None:
+        if find_spec(name) is None:
             raise UserError(f"--log {name}: its package is not installed; pip install 'latentbench[{name}]'")
 
 
