@@ -84,7 +84,10 @@ def pull(repository: str, out: Path, *, revision: str = "main", endpoint: str | 
                     raise UserError(f"{repository}: it has no {name}; it is no run of latentbench") from None
             except Exception as error:
                 raise UserError(f"cannot pull {repository}: {' '.join(str(error).split())[:300]}") from None
-        about, record = read_card(there[WEIGHTS]), read_record(Path(temporary))
+        try:
+            about, record = read_card(there[WEIGHTS]), read_record(Path(temporary))
+        except UserError as error:
+            raise UserError(f"{repository}: {str(error).replace(f'{temporary}/', '')}") from None
         if about is None or record is None:
             raise UserError(f"{repository}: {WEIGHTS} has no card; it is no run of latentbench")
         folder = place(out, record, repository)
