@@ -35,20 +35,21 @@ from bench.commands.options import (
 from bench.commands.page import page
 from bench.commands.records import records
 from bench.commands.reproducing import reproduce
-from bench.errors import UserError, unknown
+from bench.commands.showing import curves, leaderboard, list_, status
+from bench.errors import UserError
 from bench.markdown import around
 from bench.processes import default_jobs, make_ready
 from bench.runs import trackers
 from bench.runs.settings import Settings
 from bench.suites import reader
-from bench.suites.names import options
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler would print a line at each start and stop
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-for command in (page, export, compare, merge, figures, reproduce, push, pull):
+app.command(name="list")(list_)
+for command in (leaderboard, status, curves, page, export, compare, merge, figures, reproduce, push, pull):
     app.command()(command)
 
 
@@ -150,25 +151,6 @@ def get_ready(device: str | None, jobs: int | None, threads: int) -> None:
         make_ready(threads, preloaded())
 
 
-@app.command(name="list")
-def list_(
-    what: Annotated[str, typer.Argument(help="methods, networks, densities, datasets, metrics or suites.")],
-    shape: Annotated[str | None, typer.Option("--for", metavar="CxHxW", help="Of networks, those that take such images: 3x64x64.")] = None,
-) -> None:
-    """What a suite file may name."""
-    kinds = ("methods", "networks", "densities", "datasets", "metrics", "suites")
-    if what not in kinds:
-        raise UserError(unknown("list", what, kinds))
-    if shape is not None and what != "networks":
-        raise UserError(f"--for is of networks, not of {what}: python -m bench list networks --for {shape}")
-    from bench.commands import listing, networks
-
-    if shape is None:
-        listing.list_all(what)
-    else:
-        networks.list_for(shape)
-
-
 @app.command()
 def profile(
     suite: SuiteName,
@@ -186,57 +168,6 @@ def profile(
 
     chosen = reader.read(suite, tuple(overrides or ()), (method,), name=name)
     command.profile(chosen, Settings(out, data_root, device, threads, jobs=1))
-
-
-@app.command()
-def leaderboard(
-    suite: SuiteName,
-    overrides: Set = None,
-    name: Name = None,
-    out: Out = HERE,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if the file on disk is another.")] = False,
-) -> None:
-    """Write a suite's leaderboard anew from its records."""
-    from bench.commands import console
-    from bench.leaderboard import publish as boards
-    from bench.records.store import Store
-
-    whole = reader.read(suite, tuple(overrides or ()), name=name)
-    if not Store(out, whole.name).records():
-        where = out / "leaderboards" / "runs" / f"{whole.name}.jsonl"
-        raise UserError(f"{where}: no records of suite {whole.name}; train its runs with: python -m bench run {options(whole)} -o {out}")
-    if check and not boards.current(out, whole):
-        again = f"python -m bench leaderboard {options(whole)}"
-        print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: {again}")
-        raise typer.Exit(1)
-    if not check:
-        print(boards.publish(out, whole, console.warn))
-
-
-@app.command()
-def status(
-    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="Its runs one by one; all suites in short, if not said.")] = None,
-    overrides: Set = None,
-    name: Name = None,
-    out: Out = HERE,
-) -> None:
-    """Say which runs are done, which are under way and by which process, and what is left. Waits for nobody."""
-    from bench.commands import status as command
-
-    command.status(out, reader.read(suite, tuple(overrides or ()), name=name) if suite else None)
-
-
-@app.command()
-def curves(suite: SuiteName, overrides: Set = None, name: Name = None, out: Out = HERE) -> None:
-    """Draw the training curves of a suite's runs into its leaderboard."""
-    from bench.commands import console
-    from bench.leaderboard import publish as boards
-    from bench.leaderboard.curves import draw
-
-    whole = reader.read(suite, tuple(overrides or ()), name=name)
-    boards.check(out, whole)
-    print(draw(out, whole))
-    print(boards.publish(out, whole, console.warn))
 
 
 @app.command(name="tiers-check")
