@@ -15,6 +15,7 @@ from bench.commands.data_groups import data, features
 from bench.commands.drawing import figures
 from bench.commands.exports import compare, export, merge
 from bench.commands.hub import pull, push
+from bench.commands.measuring import measure
 from bench.commands.options import (
     DATA,
     HERE,
@@ -49,7 +50,7 @@ app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
 app.command(name="list")(list_)
-for command in (leaderboard, status, curves, page, export, compare, merge, figures, reproduce, push, pull):
+for command in (leaderboard, status, curves, page, export, compare, merge, figures, measure, reproduce, push, pull):
     app.command()(command)
 
 

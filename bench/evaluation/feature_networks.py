@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.files import write
 from bench.suites.schema import canonical
-from metrics.features import inception
+from metrics.features import inception, lite0
 from metrics.features.backbone import backbone
 from metrics.features.classifier import SAME_IMAGES, classifier
 from metrics.features.network import Network, content_hash, eight_bit
@@ -39,7 +39,7 @@ class FeatureNetworks:
         self.absent: dict[str, str] = {}  # reasons: an exception that is raised again and again holds ever more frames
 
     def network(self, name: str) -> Network:
-        """`pca`, `classifier`, `inception-tf`, `timm:<model>`; Unavailable without its weights."""
+        """`pca`, `classifier`, `inception-tf`, `lite0`, `timm:<model>`; Unavailable without its weights."""
         if name in self.absent:
             raise Unavailable(self.absent[name])
         if name not in self.made:
@@ -58,6 +58,7 @@ class FeatureNetworks:
             "pca": lambda: pca(eight_bit(subset(self.train, IMAGES).float() / self.levels)),
             "classifier": partial(classifier, SAME_IMAGES.get(self.dataset, self.dataset), self.weights, self.device),
             inception.NAME: partial(inception.inception, self.weights, self.device),
+            lite0.NAME: partial(lite0.lite0, self.weights, self.device),
         }
         if name not in kinds:
             raise ValueError(f"unknown feature network {name!r}; known: {', '.join(kinds)}, {TIMM}<model>")

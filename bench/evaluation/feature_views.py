@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from metrics.features.halves import halves_distance
 from metrics.frechet import Gaussian, fit
 from metrics.metric import Metric, Unavailable, Views
 from metrics.precision_recall import Real, Scores, real, scores
@@ -48,6 +49,7 @@ def makers(networks: Iterable[str], features: Features | None) -> dict[str, Make
             found[f"{name}.features.{network}"] = partial(rows, name, network, given)
             found[f"{name}.gaussian.{network}"] = partial(gaussian, f"{name}.features.{network}")
             found[f"{name}.precision_recall.{network}"] = partial(precision_recall, name, network)
+        found[f"test.halves.{network}"] = partial(halves, network)
         found[f"real.{network}"] = partial(references, network)
     return found
 
@@ -73,6 +75,11 @@ def rows(name: str, network: str, given: Callable[[], Features], views: Views) -
 def gaussian(of: str, views: Views) -> Gaussian:
     """The Gaussian fitted to rows."""
     return fit(views[of])
+
+
+def halves(network: str, views: Views) -> Tensor:
+    """The Fréchet distance between two halves of the test images.   -> ()"""
+    return halves_distance(views[f"test.features.{network}"])
 
 
 def references(network: str, views: Views) -> Real:

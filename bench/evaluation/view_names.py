@@ -20,6 +20,7 @@ PARTS = {  # of a set of images, by how a view's name goes on
     "entropy": "the least cross-entropy that {} allow",
     "features": "{network} features of {}",
     "gaussian": "Gaussian fitted to {network} features of {}",
+    "halves": "Fréchet distance between two halves of {network} features of {}",
     "precision_recall": "{network} features of {} among those of {held_out} images",
     "nearest": "distances of {} to the nearest training image",
     "sharpness": "sharpness of {}",
@@ -54,7 +55,7 @@ def name_of_view(view: str, held_out: str = "test") -> str:
     kind, _, network = part.partition(".")
     if view in WHOLE:
         return WHOLE[view]
-    found = PARTS.get(kind if kind in ("features", "gaussian", "precision_recall") else part)
+    found = PARTS.get(kind if kind in ("features", "gaussian", "halves", "precision_recall") else part)
     if of not in SETS or found is None:
         return view
     return found.format(SETS[of].format(held_out=held_out), network="pixel" if network == "pixels" else network, held_out=held_out)

@@ -75,15 +75,15 @@ BAD = [
     bad("9 images", f"{SAYS}: 9 different images are too few; at least 10", lambda path: removed(path, 9)),
     bad(
         "text named .png",
-        f"{SAYS}/03.png is no image, or a damaged one (2 bytes); remove it",
+        f"{SAYS}/03.png is damaged (2 bytes): none of PNG, JPEG, …",
         lambda path: (path / "03.png").write_text("hi"),
     ),
     bad(
         "an empty .png",
-        f"{SAYS}/03.png is no image, or a damaged one (0 bytes); remove it",
+        f"{SAYS}/03.png is damaged (0 bytes): none of PNG, JPEG, …",
         lambda path: (path / "03.png").write_bytes(b""),
     ),
-    bad("a .png cut short", f"{SAYS}/03.png is no image, or a damaged one (… bytes); remove it", cut),
+    bad("a .png cut short", f"{SAYS}/03.png is damaged (… bytes): …", cut),
     bad("a .jpg cut short", "photos/03.jpg is damaged (… bytes): …", cut_photograph),
     bad("an image that is not opaque", "photos/03.png has 1,440 pixels that are not opaque; save it without transparency", see_through),
     bad(

@@ -18,15 +18,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from bench.datasets.storage.image_files import Encoded, decoded
+from bench.datasets.storage.image_files import Encoded, decoded, header
 from bench.datasets.storage.progress_bar import bar
 from bench.errors import UserError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".pgm", ".ppm")
 SPLITS = ("train", "test")
 SHARE, FEWEST = 5, 10  # one image of so many is a test image; images at least, where none are marked as such
-GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")  # of Pillow's modes
-TURNED, ORIENTATION = range(5, 9), 0x0112  # EXIF: width and height change places
 
 Crop = Literal["centre", "squeeze"]
 
@@ -150,14 +148,8 @@ def read(folder: Path, name: str) -> Encoded:
 
 def looked_at(image: Encoded, name: str) -> File:
     """Size and channels by the file's head; UserError where Pillow sees no image."""
-    try:
-        with Image.open(io.BytesIO(image.data)) as opened:
-            width, height = opened.size
-            size = (height, width) if opened.getexif().get(ORIENTATION) in TURNED else (width, height)
-            grey = opened.mode in GREY
-    except Exception:  # each of Pillow's readers fails in ways of its own
-        raise UserError(f"{image.where} is no image, or a damaged one ({len(image.data):,} bytes); remove it") from None
-    return File(name, len(image.data), hashlib.sha256(image.data).hexdigest(), size, 1 if grey else 3)
+    found = header(io.BytesIO(image.data), len(image.data), image.where)
+    return File(name, len(image.data), hashlib.sha256(image.data).hexdigest(), found.size, 1 if found.grey else 3)
 
 
 def by_folder(folder: Path, files: Sequence[File]) -> dict[str, tuple[File, ...]]:

@@ -1,26 +1,37 @@
-"""Image files of any kind that Pillow reads, as 8-bit grey or colour: one rule for each of Pillow's modes, or a refusal.
+"""Image files as 8-bit grey or colour: one rule for each of Pillow's modes, or a refusal.
 
 1, L                       grey as it is; 1 bit is 0 and 255
 P, PA                      the palette's colours
 RGB, RGBX, CMYK, YCbCr, HSV    colour by Pillow's conversion; of 16-bit colour Pillow itself reads the upper byte
-LA, La, RGBA, RGBa, and palettes with transparency    without their alpha where every pixel is opaque; refused where one is not,
-                           for what shows through is not said
+LA, La, RGBA, RGBa, and palettes with transparency    without their alpha where every pixel is opaque; where one is not, laid over
+                           white or black if the caller says which, else refused, for what shows through is not said
 I;16 (also L, B, N), I     grey of 16 bits, value / 257 rounded, so that 65535 is 255; I beyond 0..65535 is refused
 F, LAB, and any other      refused: which value is white is not said
 
-An orientation in the file (EXIF) is applied. More than one frame is refused, but for MPO, a photograph with previews behind it.
+An orientation in the file (EXIF) is applied. More than one frame is refused, but for MPO, a photograph with previews behind it; and so
+is an image of more than MAX_PIXELS, before it is decoded. Only the kinds in FORMATS are opened: others, such as PostScript, would start
+programs of their own.
 """
 
 import io
-from typing import NamedTuple
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench.errors import UserError
 
 OPAQUE = 255
+MAX_PIXELS = 2**26  # of one image: a file of a few kilobytes may claim any size
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000")
+ORIENTATION = 0x0112  # EXIF's tag; 1 is upright, from 5 on width and height change places
 GREY, COLOUR, SIXTEEN = ("1", "L"), ("RGB", "RGBX", "CMYK", "YCbCr", "HSV"), ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+Flatten = Literal["white", "black"]
 
 
 class Encoded(NamedTuple):
@@ -30,27 +41,87 @@ class Encoded(NamedTuple):
     where: str
 
 
-def decoded(image: Encoded, again: str = "") -> Image.Image:
-    """The image upright, of mode L or RGB; UserError names a file that is damaged or that no rule converts.
+class Header(NamedTuple):
+    """What an image file says of itself before it is decoded."""
 
-    again: where an undamaged file comes from, for the message.
+    size: tuple[int, int]  # width and height, upright
+    grey: bool  # whether it is converted to mode L
+
+
+class Decoded(NamedTuple):
+    """An image of mode L or RGB, and what was done to it for that."""
+
+    image: Image.Image
+    conversions: tuple[str, ...]
+
+
+@contextmanager
+def opened(file: BinaryIO, size: int, where: str, again: str = "") -> Iterator[Image.Image]:
+    """An image file, not yet decoded; UserError where it is none, is too large, or where what is done to it inside meets damage.
+
+    size: of the file, bytes. again: where an undamaged file comes from, for the message.
     """
     way_out = f"; {again}" if again else ""
     try:
-        with Image.open(io.BytesIO(image.data)) as opened:
-            frames = getattr(opened, "n_frames", 1)
-            if frames > 1 and opened.format != "MPO":
-                raise UserError(f"{image.where} has {frames} frames, an image has one{way_out}")
-            upright = ImageOps.exif_transpose(opened)
-            upright.load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Pillow warns of, what matters is refused below
+            with Image.open(file, formats=FORMATS) as image:
+                frames = getattr(image, "n_frames", 1)
+                if frames > 1 and image.format != "MPO":
+                    raise UserError(f"{where} has {frames} frames, an image has one{way_out}")
+                if image.width * image.height > MAX_PIXELS:
+                    raise UserError(f"{where} is {image.width:,} × {image.height:,} pixels, at most {MAX_PIXELS:,} are decoded{way_out}")
+                yield image
     except (UserError, MemoryError):
         raise
+    except Image.DecompressionBombError:
+        raise UserError(f"{where} claims more pixels than the {MAX_PIXELS:,} that are decoded at most{way_out}") from None
+    except UnidentifiedImageError:
+        raise UserError(f"{where} is damaged ({size:,} bytes): none of {', '.join(FORMATS)}{way_out}") from None
     except Exception as error:  # each of Pillow's readers fails on damage in ways of its own
-        raise UserError(f"{image.where} is damaged ({len(image.data):,} bytes): {' '.join(str(error).split())}{way_out}") from None
-    return converted(upright, image.where)
+        raise UserError(f"{where} is damaged ({size:,} bytes): {' '.join(str(error).split()) or type(error).__name__}{way_out}") from None
 
 
-def converted(image: Image.Image, where: str) -> Image.Image:
+def header(file: BinaryIO, size: int, where: str) -> Header:
+    """Size and colour of an image file, of which only the beginning is read. Raises as `opened` does."""
+    with opened(file, size, where) as image:
+        width, height = image.size
+        turned = image.getexif().get(ORIENTATION, 1) >= 5
+        return Header((height, width) if turned else (width, height), image.mode in (*GREY, *SIXTEEN, "LA", "La"))
+
+
+def decoded(image: Encoded, again: str = "", flatten: Flatten | None = None) -> Image.Image:
+    """The image upright, of mode L or RGB; UserError names a file that is damaged or that no rule converts.
+
+    again: where an undamaged file comes from, for the message. flatten: what shows through pixels that are not opaque.
+    """
+    return decoded_and_said(image, again, flatten).image
+
+
+def decoded_and_said(image: Encoded, again: str = "", flatten: Flatten | None = None) -> Decoded:
+    """The same, with the conversions that were made."""
+    with opened(io.BytesIO(image.data), len(image.data), image.where, again) as file:
+        turned = file.getexif().get(ORIENTATION, 1) not in (0, 1)
+        upright = ImageOps.exif_transpose(file)
+        upright.load()
+    return Decoded(converted(upright, image.where, flatten), (*("turned as EXIF says",) * turned, *conversions(upright, flatten)))
+
+
+def conversions(image: Image.Image, flatten: Flatten | None) -> tuple[str, ...]:
+    """What `converted` does to an image, in words."""
+    found = []
+    if image.mode in SIXTEEN:
+        found.append("16 bits to 8")
+    elif image.mode == "1":
+        found.append("1 bit to 8")
+    elif image.mode not in ("L", "LA", "La", "RGB", "RGBX", "RGBA", "RGBa"):
+        found.append(f"{'palette' if image.mode in ('P', 'PA') else image.mode} to RGB")
+    if image.has_transparency_data:
+        found.append(f"laid over {flatten}" if flatten else "opaque alpha left out")
+    return tuple(found)
+
+
+def converted(image: Image.Image, where: str, flatten: Flatten | None = None) -> Image.Image:
     """By the rules above.   any mode -> L or RGB"""
     if image.mode in SIXTEEN:
         return sixteen_bits(image, where)
@@ -59,7 +130,10 @@ def converted(image: Image.Image, where: str) -> Image.Image:
     if image.mode in COLOUR and not image.has_transparency_data:
         return image.convert("RGB")
     if image.mode in ("RGB", "P", "PA", "LA", "La", "RGBA", "RGBa"):
-        return opaque(image.convert("LA") if image.mode == "La" else image.convert("RGBA"), where, grey=image.mode in ("LA", "La"))
+        grey, whole = image.mode in ("LA", "La"), image.convert("LA") if image.mode == "La" else image.convert("RGBA")
+        if flatten:
+            whole = Image.alpha_composite(Image.new("RGBA", whole.size, flatten), whole.convert("RGBA"))
+        return opaque(whole, where, grey)
     raise UserError(f"{where} is of Pillow's mode {image.mode}, which has no stated range; save it as 8-bit grey or colour")
 
 

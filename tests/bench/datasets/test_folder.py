@@ -236,8 +236,8 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: [file.rename(file.with_suffix(".heic")) for file in path.iterdir()],
         "photos: no images; it has 12 .heic; read are .png",
     ),
-    "text named .png": (lambda path: (path / "03.png").write_text("hello"), "photos/03.png is no image, or a damaged one (5 bytes)"),
-    "an empty file": (lambda path: (path / "03.png").write_bytes(b""), "photos/03.png is no image, or a damaged one (0 bytes)"),
+    "text named .png": (lambda path: (path / "03.png").write_text("hello"), "photos/03.png is damaged (5 bytes): none of PNG, JPEG"),
+    "an empty file": (lambda path: (path / "03.png").write_bytes(b""), "photos/03.png is damaged (0 bytes): none of PNG, JPEG"),
     "grey and colour": (
         grey_one,
         "photos: 1 grey (00.png) and 11 in colour (01.png) images; say which all become: channels=1 or channels=3",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from bench.datasets.storage.image_files import Encoded, converted, decoded
+from bench.datasets.storage.image_files import Encoded, converted, decoded, decoded_and_said, header
 from bench.errors import UserError
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -179,6 +179,50 @@ def test_a_mode_without_alpha_is_converted(mode: str) -> None:
 def test_a_mode_whose_pixels_are_transparent_or_have_no_range_is_refused_by_name(mode: str) -> None:
     with pytest.raises(UserError, match=r"^x (has 6 pixels that are not opaque|is of Pillow's mode)"):
         converted(Image.new(mode, (3, 2)), "x")
+
+
+def test_what_shows_through_may_be_said() -> None:
+    image = transparent("RGBA")
+    for colour, value in (("white", 255), ("black", 0)):
+        found = np.asarray(decoded(file(image), flatten=colour))
+        assert found[2, 3].tolist() == [value] * 3
+        expected = COLOURS.copy()
+        expected[2, 3] = value
+        np.testing.assert_array_equal(found, expected)
+        grey = decoded(file(transparent("LA")), flatten=colour)
+        assert grey.mode == "L"
+        np.testing.assert_array_equal(np.delete(np.asarray(grey), 2, 0), np.delete(RAMP, 2, 0))
+
+
+@pytest.mark.parametrize("side", [9000, 50_000])
+def test_an_image_that_claims_too_many_pixels_is_refused_before_it_is_decoded(side: int) -> None:
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts]
+    with pytest.raises(UserError, match=r"^folder/one\.png (is 9,000 × 9,000 pixels, at most|claims more pixels than the) .*67,108,864"):
+        decoded(Encoded(b"\x89PNG\r\n\x1a\n" + b"".join(chunks), "folder/one.png"))
+
+
+def test_kinds_that_start_programs_are_not_opened() -> None:
+    with pytest.raises(UserError, match=r"is damaged .*: none of PNG, JPEG, BMP"):
+        decoded(file(Image.fromarray(COLOURS), "EPS"))
+
+
+def test_conversions_are_said_and_headers_are_those_of_what_is_decoded() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for image, options, made in (
+        (Image.fromarray(RAMP), {}, ()),
+        (Image.fromarray(COLOURS).convert("P"), {}, ("palette to RGB",)),
+        (Image.fromarray(COLOURS).convert("RGBA"), {}, ("opaque alpha left out",)),
+        (Image.fromarray(RAMP > 9), {}, ("1 bit to 8",)),
+        (Image.fromarray(RAMP.astype(np.uint16)), {}, ("16 bits to 8",)),
+        (Image.fromarray(COLOURS[:5]), {"exif": exif}, ("turned as EXIF says",)),
+    ):
+        encoded = file(image, "PNG", **options)
+        found = decoded_and_said(encoded)
+        assert found.conversions == made
+        assert header(io.BytesIO(encoded.data), len(encoded.data), "x") == (found.image.size, found.image.mode == "L")
 
 
 def test_no_other_module_reads_image_files() -> None:
