@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
             asked = json.loads(body)
             name = "/".join(filter(None, [asked.get("organization", "me"), asked["name"]]))
             self.server.repositories.setdefault(name, {})
-            self.server.private[name] = bool(asked.get("private"))
+            self.server.private[name] = bool(asked.get("private")) or asked.get("visibility") == "private"
             self.table({"url": f"{self.server.address}/{name}"})
         elif parts == ["api", "validate-yaml"]:
             self.table({"errors": [], "warnings": []})
