@@ -11,7 +11,10 @@ from typing import Annotated
 import typer
 
 from bench.commands import entry
+from bench.commands.boards import curves, leaderboard, status, tiers_check
+from bench.commands.cells import cell
 from bench.commands.data_groups import data, features
+from bench.commands.doctor.command import doctor
 from bench.commands.drawing import figures
 from bench.commands.exports import compare, export, merge
 from bench.commands.hub import pull, push
@@ -22,6 +25,7 @@ from bench.commands.options import (
     DataRoot,
     Device,
     Jobs,
+    Limit,
     Name,
     Out,
     Set,
@@ -31,6 +35,7 @@ from bench.commands.options import (
     check_counts,
     names_in,
     number,
+    parameters,
     whole,
 )
 from bench.commands.page import page
@@ -50,8 +55,24 @@ app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
 app.command(name="list")(list_)
-for command in (leaderboard, status, curves, page, export, compare, merge, figures, measure, reproduce, push, pull):
+for command in (
+    cell,
+    leaderboard,
+    status,
+    curves,
+    page,
+    export,
+    compare,
+    merge,
+    figures,
+    measure,
+    reproduce,
+    doctor,
+    push,
+    pull,
+):
     app.command()(command)
+app.command(name="tiers-check")(tiers_check)
 
 
 @app.command()
@@ -73,21 +94,31 @@ def run(
     ] = 1,
     save_every: Annotated[float, typer.Option(parser=number, metavar="FLOAT", help="Seconds between checkpoints.")] = 30.0,
     log: Annotated[str | None, typer.Option(help="Trackers that follow the runs: tensorboard,wandb,trackio. Offline.")] = None,
-    profiles: Annotated[bool, typer.Option("--profile/--no-profile", help="Profile each method once for the hot spots section.")] = True,
+    profiles: Annotated[
+        bool, typer.Option("--profile/--no-profile", help="Profile each row once for the hot spots, on this machine.")
+    ] = True,
+    limit: Limit = None,
+    engine: Annotated[str, typer.Option(help="local: processes here; ray, slurm: a cluster, docs/cluster.md.")] = "local",
+    cluster: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A parameter of the engine's own: of ray.init, of submitit. May be repeated."),
+    ] = None,
 ) -> None:
     """Train and measure every run of a suite that is not finished yet, then write its leaderboard."""
     check_counts(seeds=seeds, jobs=jobs, threads=threads)
     trackers.check(followers := names_in("--log", log))
     chosen, whole = reader.read_both(suite, tuple(overrides or ()), names_in("--methods", methods), seeds, name)
-    if not dry_run and chosen.seeds * len(chosen.methods) > 1:
+    if not dry_run and chosen.seeds * len(chosen.methods) > 1 and engine == "local":
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
+    from bench.engines.choose import engine as chosen_engine
 
-    settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh, log=followers)
+    settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh, log=followers, limit=limit)
+    sweep = chosen_engine(engine, parameters("--cluster", cluster))
     if dry_run:
         command.dry_run(chosen, whole, settings, smoke)
     else:
-        raise typer.Exit(command.run(chosen, whole, settings, smoke, profiles))
+        raise typer.Exit(command.run(chosen, whole, settings, smoke, profiles, sweep))
 
 
 Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]
@@ -169,28 +200,6 @@ def profile(
 
     chosen = reader.read(suite, tuple(overrides or ()), (method,), name=name)
     command.profile(chosen, Settings(out, data_root, device, threads, jobs=1))
-
-
-@app.command(name="tiers-check")
-def tiers_check(
-    columns: Annotated[
-        int, typer.Option(parser=whole, metavar="INTEGER", help="Simulated columns of each scenario, number of rows and number of seeds.")
-    ] = 100,
-    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the random numbers.")] = 0,
-    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/statistics.md.")] = None,
-) -> None:
-    """Simulate columns whose rows are equally good: how often do the tiers leave one of these out? About a minute a hundred columns."""
-    check_counts(columns=columns)
-    if seed < 0:
-        raise UserError(f"--seed must be at least 0, not {seed}")
-    from bench.leaderboard import tiers_check as simulation
-
-    if page:
-        around(page, simulation.COMMAND)  # before the minute that it takes
-    cells = simulation.check(columns, seed)
-    print(simulation.report(cells))
-    if page:
-        simulation.publish(page, cells, columns, seed)
 
 
 @app.command(name="second-check")

@@ -8,7 +8,9 @@ from typing import Any
 
 from bench.commands import console
 from bench.commands.absent import recorded_names, say_absent
-from bench.engines.local import sweep
+from bench.engines import local
+from bench.engines.cell import run_cell
+from bench.engines.choose import Sweep
 from bench.environment import default_device
 from bench.errors import RunError, UserError
 from bench.leaderboard import headline, selection
@@ -34,14 +36,18 @@ from bench.suites.schema import AUTO, Suite
 COLUMNS = ("rec_sse_test", "rec_sse_train", "overfit_gap", "frechet_pixels_pz", "frechet_pixels_qz")  # of the table on the console
 
 
-def checked(suite: Suite, whole: Suite, settings: Settings, smoke: bool = False) -> tuple[Context, list[Resolved], list[Prepared]]:
+def checked(
+    suite: Suite, whole: Suite, settings: Settings, smoke: bool = False, elsewhere: bool = False
+) -> tuple[Context, list[Resolved], list[Prepared]]:
     """The suite's runs, and a method of each row: whatever is wrong with the suite is said before anything starts.
 
     whole: the suite with all its rows, which must have equal capacity where it says so.
+    elsewhere: other machines run them, so this one needs no device.
     """
     device = settings.device or default_device()
     runs = suite.runs(device, smoke=smoke)
-    context = context_of(with_jobs(replace(settings, device=device), len(runs)), suite.name, suite.plugins)
+    here = settings.on("cpu") if elsewhere else with_jobs(settings.on(device), len(runs))
+    context = context_of(here, suite.name, suite.plugins)
     try:
         headline.check(suite, context.catalogue.every_metric)
         selection.check(suite, *directions(suite, context.catalogue))
@@ -70,14 +76,14 @@ def dry_run(suite: Suite, whole: Suite, settings: Settings, smoke: bool) -> None
     parameters = {one.run.label: f"{one.parameter_count:,}" for one in prepared}
     boards.check(settings.out, suite)
     rows = []
-    for run, values, plan in ((one.run, one.values, one.plan) for one in resolved):
+    for index, (run, values, plan) in enumerate((one.run, one.values, one.plan) for one in resolved):
         steps = f"{plan.total:,}" if plan.total is not None else f"as many as {plan.budget} allow"
         shown = ", ".join(f"{name}={value}" for name, value in values.hyperparameters.items())
-        rows.append([run.label, str(run.seed), run.method, shown, steps, parameters[run.label], run.key()])
+        rows.append([str(index), run.label, str(run.seed), run.method, shown, steps, parameters[run.label], run.key()])
     became = sorted({one.values.network for one in resolved if one.run.network == AUTO})
     network = f"{AUTO} ({' and '.join(became)})" if became else suite.network
     words = f"{suite.name}: {suite.dataset}, {network}, {suite.latent_dim} latents; {len(rows)} runs on {context.device}"
-    console.table(["run", "seed", "method", "values", "steps", "parameters", "key"], rows, words)
+    console.table(["cell", "run", "seed", "method", "values", "steps", "parameters", "key"], rows, words)
 
 
 @dataclass(frozen=True)
@@ -88,16 +94,16 @@ class Ended:
     board: Path | None  # None: smoke runs, which are on none
 
 
-def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: bool) -> int:
-    """Run what is not finished of a suite, write the leaderboard; -> exit code.
+def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: bool, sweep: Sweep = local.sweep) -> int:
+    """Run what is not finished of a suite by an engine, write the leaderboard; -> exit code.
 
     whole: the suite with all its rows and seeds, for the leaderboard.
     """
-    context, runs = checked(suite, whole, settings, smoke)[:2]
+    context, runs = checked(suite, whole, settings, smoke, elsewhere=sweep is not local.sweep)[:2]
     check_results(context.store, whole)
     say_stale(with_records(runs, context.store))
     with console.progress(len(runs)) as tell:
-        ended = carry_out(context, runs, whole, profiles=profiles, tell=tell, warn=console.warn, smoke=smoke)
+        ended = carry_out(context, runs, whole, profiles=profiles, tell=tell, warn=console.warn, smoke=smoke, sweep=sweep)
     current = [record for one, record in ended.found if not stale(one, record)]
     asked = recorded_names(suite.metrics, suite, context.catalogue)
     for name, recorded in zip(suite.metrics, asked, strict=True):
@@ -119,9 +125,17 @@ def check_results(store: Store, whole: Suite) -> None:
 
 
 def carry_out(
-    context: Context, runs: list[Resolved], whole: Suite, *, profiles: bool, tell: Tell, warn: boards.Warn, smoke: bool = False
+    context: Context,
+    runs: list[Resolved],
+    whole: Suite,
+    *,
+    profiles: bool,
+    tell: Tell,
+    warn: boards.Warn,
+    smoke: bool = False,
+    sweep: Sweep = local.sweep,
 ) -> Ended:
-    """Bring the runs to their end, put their records among the suite's, write its leaderboard.
+    """Bring the runs to their end by an engine, put their records among the suite's, write its leaderboard.
 
     whole: the suite with all its rows and seeds. tell: called with news of runs. warn: with a line on what stops nothing.
     """
@@ -134,6 +148,21 @@ def carry_out(
         if found and not smoke:
             store.merge(record for _, record in found)
     return Ended(found, None if smoke else boards.publish(store.out, whole, warn))
+
+
+def cell(suite: Suite, index: int, settings: Settings, smoke: bool) -> int:
+    """Run one cell of a suite, by its number among the suite's runs, unless it is finished; -> exit code. Writes no leaderboard."""
+    settings = settings.on(settings.device or default_device())
+    runs = suite.runs(str(settings.device), smoke=smoke)
+    if not 0 <= index < len(runs):
+        raise UserError(f"{suite.where}: INDEX must be 0 to {len(runs) - 1}, not {index}; --dry-run of run shows them in their order")
+    boards.check(settings.out, suite)
+    one, store = runs[index], Store(settings.out, suite.name)
+    with console.progress(1) as tell:
+        run_cell(one, settings, store.written(one), tell)
+    record = store.record(one) or {"status": "failed"}
+    print(f"{store.folder(one)}: {record['status']}")
+    return 0 if record["status"] == "done" else 1
 
 
 def with_records(runs: list[Resolved], store: Store) -> list[tuple[Resolved, dict[str, Any]]]:

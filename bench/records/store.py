@@ -10,8 +10,9 @@ import json
 import multiprocessing
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bench.errors import RunError, UserError
 from bench.files import clear, write, writing
 from bench.records.check import check
 from bench.records.record import Descriptions, Profile, Record, compact, read, table, verified
+from bench.records.seal import check_seal, sealed
 from bench.suites.schema import Run, canonical
 
 PROFILE = ".profile"  # the kind of file that holds profiles, beside that of records, whose kind is ""
@@ -53,6 +55,21 @@ class Store:
     def holder(self, run: Run) -> str | None:
         """`process N on host` that has the run to itself now, if one does."""
         return holder_of(self.folder(run))
+
+    def note_share(self, run: Run, share: float) -> None:
+        """Say beside the lock, which this process holds, how much of a run is done: a sign of life too."""
+        write(self.folder(run) / HOLDER, f"{this_command()}\n{share:.4f}\n".encode())
+
+    def share(self, run: Run) -> float | None:
+        """How much of a run is done by the word of who works on it; None where nobody has said."""
+        lines = (text_of(self.folder(run) / HOLDER) or "").splitlines()
+        return float(lines[1]) if len(lines) > 1 else None
+
+    def silence(self, run: Run) -> float:
+        """Seconds since whoever works on a run said so last, by the clocks of this machine and of the disk."""
+        with suppress(OSError):
+            return max(0.0, time.time() - (self.folder(run) / HOLDER).stat().st_mtime)
+        return 0.0
 
     def begun(self, run: Run) -> bool:
         """Whether a process has left a checkpoint of the run."""
@@ -168,7 +185,7 @@ def holder_of(folder: Path) -> str | None:
     try:
         lock.acquire()
     except Timeout:
-        return (text_of(folder / HOLDER) or "another process").strip()
+        return (text_of(folder / HOLDER) or "another process").partition("\n")[0]
     lock.release()
     return None
 
@@ -192,6 +209,7 @@ def whole(line: Any, described: Descriptions, kind: str) -> dict[str, Any]:
     check(record, KINDS[kind])
     if record.get("status") == "done" and record["spent"] is None:
         raise ValueError("spent must be a table where status is 'done', not None")
+    check_seal(line)
     return record
 
 
@@ -210,7 +228,7 @@ def text_of(path: Path) -> str | None:
 def save_record(folder: Path, record: dict[str, Any]) -> None:
     """Replace the record in a run's folder whole: a line a field, in the first two levels."""
     line, used = compact(record)
-    fields = (f" {canonical(name)}: {spread(value)}" for name, value in sorted({**line, "descriptions": used}.items()))
+    fields = (f" {canonical(name)}: {spread(value)}" for name, value in sorted({**sealed(line), "descriptions": used}.items()))
     write(folder / RECORD, ("{\n" + ",\n".join(fields) + "\n}\n").encode())
 
 
@@ -232,7 +250,7 @@ def as_lines(records: Iterable[dict[str, Any]]) -> bytes:
     lines = []
     for record in records:
         line, named = compact(record)
-        lines.append(line)
+        lines.append(sealed(line))
         if any(used.setdefault(name, about) != about for name, about in named.items()):
             raise ValueError("two descriptions have one digest")
     lines += ({"name": name, "description": about} for name, about in sorted(used.items()))

@@ -1,5 +1,6 @@
 """One run: suite values in, trained weights and a record out. What goes wrong in it is a status of its row."""
 
+import re
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -32,7 +33,8 @@ from bench.suites.schema import SCHEMA
 from bench.training.checkpoint import weights_file, weights_hash
 from bench.training.train import Outcome
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS, ERROR = "weights.safetensors", "error.txt"
+NO_MEMORY = "can't allocate memory"  # of torch's RuntimeError on the CPU
 Note = Callable[[str], None]  # called with what is to be said of a run while it goes on
 
 
@@ -41,7 +43,7 @@ def execute(resolved: Resolved, context: Context, report: Report | None = None, 
 
     UserError (a full disk, missing data) leaves no record: it would meet every run.
     """
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    started = now()
     run, prepared = resolved.run, build(resolved)
     record = head(prepared, context)
     trackers = Trackers(context.settings.log, followed(record, context.store.folder(run), context), note)
@@ -51,10 +53,10 @@ def execute(resolved: Resolved, context: Context, report: Report | None = None, 
     except UserError:
         raise
     except Exception as error:  # one run's failure, a plugin's bug included, is its row's status; the suite goes on
-        text = str(error) if isinstance(error, RunError) else in_a_line(error)
-        record |= {"status": "failed", "error": text, "spent": None, "metrics": {}, "cost": {}}
-        write(context.store.folder(run) / "error.txt", traceback.format_exc().encode())
-    record["times"] = {"started": started, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
+        text = out_of_memory(error, prepared) or (str(error) if isinstance(error, RunError) else in_a_line(error))
+        record |= failure(text)
+        write(context.store.folder(run) / ERROR, traceback.format_exc().encode())
+    record["times"] = {"started": started, "finished": now()}
     context.store.save_record(run, record)
     if record["status"] != "failed":
         context.store.drop_checkpoint(run)
@@ -67,6 +69,36 @@ def followed(record: Mapping[str, Any], folder: Path, context: Context) -> Follo
     """The run as trackers know it."""
     name, config = f"{record['label']} seed {record['seed']}", record["config"]
     return Followed(record["suite"], name, record["key"], folder, context.store.out, config)
+
+
+def failed(resolved: Resolved, context: Context, error: str, details: str) -> dict[str, Any]:
+    """Record a run that the process which ran it did not survive; -> its record. Its checkpoint stays: another start goes on from it."""
+    record = head(build(resolved), context) | failure(error) | {"times": {"started": now(), "finished": now()}}
+    write(context.store.folder(resolved.run) / ERROR, details.encode())
+    context.store.save_record(resolved.run, record)
+    return record
+
+
+def failure(error: str) -> dict[str, Any]:
+    """The part of a record that says why there are no numbers."""
+    return {"status": "failed", "error": error, "spent": None, "metrics": {}, "cost": {}}
+
+
+def now() -> str:
+    """As records have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def out_of_memory(error: Exception, prepared: Prepared) -> str | None:
+    """What to say where memory was not enough: the sizes that need it, and what makes them smaller; None for another error.
+
+    Python, torch on the CPU and torch on a GPU each have an error of their own for it.
+    """
+    if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and NO_MEMORY not in str(error):
+        return None
+    run, asked = prepared.run, re.search(r"allocate ([\d.]+ \w+)", str(error))
+    sizes = f"batch_size {run.batch_size}, latent_dim {run.latent_dim}, {prepared.parameter_count:,} parameters"
+    return f"out of memory{f' for {asked[1]} more' if asked else ''} ({sizes}); lower batch_size, or have fewer runs at a time: --jobs 1"
 
 
 def head(prepared: Prepared, context: Context) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import UserError
@@ -188,6 +189,11 @@ class Run:
     def on(self, device: str) -> "Run":
         """The same on another kind of device, which is another run."""
         return replace(self, device=device)
+
+    def absolute(self) -> "Run":
+        """The same for a process that was started in another folder, which is the same run."""
+        parts = [plugin.partition(":") if plugin.startswith("folder:") else ("", "", plugin) for plugin in self.plugins]
+        return replace(self, plugins=tuple(f"{kind}{colon}{Path(place).absolute()}" for kind, colon, place in parts))
 
     def row_key(self) -> str:
         """The same for all seeds of a row; it changes when the suite file's meaning for that row changes."""
