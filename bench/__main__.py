@@ -19,6 +19,7 @@ from bench.commands.drawing import figures
 from bench.commands.exports import compare, export, merge
 from bench.commands.hub import pull, push
 from bench.commands.measuring import measure
+from bench.commands.names import list_
 from bench.commands.options import (
     DATA,
     HERE,
@@ -41,7 +42,6 @@ from bench.commands.options import (
 from bench.commands.page import page
 from bench.commands.records import records
 from bench.commands.reproducing import reproduce
-from bench.commands.showing import curves, leaderboard, list_, status
 from bench.errors import UserError
 from bench.markdown import around
 from bench.processes import default_jobs, make_ready
