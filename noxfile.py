@@ -1,4 +1,4 @@
-"""Sessions: `bench` trains and measures, `tests` and `kernels` test, `lint` checks style and types.
+"""Sessions: `bench` trains and measures, `tests`, `clusters` and `kernels` test, `lint` checks style and types.
 
 Each session has an environment of its own. uv fills it, hard-linked from one cache, so the second costs about a second;
 nox that came without uv first puts uv into the session. `nox --no-venv` installs nothing and uses the interpreter that
@@ -58,6 +58,13 @@ def tests(session: nox.Session) -> None:
     """What needs no GPU, no internet and little time; `nox -s tests -- -m slow` runs what is slow."""
     install(session, ".[test,browser]" if shutil.which("chromium") else ".[test]")
     python(session, "-m", "pytest", "-n", str(min(CPUS, 8)), "--benchmark-disable", *session.posargs, **ONE_THREAD)
+
+
+@nox.session
+def clusters(session: nox.Session) -> None:
+    """Cells on a Ray cluster and on a Slurm of this machine, as docs/cluster.md has them."""
+    install(session, ".[test,ray,slurm]")
+    python(session, "-m", "pytest", "-m", "cluster or slurm", "tests/bench/engines", *session.posargs, **ONE_THREAD)
 
 
 @nox.session

@@ -11,16 +11,22 @@ from typing import Annotated
 import typer
 
 from bench.commands import entry
+from bench.commands.boards import curves, leaderboard, status, tiers_check
+from bench.commands.cells import cell
 from bench.commands.data_groups import data, features
+from bench.commands.doctor.command import doctor
 from bench.commands.drawing import figures
 from bench.commands.exports import compare, export, merge
+from bench.commands.hub import pull, push
 from bench.commands.measuring import measure
+from bench.commands.names import list_
 from bench.commands.options import (
     DATA,
     HERE,
     DataRoot,
     Device,
     Jobs,
+    Limit,
     Name,
     Out,
     Set,
@@ -30,25 +36,43 @@ from bench.commands.options import (
     check_counts,
     names_in,
     number,
+    parameters,
     whole,
 )
 from bench.commands.page import page
 from bench.commands.records import records
 from bench.commands.reproducing import reproduce
-from bench.errors import UserError, unknown
+from bench.errors import UserError
 from bench.markdown import around
 from bench.processes import default_jobs, make_ready
+from bench.runs import trackers
 from bench.runs.settings import Settings
 from bench.suites import reader
-from bench.suites.names import options
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler would print a line at each start and stop
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-for command in (page, export, compare, merge, figures, measure, reproduce):
+app.command(name="list")(list_)
+for command in (
+    cell,
+    leaderboard,
+    status,
+    curves,
+    page,
+    export,
+    compare,
+    merge,
+    figures,
+    measure,
+    reproduce,
+    doctor,
+    push,
+    pull,
+):
     app.command()(command)
+app.command(name="tiers-check")(tiers_check)
 
 
 @app.command()
@@ -69,20 +93,32 @@ def run(
         int, typer.Option(parser=whole, metavar="INTEGER", help="CPU threads of each run; weights repeat bit for bit at the same number.")
     ] = 1,
     save_every: Annotated[float, typer.Option(parser=number, metavar="FLOAT", help="Seconds between checkpoints.")] = 30.0,
-    profiles: Annotated[bool, typer.Option("--profile/--no-profile", help="Profile each method once for the hot spots section.")] = True,
+    log: Annotated[str | None, typer.Option(help="Trackers that follow the runs: tensorboard,wandb,trackio. Offline.")] = None,
+    profiles: Annotated[
+        bool, typer.Option("--profile/--no-profile", help="Profile each row once for the hot spots, on this machine.")
+    ] = True,
+    limit: Limit = None,
+    engine: Annotated[str, typer.Option(help="local: processes here; ray, slurm: a cluster, docs/cluster.md.")] = "local",
+    cluster: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A parameter of the engine's own: of ray.init, of submitit. May be repeated."),
+    ] = None,
 ) -> None:
     """Train and measure every run of a suite that is not finished yet, then write its leaderboard."""
     check_counts(seeds=seeds, jobs=jobs, threads=threads)
+    trackers.check(followers := names_in("--log", log))
     chosen, whole = reader.read_both(suite, tuple(overrides or ()), names_in("--methods", methods), seeds, name)
-    if not dry_run and chosen.seeds * len(chosen.methods) > 1:
+    if not dry_run and chosen.seeds * len(chosen.methods) > 1 and engine == "local":
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
+    from bench.engines.choose import engine as chosen_engine
 
-    settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh)
+    settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh, log=followers, limit=limit)
+    sweep = chosen_engine(engine, parameters("--cluster", cluster))
     if dry_run:
         command.dry_run(chosen, whole, settings, smoke)
     else:
-        raise typer.Exit(command.run(chosen, whole, settings, smoke, profiles))
+        raise typer.Exit(command.run(chosen, whole, settings, smoke, profiles, sweep))
 
 
 Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]
@@ -147,17 +183,6 @@ def get_ready(device: str | None, jobs: int | None, threads: int) -> None:
         make_ready(threads, preloaded())
 
 
-@app.command(name="list")
-def list_(what: Annotated[str, typer.Argument(help="methods, networks, densities, datasets, metrics or suites.")]) -> None:
-    """What a suite file may name."""
-    from bench.commands import listing
-
-    kinds = ("methods", "networks", "densities", "datasets", "metrics", "suites")
-    if what not in kinds:
-        raise UserError(unknown("list", what, kinds))
-    listing.list_all(what)
-
-
 @app.command()
 def profile(
     suite: SuiteName,
@@ -175,79 +200,6 @@ def profile(
 
     chosen = reader.read(suite, tuple(overrides or ()), (method,), name=name)
     command.profile(chosen, Settings(out, data_root, device, threads, jobs=1))
-
-
-@app.command()
-def leaderboard(
-    suite: SuiteName,
-    overrides: Set = None,
-    name: Name = None,
-    out: Out = HERE,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if the file on disk is another.")] = False,
-) -> None:
-    """Write a suite's leaderboard anew from its records."""
-    from bench.commands import console
-    from bench.leaderboard import publish as boards
-    from bench.records.store import Store
-
-    whole = reader.read(suite, tuple(overrides or ()), name=name)
-    if not Store(out, whole.name).records():
-        where = out / "leaderboards" / "runs" / f"{whole.name}.jsonl"
-        raise UserError(f"{where}: no records of suite {whole.name}; train its runs with: python -m bench run {options(whole)} -o {out}")
-    if check and not boards.current(out, whole):
-        again = f"python -m bench leaderboard {options(whole)}"
-        print(f"{out / 'leaderboards' / whole.name}.md is not what its records say; write it with: {again}")
-        raise typer.Exit(1)
-    if not check:
-        print(boards.publish(out, whole, console.warn))
-
-
-@app.command()
-def status(
-    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="Its runs one by one; all suites in short, if not said.")] = None,
-    overrides: Set = None,
-    name: Name = None,
-    out: Out = HERE,
-) -> None:
-    """Say which runs are done, which are under way and by which process, and what is left. Waits for nobody."""
-    from bench.commands import status as command
-
-    command.status(out, reader.read(suite, tuple(overrides or ()), name=name) if suite else None)
-
-
-@app.command()
-def curves(suite: SuiteName, overrides: Set = None, name: Name = None, out: Out = HERE) -> None:
-    """Draw the training curves of a suite's runs into its leaderboard."""
-    from bench.commands import console
-    from bench.leaderboard import publish as boards
-    from bench.leaderboard.curves import draw
-
-    whole = reader.read(suite, tuple(overrides or ()), name=name)
-    boards.check(out, whole)
-    print(draw(out, whole))
-    print(boards.publish(out, whole, console.warn))
-
-
-@app.command(name="tiers-check")
-def tiers_check(
-    columns: Annotated[
-        int, typer.Option(parser=whole, metavar="INTEGER", help="Simulated columns of each scenario, number of rows and number of seeds.")
-    ] = 100,
-    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the random numbers.")] = 0,
-    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/statistics.md.")] = None,
-) -> None:
-    """Simulate columns whose rows are equally good: how often do the tiers leave one of these out? About a minute a hundred columns."""
-    check_counts(columns=columns)
-    if seed < 0:
-        raise UserError(f"--seed must be at least 0, not {seed}")
-    from bench.leaderboard import tiers_check as simulation
-
-    if page:
-        around(page, simulation.COMMAND)  # before the minute that it takes
-    cells = simulation.check(columns, seed)
-    print(simulation.report(cells))
-    if page:
-        simulation.publish(page, cells, columns, seed)
 
 
 @app.command(name="second-check")

@@ -4,6 +4,7 @@ A temporary file is locked by the process that writes it, and the operating syst
 however it ends: one that can be locked belongs to nobody.
 """
 
+import errno
 import fcntl
 import os
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from bench.errors import UserError
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # file systems without locks: NFS without its lock service, some of FUSE
 ENDING = ".writing"  # of temporary files, hidden ones; nothing else is ever removed
 
 
@@ -23,7 +25,10 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"cannot write {path}: a part of that path is a file, where a folder is needed; choose another --out") from None
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, NotImplementedError) or error.errno in NO_LOCKS:
+            says = f"cannot lock {path}: {getattr(error, 'strerror', None) or error}; two commands could work on one run there"
+            raise UserError(f"{says}; choose an --out on a disk with locks; python -m bench doctor tries one") from None
         raise UserError(
             f"cannot write {path}: {error.strerror or error}; what was written before is intact, start the same command again to go on"
         ) from None

@@ -8,11 +8,11 @@ import pytest
 # before torch is imported: workers must not fight over the cores, and bit-equal runs need one thread count
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-COSTLY = ("slow", "gpu", "network")
+COSTLY = ("slow", "gpu", "network", "cluster", "slurm")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test marked slow, gpu or network is skipped unless `-m` names its marker."""
+    """A test marked with one of these is skipped unless `-m` names its marker."""
     chosen = set(re.findall(r"\w+", config.option.markexpr))
     for item in items:
         for marker in COSTLY:

@@ -1,8 +1,9 @@
 """Options that several commands have, and how their texts are read. No torch here."""
 
 import os
+import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,6 +30,13 @@ def number(text: object) -> float:
     return found
 
 
+def seconds(text: object) -> float:
+    """A number that is larger than 0; BadParameter for anything else."""
+    if not 0 < (found := number(text)) < 1e6:
+        raise typer.BadParameter(f"{text!r} is not a number of seconds between 0 and a million")
+    return found
+
+
 def path(text: object) -> Path:
     """A path; BadParameter for an empty text, which is what an unset variable of a shell gives."""
     if not str(text):
@@ -47,6 +55,20 @@ def names_in(option: str, text: str | None) -> tuple[str, ...]:
     found = tuple(filter(None, (text or "").split(",")))
     if text is not None and not found:
         raise UserError(f"{option} must name something, or be left out for all; it is {text!r}")
+    return found
+
+
+def parameters(option: str, texts: list[str] | None) -> dict[str, Any]:
+    """`key=value` each, the value read as TOML or as a plain word; UserError for one that is none."""
+    found = dict[str, Any]()
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.isidentifier():
+            raise UserError(f"{option} {text}: write it as key=value, for instance address=auto")
+        try:
+            found[key] = tomllib.loads(f"value = {value}")["value"]
+        except ValueError:  # not TOML
+            found[key] = value
     return found
 
 
@@ -73,5 +95,9 @@ Out = Annotated[Path, typer.Option("--out", "-o", parser=path, metavar="PATH", h
 DataRoot = Annotated[Path, typer.Option("--data-root", envvar="LATENTBENCH_DATA", parser=path, metavar="PATH", help="Where datasets lie.")]
 Jobs = Annotated[
     int | None, typer.Option(parser=whole, metavar="INTEGER", help="Runs at a time; one a core on the CPU, one on a GPU, if not said.")
+]
+Limit = Annotated[
+    float | None,
+    typer.Option(parser=seconds, metavar="FLOAT", help="Seconds without a sign of life after which a run has failed; never, if not said."),
 ]
 HERE, DATA = Path(), Path("data")

@@ -11,6 +11,7 @@ from bench.suites.schema import Run, Suite
 
 HEADS = ["run", "seed", "state"]
 LEFT = "left"
+SILENT = 120.0  # seconds without a sign of life that are said: an evaluation gives none
 
 
 def status(out: Path, asked: Suite | None) -> None:
@@ -38,9 +39,11 @@ def state(store: Store, run: Run) -> str:
 
 
 def state_of(store: Store, run: Run) -> str:
-    """`done`, `diverged`, `failed: reason`, `running by process N on host`, `interrupted`, or `left`."""
+    """`done`, `diverged`, `failed: reason`, `running by process N on host, 40 %`, `interrupted`, or `left`."""
     if holder := store.holder(run):
-        return f"running by {holder}"
+        share, silent = store.share(run), store.silence(run)
+        done = "" if share is None else f", {100 * share:.0f} %"
+        return f"running by {holder}{done}" + (f", no news for {silent / 60:.0f} min" if silent >= SILENT else "")
     if record := store.record(run):
         return str(record["status"]) + f": {record['error']}" * bool(record["error"])
     return "interrupted, goes on from its checkpoint" if store.begun(run) else LEFT

@@ -6,7 +6,9 @@ The same claims serve the workers of one command and two commands started by cha
 from functools import partial
 
 from bench import processes
+from bench.engines.cell import Before, attempt, unfinished
 from bench.engines.preload import preloaded
+from bench.engines.watch import stalled
 from bench.errors import RunError, UserError
 from bench.records.store import PROFILE, Store
 from bench.runs.context import Context, context_of
@@ -14,12 +16,9 @@ from bench.runs.events import Event, Tell
 from bench.runs.prepare import build
 from bench.runs.profile import profiled
 from bench.runs.resolve import Resolved, resolve
-from bench.runs.run import check_writable, execute
+from bench.runs.run import check_writable
 from bench.runs.settings import Settings
-from bench.runs.up_to_date import up_to_date
 from bench.suites.schema import Run
-
-Before = dict[str, int | None]  # by key of run: when its record was written that was there before this command, if one was
 
 
 def sweep(runs: list[Resolved], context: Context, profiles: bool, tell: Tell) -> None:
@@ -28,22 +27,14 @@ def sweep(runs: list[Resolved], context: Context, profiles: bool, tell: Tell) ->
     profiles: of every row that has none.
     """
     store = context.store
-    left = [one.run for one in runs if context.settings.fresh or not up_to_date(one, store)]
-    for one in runs:
-        if one.run not in left:
-            tell(Event(name_of(one.run), 1.0, "skipped"))
+    left = unfinished(runs, context, tell)
     before = {run.key(): store.written(run) for run in left}
     pieces = max(len(left), len(unprofiled(runs, store)) if profiles else 0)
     jobs = min(context.jobs, pieces)
-    if jobs > 1:
+    if jobs > 1 or (pieces and context.settings.limit):  # a run that hangs is ended with its process
         in_processes(runs, before, context, profiles, jobs, tell)
     elif pieces:
         work(runs, before, context, profiles, tell)
-
-
-def name_of(run: Run) -> str:
-    """A run as a progress bar calls it."""
-    return f"{run.label} seed {run.seed}"
 
 
 def unprofiled(runs: list[Resolved], store: Store) -> list[list[Resolved]]:
@@ -64,24 +55,6 @@ def work(runs: list[Resolved], before: Before, context: Context, profiles: bool,
     for wait in (False, True):
         left = [one for one in left if not attempt(one, before, context, tell, wait)]
         rows = [row for row in rows if not attempt_profile(row, context, tell)]
-
-
-def attempt(resolved: Resolved, before: Before, context: Context, tell: Tell, wait: bool) -> bool:
-    """Run it if it is free and has not ended since this command began, be it in a failure; -> whether it has ended."""
-    run, store = resolved.run, context.store
-    name = name_of(run)
-    with store.claim(run, wait, lambda holder: tell(Event(name, holder=holder))) as mine:
-        if not mine:
-            return False
-        fresh = context.settings.fresh
-        if store.written(run) != before[run.key()] or (not fresh and up_to_date(resolved, store)):
-            tell(Event(name, 1.0, "skipped"))
-            return True
-        if fresh:
-            store.drop_checkpoint(run)
-        record = execute(resolved, context, lambda share: tell(Event(name, share)), lambda note: tell(Event(name, note=note)))
-        tell(Event(name, 1.0, record["status"], record["error"]))
-        return True
 
 
 def attempt_profile(row: list[Resolved], context: Context, tell: Tell) -> bool:
@@ -105,10 +78,13 @@ def in_processes(runs: list[Resolved], before: Before, context: Context, profile
     """The same in `jobs` processes; UserError if one met an error that is no single run's, or died with something not ended."""
     store, settings = context.store, context.settings
     job = partial(work_in_process, [one.run for one in runs], before, settings, profiles)
-    died = processes.run_workers(job, jobs, settings.threads, tell, preloaded())
-    left = [one for one in runs if one.run.key() in before and store.written(one.run) == before[one.run.key()]]
-    if died and (left or (profiles and unprofiled(runs, store))):
-        raise UserError(f"a worker died (exit code {died[0]}; -9 often means out of memory, try --jobs 1); the same command goes on")
+    while died := processes.run_workers(job, jobs, settings.threads, tell, preloaded()):
+        left = [one for one in runs if one.run.key() in before and store.written(one.run) == before[one.run.key()]]
+        if not left and not (profiles and unprofiled(runs, store)):
+            return
+        if not any(stalled(store, one.run) for one in left):  # else these are recorded as failed by whoever comes next
+            said = f"a worker died (exit code {died[0]}; -9 often means out of memory, try --jobs 1)"
+            raise UserError(f"{said}; the same command goes on")
 
 
 def work_in_process(runs: list[Run], before: Before, settings: Settings, profiles: bool, tell: Tell) -> None:

@@ -23,8 +23,8 @@ from metrics.features.pca import IMAGES, pca
 from metrics.fixed_subset import subset
 from metrics.metric import Unavailable
 
-FORMAT = 1  # of cached files; a change computes them anew
-KEY = "key"  # of their metadata
+FORMAT = 2  # of cached files; a change computes them anew
+KEY, HASH = "key", "sha256"  # of their metadata: what they are features of, and what they are
 TIMM = "timm:"
 
 
@@ -78,7 +78,8 @@ class FeatureNetworks:
         found = cached(path, key, len(images))
         if found is None:
             found = net.features(images)
-            write(path, safetensors.torch.save({"features": found.cpu().contiguous()}, {KEY: key}))
+            about = {KEY: key, HASH: content_hash(found)}
+            write(path, safetensors.torch.save({"features": found.cpu().contiguous()}, about))
         return found.to(self.device)
 
 
@@ -86,7 +87,8 @@ def cached(path: Path, key: str, count: int) -> Tensor | None:
     """The features in a file of the cache; None if it is absent, damaged or of another key.   -> (count, D)"""
     try:
         with safetensors.safe_open(path, "pt") as file:
-            features: Tensor = file.get_tensor("features")
-            return features if file.metadata()[KEY] == key and len(features) == count else None
+            features, about = file.get_tensor("features"), file.metadata()
+            sound = about[KEY] == key and len(features) == count and about[HASH] == content_hash(features)
+            return features if sound else None
     except (OSError, safetensors.SafetensorError, KeyError, TypeError):
         return None

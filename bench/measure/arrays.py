@@ -160,7 +160,8 @@ def image_array(file: ArrayFile, values: Range, flatten: Flatten | None) -> Imag
     def blocks() -> Iterator[Tensor]:
         start = 0
         for rows in file.rows():
-            yield torch.from_numpy(np.ascontiguousarray(opaque(convert.apply(to_pixels(rows)), file, start, flatten)))
+            pixels = opaque(convert.apply(to_pixels(rows)), file, start, flatten)
+            yield torch.from_numpy(np.array(pixels, order="C"))  # a copy, for rows of a file cannot be written
             start += len(rows)
 
     return ImageSet(str(file), "array", n, (3 if channels == 4 else channels, height, width), blocks, facts={"dtype": str(dtype)})

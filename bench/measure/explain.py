@@ -7,7 +7,7 @@ rounds to it at the digits that the number has.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,10 +23,10 @@ from bench.measure.subjects import Reading, images_of
 from bench.measure.variants import Side, Sizes, Variant, variants
 from metrics.features import inception, lite0
 from metrics.fixed_subset import subset_indices
-from metrics.frechet import Gaussian, fit
-from metrics.metric import Metric, Views
+from metrics.metric import Metric
 
 EXPLAINED = (inception.NAME, lite0.NAME, PIXELS)  # whose Fréchet distance is explained if nothing is said, the first that is here
+GAUSSIAN = ("fid", "frechet")  # begin the names of metrics of mean and covariance
 INPUT_SIDES = {inception.NAME: 299}
 
 
@@ -71,6 +71,7 @@ def explain(text: str, what: str, against: str, options: Options) -> tuple[str, 
     base = Variant("as measured", Side(what, options.preparation), Side(against, options.preparation))
     task = Task(chosen, options, reading, metric_of(options, chosen, sets[0]))
     every = distinct(variants(base, sizes_of(sets, chosen, options), reading.known))
+    every = [variant for variant in every if not variant.divisor_n or task.name.startswith(GAUSSIAN)]
     found = []
     with bar("variants", len(every), 0, "images") as advance:
         for variant in every:
@@ -135,10 +136,9 @@ class Task:
     def explained(self, variant: Variant, claim: Claim) -> Explained:
         """The metric in a variant."""
         sides = {name: self.rows(side, variant.every) for name, side in (("test", variant.against), ("samples", variant.what))}
-        makers = views.of_sets(sides, self.chosen)
         if variant.divisor_n:
-            makers |= {f"{name}.gaussian.{of}": divided_by_n(side.features[of]) for name, side in sides.items() for of in side.features}
-        entry = views.entries({self.name: self.metric}, makers)[self.name]
+            sides = {name: divided_by_n(side) for name, side in sides.items()}
+        entry = views.entries({self.name: self.metric}, views.of_sets(sides, self.chosen))[self.name]
         value = entry["value"]
         return Explained(variant.words, value, entry.get("reason"), value is not None and claim.given_by(value))
 
@@ -167,14 +167,13 @@ def of_rows(whole: Collected, rows: Tensor) -> Collected:
     return Collected(len(rows), pixels, whole.sharpness[rows], dict(features))
 
 
-def divided_by_n(features: Tensor) -> views.Maker:
-    """The Gaussian of rows with the divisor N."""
+def divided_by_n(whole: Collected) -> Collected:
+    """Rows of the same mean whose covariance with the divisor N - 1 is that of the given ones with the divisor N."""
 
-    def maker(_: Views) -> Any:
-        gaussian, n = fit(features), len(features)
-        share = (n - 1) / n
-        covariance = None if gaussian.covariance is None else gaussian.covariance * share
-        rows = None if gaussian.rows is None else gaussian.rows * share**0.5
-        return Gaussian(gaussian.mean, covariance, rows)
+    def drawn_in(rows: Tensor) -> Tensor:
+        rows, n = rows.double(), len(rows)
+        mean = rows.mean(0)
+        return mean + (rows - mean) * ((n - 1) / n) ** 0.5
 
-    return maker
+    pixels = None if whole.pixels is None else drawn_in(whole.pixels)
+    return replace(whole, pixels=pixels, features={name: drawn_in(rows) for name, rows in whole.features.items()})

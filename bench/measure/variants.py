@@ -125,7 +125,7 @@ def of_images(base: Variant, sizes: Sizes) -> Iterator[tuple[str, Preparation, P
         for by in FILTERS:
             words = f"reference resized to the size of the measured images, {by}"
             yield changed(words, False, True, size=sizes.what, filter=by)
-            if oblong[1]:
+            if oblong[1] and (min(sizes.against),) * 2 != sizes.what:  # else the square alone has that size
                 yield changed(f"{words}, after its largest square was cut out", False, True, size=sizes.what, filter=by, crop=True)
             yield changed(f"measured images resized to the size of the reference, {by}", True, False, size=sizes.against, filter=by)
     if sizes.input_side and (sizes.input_side,) * 2 not in (sizes.what, sizes.against):

@@ -74,7 +74,8 @@ def of_sets(sides: Mapping[str, Side], chosen: Chosen) -> dict[str, Maker]:
     every = feature_views.makers(names, Given(chosen))
     found = {view: maker for view, maker in every.items() if view.partition(".")[0] not in absent and view != "counts.train"}
     if "test" not in sides:
-        found = {view: maker for view, maker in found.items() if view.partition(".")[0] in ("samples", "protocol")}
+        alone = ("samples.features", "samples.gaussian", feature_views.ON_NETWORKS)
+        found = {view: maker for view, maker in found.items() if view.startswith(alone)}
     for name, side in sides.items():
         match side:
             case Collected():

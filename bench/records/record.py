@@ -214,7 +214,7 @@ def read(line: Any, described: Descriptions) -> Line:
     """A line of version 1 or 2 as the form in memory, unchecked; ValueError for one that cannot have it."""
     if not isinstance(line, dict):
         raise ValueError("it is no table of fields")
-    record = dict(line)
+    record = {name: field for name, field in line.items() if name != "digest"}  # which bench.records.seal compares
     version = record.pop("version", 1)
     if version == 1:
         return record

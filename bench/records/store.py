@@ -10,8 +10,9 @@ import json
 import multiprocessing
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from bench.errors import RunError, UserError
 from bench.files import clear, write, writing
 from bench.records.check import check
 from bench.records.record import Descriptions, Profile, Record, compact, read, table, verified
+from bench.records.seal import check_seal, sealed
 from bench.suites.schema import Run, canonical
 
 PROFILE = ".profile"  # the kind of file that holds profiles, beside that of records, whose kind is ""
 KINDS = {"": Record, PROFILE: Profile}  # of files, and what their lines are
-RECORD = "record.json"
+RECORD, CURVE = "record.json", "curve.jsonl"
 LOCK, HOLDER = "lock", "lock.holder"  # whoever works on a run has the first locked, and its name in the second
 CHECKPOINT, SECOND = "checkpoint.pt", "density.pt"  # of the two stages of a run
 FINAL = ("done", "diverged")  # statuses that another start does not try again
@@ -54,6 +56,21 @@ class Store:
         """`process N on host` that has the run to itself now, if one does."""
         return holder_of(self.folder(run))
 
+    def note_share(self, run: Run, share: float) -> None:
+        """Say beside the lock, which this process holds, how much of a run is done: a sign of life too."""
+        write(self.folder(run) / HOLDER, f"{this_command()}\n{share:.4f}\n".encode())
+
+    def share(self, run: Run) -> float | None:
+        """How much of a run is done by the word of who works on it; None where nobody has said."""
+        lines = (text_of(self.folder(run) / HOLDER) or "").splitlines()
+        return float(lines[1]) if len(lines) > 1 else None
+
+    def silence(self, run: Run) -> float:
+        """Seconds since whoever works on a run said so last, by the clocks of this machine and of the disk."""
+        with suppress(OSError):
+            return max(0.0, time.time() - (self.folder(run) / HOLDER).stat().st_mtime)
+        return 0.0
+
     def begun(self, run: Run) -> bool:
         """Whether a process has left a checkpoint of the run."""
         return any((self.folder(run) / name).exists() for name in (CHECKPOINT, SECOND))
@@ -71,9 +88,15 @@ class Store:
         """The last thing written of a run."""
         save_record(self.folder(run), record)
 
-    def save_curve(self, run: Run, curve: list[dict[str, float]]) -> None:
+    def save_curve(self, run: Run, curve: Iterable[Mapping[str, float]]) -> None:
         """Loss terms by step, a line a block."""
-        write(self.folder(run) / "curve.jsonl", "".join(canonical(row) + "\n" for row in curve).encode())
+        write(self.folder(run) / CURVE, "".join(canonical(row) + "\n" for row in curve).encode())
+
+    def append_curve(self, run: Run, rows: Iterable[Mapping[str, float]]) -> None:
+        """The same, behind what is there, while the run trains."""
+        path = self.folder(run) / CURVE
+        with writing(path), path.open("a", encoding="utf-8") as file:
+            file.write("".join(canonical(row) + "\n" for row in rows))
 
     def save_checkpoint(self, run: Run, payload: bytes, name: str = CHECKPOINT) -> None:
         """A state as bytes, behind its checksum."""
@@ -162,7 +185,7 @@ def holder_of(folder: Path) -> str | None:
     try:
         lock.acquire()
     except Timeout:
-        return (text_of(folder / HOLDER) or "another process").strip()
+        return (text_of(folder / HOLDER) or "another process").partition("\n")[0]
     lock.release()
     return None
 
@@ -186,6 +209,7 @@ def whole(line: Any, described: Descriptions, kind: str) -> dict[str, Any]:
     check(record, KINDS[kind])
     if record.get("status") == "done" and record["spent"] is None:
         raise ValueError("spent must be a table where status is 'done', not None")
+    check_seal(line)
     return record
 
 
@@ -204,7 +228,7 @@ def text_of(path: Path) -> str | None:
 def save_record(folder: Path, record: dict[str, Any]) -> None:
     """Replace the record in a run's folder whole: a line a field, in the first two levels."""
     line, used = compact(record)
-    fields = (f" {canonical(name)}: {spread(value)}" for name, value in sorted({**line, "descriptions": used}.items()))
+    fields = (f" {canonical(name)}: {spread(value)}" for name, value in sorted({**sealed(line), "descriptions": used}.items()))
     write(folder / RECORD, ("{\n" + ",\n".join(fields) + "\n}\n").encode())
 
 
@@ -226,7 +250,7 @@ def as_lines(records: Iterable[dict[str, Any]]) -> bytes:
     lines = []
     for record in records:
         line, named = compact(record)
-        lines.append(line)
+        lines.append(sealed(line))
         if any(used.setdefault(name, about) != about for name, about in named.items()):
             raise ValueError("two descriptions have one digest")
     lines += ({"name": name, "description": about} for name, about in sorted(used.items()))

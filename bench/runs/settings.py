@@ -1,6 +1,6 @@
 """What a command line says of where runs lie and what works on them. No torch here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -16,3 +16,13 @@ class Settings:
     save_every: float = 30.0  # seconds between two checkpoints
     cache: Path | None = None  # of features; None: beside the runs
     fresh: bool = False  # whether finished runs are run again
+    log: tuple[str, ...] = ()  # trackers that follow the runs: bench/runs/trackers.py
+    limit: float | None = None  # seconds without a sign of life after which a run is given up; None: it is waited for
+
+    def on(self, device: str) -> "Settings":
+        """The same on that kind of device."""
+        return replace(self, device=device)
+
+    def absolute(self) -> "Settings":
+        """The same for a process that was started in another folder."""
+        return replace(self, out=self.out.absolute(), data_root=self.data_root.absolute(), cache=self.cache and self.cache.absolute())

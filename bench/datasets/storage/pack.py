@@ -1,13 +1,14 @@
 """Packed datasets: images decoded once to uint8, beside the raw files, under a name that their convention decides.
 
 `<data root>/packed/<name>-<hash of the convention>/` holds one .npy file per array and meta.json: the arrays' shapes
-and sha256, the raw files' sizes and sha256. Loading compares sizes only; `verify` reads everything. A pack is written
-under a hidden name; what a killed process left there is continued (bench/datasets/storage/journal.py).
+and sha256, the raw files' sizes and sha256. Loading compares the arrays with their hashes and the raw files by their sizes; `verify`
+reads everything. A pack is written under a hidden name; what a killed process left there is continued (bench/datasets/storage/journal.py).
 """
 
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
@@ -69,7 +70,7 @@ def load(root: Path, *, name: str, convention: str, files: Sequence[str], read: 
     A small set is read into memory where the data root is read-only, a large one is packed in ./data then.
     Raises UserError for missing or damaged raw files, and where the pack cannot be written.
     """
-    found, spots = find(root, name, convention, files), places(root, name, convention)
+    found, spots = find(root, name, convention, files, whole=True), places(root, name, convention)
     if found:
         return found[1]
     try:
@@ -86,7 +87,7 @@ def load(root: Path, *, name: str, convention: str, files: Sequence[str], read: 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):
-            if not opened(folder, sizes(root, files)):  # another process may have packed it meanwhile
+            if not opened(folder, sizes(root, files), whole=True):  # another process may have packed it meanwhile
                 write(folder, streams, {"name": name, "convention": convention, "sources": sources(root, files)})
     except (BrokenExecutor, MemoryError) as error:
         died = "a worker process was killed, perhaps for memory" if isinstance(error, BrokenExecutor) else "no memory left"
@@ -102,21 +103,24 @@ def load(root: Path, *, name: str, convention: str, files: Sequence[str], read: 
 
 def places(root: Path, name: str, convention: str) -> list[Path]:
     """The folders a pack may be in, preferred first."""
-    key = f"{name}-{hashlib.sha256(f'{FORMAT} {convention}'.encode()).hexdigest()[:12]}"
+    key = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)}-{hashlib.sha256(f'{FORMAT} {convention}'.encode()).hexdigest()[:12]}"
     return list(dict.fromkeys(base / "packed" / key for base in (root, FALLBACK)))
 
 
-def find(root: Path, name: str, convention: str, files: Sequence[str]) -> tuple[Path, Dataset] | None:
-    """The folder and the content of a sound pack of the raw files that are there now."""
+def find(root: Path, name: str, convention: str, files: Sequence[str], whole: bool = False) -> tuple[Path, Dataset] | None:
+    """The folder and the content of a sound pack of the raw files that are there now. whole: compare the arrays with their hashes."""
     for folder in places(root, name, convention):
-        found = opened(folder, sizes(root, files))
+        found = opened(folder, sizes(root, files), whole)
         if found:
             return folder, found
     return None
 
 
-def opened(folder: Path, raw: Mapping[str, int]) -> Dataset | None:
-    """The pack in `folder`; None if there is none, if it is cut short, or if it was made of files with other sizes."""
+def opened(folder: Path, raw: Mapping[str, int], whole: bool = False) -> Dataset | None:
+    """The pack in `folder`; None if there is none, if it is cut short, or if it was made of files with other sizes.
+
+    whole: also if an array is not what was packed; as long as reading it takes, once a process.
+    """
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         arrays = {}
@@ -125,10 +129,12 @@ def opened(folder: Path, raw: Mapping[str, int]) -> Dataset | None:
             if list(array.shape) != entry["shape"] or array.dtype.str != entry["dtype"]:
                 return None
             arrays[name] = array if array.nbytes > SMALL else np.array(array)
+            if whole and content_hash(arrays[name]) != entry["sha256"]:
+                return None
         same = all(meta["sources"].get(file, {}).get("bytes") == size for file, size in raw.items())
         return dataset(arrays) if same else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
-        return None  # absent or damaged: it is made again from the raw files
+    except Exception:  # absent or damaged, which readers of JSON and of array headers each say in many ways: it is made again
+        return None
 
 
 def dataset(arrays: Mapping[str, np.ndarray]) -> Dataset:
@@ -152,6 +158,14 @@ def sizes(root: Path, files: Sequence[str]) -> dict[str, int]:
 def sources(root: Path, files: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Size and sha256 of the raw files that are there."""
     return {file: {"bytes": size, "sha256": sha256(root / file)} for file, size in sizes(root, files).items()}
+
+
+def content_hash(array: np.ndarray) -> str:
+    """sha256 of the values, in blocks: a packed array may be larger than memory."""
+    digest = hashlib.sha256()
+    for start in range(0, len(array), 4096):
+        digest.update(np.ascontiguousarray(array[start : start + 4096]).data)
+    return digest.hexdigest()
 
 
 def sha256(path: Path) -> str:
@@ -214,12 +228,9 @@ def verify(folder: Path, root: Path) -> None:
     """Read a pack, and the raw files it was made of where they still are, against the hashes in its meta.json."""
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     for name, entry in meta["arrays"].items():
-        array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        digest = hashlib.sha256()
-        for start in range(0, len(array), 4096):
-            digest.update(np.ascontiguousarray(array[start : start + 4096]).data)
-        if digest.hexdigest() != entry["sha256"]:
-            found = f"sha256 {digest.hexdigest()}, packed with {entry['sha256']}"
+        digest = content_hash(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+        if digest != entry["sha256"]:
+            found = f"sha256 {digest}, packed with {entry['sha256']}"
             raise UserError(f"{folder / name}.npy is damaged: {found}; delete {folder} to pack anew")
     for file, entry in meta["sources"].items():
         if (root / file).is_file() and sha256(root / file) != entry["sha256"]:

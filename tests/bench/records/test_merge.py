@@ -75,4 +75,4 @@ def test_files_of_several_kinds_or_suites_are_refused(name: str, tmp_path: Path)
     assert result.line().startswith(str(RUNS / name))
     profiles = cli("merge", RUNS / f"digits{PROFILE}.jsonl", "-o", tmp_path / f"d{PROFILE}.jsonl")
     assert profiles.code == 0
-    assert (tmp_path / f"d{PROFILE}.jsonl").read_bytes() == (RUNS / f"digits{PROFILE}.jsonl").read_bytes()
+    assert read_records(tmp_path / f"d{PROFILE}.jsonl", PROFILE) == read_records(RUNS / f"digits{PROFILE}.jsonl", PROFILE)

@@ -22,6 +22,9 @@ OLD = Path(__file__).with_name("version1.jsonl")  # a record of mog that was eva
 DELETED = object()
 
 
+DIGESTS = re.compile(rb'"digest":"[0-9a-f]{16}",')
+
+
 def old() -> list[dict[str, Any]]:
     """The sample of version 1, without this project's reading."""
     return [json.loads(line) for line in OLD.read_bytes().decode().removesuffix("\n").split("\n")]
@@ -72,8 +75,10 @@ def test_a_run_has_a_line_for_each_metric_in_its_own_file(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("path", sorted(BOARDS.glob("*.jsonl")), ids=lambda path: path.stem)
 def test_committed_records_are_of_the_form_of_now(path: Path) -> None:
+    """Lines from before 0.3 have no digest of their content; they get one when their file is next written."""
     kind = PROFILE if PROFILE in path.suffixes else ""
-    assert as_lines(read_records(path, kind)) == path.read_bytes()
+    now = as_lines(read_records(path, kind))
+    assert DIGESTS.sub(b"", now) == DIGESTS.sub(b"", path.read_bytes())
 
 
 def test_a_record_of_digits_takes_less_than_8_kb() -> None:

@@ -1,0 +1,77 @@
+"""One cell, a row of a suite with a seed: the unit that every engine hands out.
+
+A cell may be started any number of times, anywhere where the results lie: it belongs to whoever holds the lock of its folder, goes on from
+its checkpoint, and is left alone once its record is there.
+"""
+
+from functools import cache
+
+from bench.engines.watch import STALLED, Watch, name_of, stalled
+from bench.records.store import Store
+from bench.runs.context import Context, context_of
+from bench.runs.events import Event, Tell
+from bench.runs.resolve import Resolved, resolve
+from bench.runs.run import check_writable, execute, failed
+from bench.runs.settings import Settings
+from bench.runs.up_to_date import up_to_date
+from bench.suites.schema import Run
+
+Before = dict[str, int | None]  # by key of run: when its record was written that was there before this command, if one was
+
+
+def unfinished(runs: list[Resolved], context: Context, tell: Tell) -> list[Run]:
+    """The runs that are to be started; the others are said to be skipped."""
+    left = [one.run for one in runs if context.settings.fresh or not up_to_date(one, context.store)]
+    for one in runs:
+        if one.run in left:
+            (context.store.folder(one.run) / STALLED).unlink(missing_ok=True)  # of an earlier command: it is tried again
+        else:
+            tell(Event(name_of(one.run), 1.0, "skipped"))
+    return left
+
+
+def attempt(resolved: Resolved, before: Before, context: Context, tell: Tell, wait: bool) -> bool:
+    """Run it if it is free and has not ended since this command began, be it in a failure; -> whether it has ended."""
+    run, store = resolved.run, context.store
+    name, limit = name_of(run), context.settings.limit
+    with store.claim(run, wait, lambda holder: tell(Event(name, holder=holder))) as mine:
+        if not mine:
+            return False
+        fresh = context.settings.fresh
+        if store.written(run) != before[run.key()] or (not fresh and up_to_date(resolved, store)):
+            tell(Event(name, 1.0, "skipped"))
+            return True
+        if limit and (where := stalled(store, run)):
+            record = failed(resolved, context, f"no sign of life for {limit:g} s; error.txt says where", where)
+            (store.folder(run) / STALLED).unlink()
+        else:
+            if fresh:
+                store.drop_checkpoint(run)
+            with Watch(store, run, limit, tell) as watch:
+                record = execute(resolved, context, watch, lambda note: tell(Event(name, note=note)))
+        tell(Event(name, 1.0, record["status"], record["error"]))
+        return True
+
+
+def run_cell(run: Run, settings: Settings, since: int | None, tell: Tell) -> None:
+    """Bring a cell to its end in this process; its record is in the store then, whatever became of it.
+
+    since: when the record was written that was there before, if one was; a later one is taken for the end. UserError where data are
+    missing or nothing can be written, which every cell would meet.
+    """
+    context = context_here(settings, run.device, run.suite, run.plugins)
+    context.data(run)
+    check_writable(context.store)
+    attempt(resolve(run, context.catalogue), {run.key(): since}, context, tell, wait=True)
+
+
+@cache
+def context_here(settings: Settings, device: str, suite: str, plugins: tuple[str, ...]) -> Context:
+    """What the cells that a process is given share, one after the other."""
+    return context_of(settings.on(device), suite, plugins)
+
+
+def ending(store: Store, run: Run) -> Event:
+    """What the record of a run says of its end."""
+    record = store.record(run) or {"status": "skipped", "error": None}
+    return Event(name_of(run), 1.0, record["status"], record["error"])
