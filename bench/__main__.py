@@ -17,7 +17,9 @@ from bench.commands.data_groups import data, features
 from bench.commands.doctor.command import doctor
 from bench.commands.drawing import figures
 from bench.commands.exports import compare, export, merge
+from bench.commands.hub import pull, push
 from bench.commands.measuring import measure
+from bench.commands.names import list_
 from bench.commands.options import (
     DATA,
     HERE,
@@ -40,9 +42,10 @@ from bench.commands.options import (
 from bench.commands.page import page
 from bench.commands.records import records
 from bench.commands.reproducing import reproduce
-from bench.errors import UserError, unknown
+from bench.errors import UserError
 from bench.markdown import around
 from bench.processes import default_jobs, make_ready
+from bench.runs import trackers
 from bench.runs.settings import Settings
 from bench.suites import reader
 
@@ -51,7 +54,23 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.add_typer(records, name="records")
-for command in (cell, leaderboard, status, curves, page, export, compare, merge, figures, measure, reproduce, doctor):
+app.command(name="list")(list_)
+for command in (
+    cell,
+    leaderboard,
+    status,
+    curves,
+    page,
+    export,
+    compare,
+    merge,
+    figures,
+    measure,
+    reproduce,
+    doctor,
+    push,
+    pull,
+):
     app.command()(command)
 app.command(name="tiers-check")(tiers_check)
 
@@ -74,6 +93,7 @@ def run(
         int, typer.Option(parser=whole, metavar="INTEGER", help="CPU threads of each run; weights repeat bit for bit at the same number.")
     ] = 1,
     save_every: Annotated[float, typer.Option(parser=number, metavar="FLOAT", help="Seconds between checkpoints.")] = 30.0,
+    log: Annotated[str | None, typer.Option(help="Trackers that follow the runs: tensorboard,wandb,trackio. Offline.")] = None,
     profiles: Annotated[
         bool, typer.Option("--profile/--no-profile", help="Profile each row once for the hot spots, on this machine.")
     ] = True,
@@ -86,13 +106,14 @@ def run(
 ) -> None:
     """Train and measure every run of a suite that is not finished yet, then write its leaderboard."""
     check_counts(seeds=seeds, jobs=jobs, threads=threads)
+    trackers.check(followers := names_in("--log", log))
     chosen, whole = reader.read_both(suite, tuple(overrides or ()), names_in("--methods", methods), seeds, name)
     if not dry_run and chosen.seeds * len(chosen.methods) > 1 and engine == "local":
         get_ready(device, jobs, threads)
     from bench.commands import run as command  # here, so that --help needs no torch
     from bench.engines.choose import engine as chosen_engine
 
-    settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh, limit=limit)
+    settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh, log=followers, limit=limit)
     sweep = chosen_engine(engine, parameters("--cluster", cluster))
     if dry_run:
         command.dry_run(chosen, whole, settings, smoke)
@@ -160,17 +181,6 @@ def get_ready(device: str | None, jobs: int | None, threads: int) -> None:
 
     if (jobs or default_jobs(device, threads)) > 1:
         make_ready(threads, preloaded())
-
-
-@app.command(name="list")
-def list_(what: Annotated[str, typer.Argument(help="methods, networks, densities, datasets, metrics or suites.")]) -> None:
-    """What a suite file may name."""
-    from bench.commands import listing
-
-    kinds = ("methods", "networks", "densities", "datasets", "metrics", "suites")
-    if what not in kinds:
-        raise UserError(unknown("list", what, kinds))
-    listing.list_all(what)
 
 
 @app.command()
@@ -260,16 +270,20 @@ def gpu_check(
     device: Annotated[str, typer.Option(help="cuda; cpu only together with --quick, to see that the command works.")] = "cuda",
     out: Out = HERE,
     quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes: the code runs, its numbers mean nothing.")] = False,
+    compile_only: Annotated[
+        bool, typer.Option("--compile-only", help="Compile the Triton kernels for sm_80 and sm_90 and no more; needs no GPU.")
+    ] = False,
 ) -> None:
     """Check and measure all that needs a GPU, in under nine minutes; writes leaderboards/gpu/NAME/check.md and check.json.
 
     Kernels against float64, steps as CUDA graphs against eager ones, times of kernels and of training in each precision, the
     CelebA network's share of the device's own matrix rate, hot spots. A part that fails or hangs is a line of the report.
-    Exit code 1 if a check failed.
+    Exit code 1 if a check failed. With --compile-only a table of registers, spills and shared memory is printed, and nothing written.
     """
+    entry.check_installed("gpu-check", "zuko", "torch_fidelity")
     from bench.commands import speed as command
 
-    raise typer.Exit(command.gpu_check(device, out, quick))
+    raise typer.Exit(command.compile_kernels(quick) if compile_only else command.gpu_check(device, out, quick))
 
 
 def main() -> None:

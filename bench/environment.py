@@ -23,16 +23,22 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("bench", "models", "metrics")
 
 
-def set_up(device: str, threads: int) -> torch.device:
-    """The device of that name, in full float32 precision; UserError where there is none."""
+def available(device: str) -> torch.device:
+    """The device of that name; UserError where there is none."""
     check_device(device)
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: this machine has no CUDA device that torch can use; try --device cpu")
+    return torch.device(device)
+
+
+def set_up(device: str, threads: int) -> torch.device:
+    """The device of that name, in full float32 precision; UserError where there is none."""
+    found = available(device)
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     keep_imported()
-    return torch.device(device)
+    return found
 
 
 @cache
@@ -96,7 +102,7 @@ def code_hash(plugins: tuple[str, ...]) -> str:
     """Hash of every source file that can change a number."""
     digest = hashlib.sha256()
     files = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*")) if path.suffix in (".c", ".h", ".py")]
-    for path in [*files, *(Path(plugin) for plugin in plugins)]:
+    for path in [*files, *(path for plugin in plugins if (path := Path(plugin)).is_file())]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -19,6 +19,7 @@ from typing import Any, get_args, get_type_hints
 import bench.datasets
 import metrics
 import models
+from bench.datasets import folder
 from bench.datasets.dataset import Source
 from bench.errors import UserError, in_a_line, unknown
 from bench.records import code
@@ -61,6 +62,7 @@ class Catalogue:
     datasets: dict[str, Any] = field(default_factory=dict)  # bench.datasets.dataset.Source
     metrics: dict[str, Any] = field(default_factory=dict)  # metrics.metric.Metric, of a suite that names none
     metrics_on_request: dict[str, Any] = field(default_factory=dict)  # the others
+    base: Path = Path()  # where relative paths of image folders begin
     homes: dict[tuple[str, str], code.Module] = field(default_factory=dict)  # where each was found: {("method", "ae"): models.vae}
     plugins: dict[Path, bytes] = field(default_factory=dict)  # what each plugin file said when it was run
     known: dict[tuple[code.Module, ...], code.Hashes] = field(default_factory=dict)
@@ -73,10 +75,17 @@ class Catalogue:
     def get(self, kind: str, name: str, where: str = "") -> Any:
         """The thing of that name; UserError suggests the near one. kind: method, network, density, dataset, metric; where: a key."""
         known = self.every_metric if kind == "metric" else getattr(self, PLURALS.get(kind, f"{kind}s"))
+        if kind == "dataset" and name.startswith(folder.PREFIX) and name not in known:
+            self.add_folder(folder.source(name, self.base))
         if name not in known:
-            own = "; images of your own come from a plugin: docs/guide-method.md, A dataset" if kind == "dataset" and "/" in name else ""
+            own = f"; a folder of images is {folder.PREFIX}{name}: docs/your-images.md" if kind == "dataset" and "/" in name else ""
             raise UserError(f"{f'{where}: ' if where else ''}{unknown(kind, name, known)}{own}")
         return known[name]
+
+    def add_folder(self, source: Source) -> None:
+        """A dataset of a user's own images, which stands in no list."""
+        self.datasets[source.name] = source
+        self.homes["dataset", source.name] = code.project_module(folder.__name__)
 
     def measured_by(self, metric: str) -> Metric:
         """The metric of that name, with the hash of the code that it stands on."""
@@ -112,8 +121,13 @@ class Catalogue:
 
 
 def catalogue(plugins: tuple[str, ...] = ()) -> Catalogue:
-    """All that is built in, installed as an entry point, or in the plugin files named."""
-    found = Catalogue()
+    """All that is built in, installed as an entry point, or in the plugin files named.
+
+    `folder:BASE` among these is no file but where the paths of image folders begin.
+    """
+    files = [path for path in plugins if not path.startswith(folder.PREFIX)]
+    bases = [path.removeprefix(folder.PREFIX) for path in plugins if path.startswith(folder.PREFIX)]
+    found = Catalogue(base=Path(*bases[:1]))
     for package in BUILT_IN:
         for module in modules(package):
             found.add(module, module.__name__)
@@ -122,7 +136,7 @@ def catalogue(plugins: tuple[str, ...] = ()) -> Catalogue:
             found.add(point.load(), f"entry point {point.value}")
         except Exception as error:  # whatever an installed package raises
             raise UserError(f"entry point {point.value} of {ENTRY_POINTS}: {in_a_line(error)}") from error
-    for path in plugins:
+    for path in files:
         found.add(load_plugin(Path(path)), f"plugin {path}")
     return found
 

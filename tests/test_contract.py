@@ -3,33 +3,30 @@
 import inspect
 import math
 import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from small_methods import build, images, noise, training, weights
 from torch import Tensor
+from variants import BYTES, DIM, KNOWN, VARIANTS, make
 
 from bench.datasets.batches import Batches
 from bench.datasets.dataset import Source
 from bench.datasets.storage.pack import find
 from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.evaluate import Evaluation, evaluate
-from bench.registry import catalogue
 from bench.suites.schema import Budget
 from bench.training import train as loop
 from bench.training.train import train
 from metrics.metric import Metric
 from models.interfaces import Player
-from models.method import AutoEncoder, Recipe
+from models.method import AutoEncoder
 from models.networks.network import Levels, Network
 
-KNOWN = catalogue()
-DIM = 3
 LARGE = 2**30  # values of a set that no test draws or decodes whole
 SHAPES = {
     **dict.fromkeys(("wae_mnist", "small_conv", "wise_ale_mnist", "ladder_mnist", "ladder_fashion", "stacked_mnist_bottom"), (1, 28, 28)),
@@ -43,28 +40,7 @@ SLOW = {"wise_ale_sine": 400}  # steps that a network of 1-d convolutions needs 
 HEAVY = ("wae_mnist", "wae_celeba", "wise_ale_celeba", "vcae_shapes3d", "ladder_celeba", "ladder_celeba_code")
 
 
-def choices(method: Callable[..., Recipe]) -> list[dict[str, Any]]:
-    """The defaults, and every other value of a keyword that has a list of values or is yes or no."""
-    found: list[dict[str, Any]] = [{}]
-    hints = get_type_hints(method)
-    for name, parameter in inspect.signature(method).parameters.items():
-        values = [True, False] if hints[name] is bool else get_args(hints[name]) if isinstance(parameter.default, str) else []
-        found += [{name: value} for value in values if value != parameter.default]
-    return found
-
-
-VARIANTS = {
-    name + "".join(f"-{key}={value}" for key, value in values.items()): (method, values)
-    for name, method in KNOWN.methods.items()
-    for values in choices(method)
-}
 variants = pytest.mark.parametrize("variant", VARIANTS)
-
-
-def make(variant: str, seed: int = 0) -> AutoEncoder:
-    method, values = VARIANTS[variant]
-    network = KNOWN.networks["stacked_mlp" if method.__module__ == "models.stacked" else "mlp"]
-    return build(partial(method, DIM, **values), seed=seed, network=network, shape=(1, 8, 8), dim=DIM)
 
 
 def with_different_codes(method: AutoEncoder) -> AutoEncoder:
@@ -81,7 +57,6 @@ def given(player: Player) -> Tensor:
 
 
 X = 0.8 * images(8, shape=(1, 8, 8))  # not so bright that an untrained LaDDer is below the floor of its scale, which has no gradient
-BYTES = torch.randint(0, 256, (40, 1, 8, 8), generator=noise(7), dtype=torch.uint8).repeat(5, 1, 1, 1)  # epochs of ten batches
 
 
 def test_the_issues_methods_networks_and_datasets_are_there() -> None:

@@ -31,6 +31,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "speed": ("bench.speed",),
     "documentation": ("bench.docs",),
     "command line": ("bench.__main__", "bench.commands"),
+    "Python": ("bench.api",),
 }
 # rooms that may import less than all rooms above them; training knows methods only by their interfaces
 NARROW: dict[str, tuple[str, ...]] = {

@@ -12,6 +12,7 @@ from tabulate import tabulate
 from bench.runs.events import Event, Tell
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+NOW = TextColumn("{task.fields[now]}", markup=False)  # what a run that trains has come to
 LEAST = 8  # characters of a column that is made narrower
 
 
@@ -20,7 +21,7 @@ class News:
 
     def __init__(self, bars: Progress, total: int, terminal: bool):
         self.bars, self.total, self.terminal = bars, total, terminal
-        self.whole = bars.add_task(f"{total} runs", total=total)
+        self.whole = bars.add_task(f"{total} runs", total=total, now="")
         self.tasks, self.ended, self.count = dict[str, TaskID](), set[str](), 0
 
     def __call__(self, event: Event) -> None:
@@ -31,8 +32,8 @@ class News:
         if event.note:
             say(f"{event.run}: {event.note}")
         if event.run not in self.tasks:
-            self.tasks[event.run] = self.bars.add_task(event.run, total=1.0)
-        self.bars.update(self.tasks[event.run], completed=event.share)
+            self.tasks[event.run] = self.bars.add_task(event.run, total=1.0, now="")
+        self.bars.update(self.tasks[event.run], completed=event.share, now=now(event))
         if event.status:
             self.end(event, event.status)
 
@@ -48,10 +49,17 @@ class News:
             say(f"{event.run}: {status}, {self.count} of {self.total}")
 
 
+def now(event: Event) -> str:
+    """`loss 21.4, 9,310 images/s` of a run that trains; nothing while it is measured."""
+    if event.loss is None or event.images_per_second is None:
+        return ""
+    return f"loss {event.loss:.4g}, {event.images_per_second:,.0f} images/s"
+
+
 @contextmanager
 def progress(total: int) -> Iterator[Tell]:
     """What to call with news of so many runs."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn(), NOW)
     terminal = sys.stderr.isatty()  # not rich's word, which FORCE_COLOR decides
     with Progress(*columns, console=err, transient=True, disable=not terminal) as bars:
         yield News(bars, total, terminal)

@@ -136,7 +136,7 @@ def fetch(source: Source, root: Path) -> str:
 def verify(source: Source, root: Path) -> str:
     """Read raw files and pack whole, against their checksums; raises UserError for the first mismatch."""
     if not source.files:
-        return f"{source.name}: built in, {counted(source, root)}"
+        return f"{source.name}: {'of your own' if source.content else 'built in'}, {counted(source, root)}"
     if source.verify is None:
         raise UserError(f"dataset {source.name} has files but no checksums to verify them with")
     packed = packs.find(root, source.name, source.convention, source.files)

@@ -98,3 +98,10 @@ def open_streams() -> None:
 def silence(stream: TextIO) -> None:
     """Nothing that is still to be written there is worth another error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def check_installed(command: str, *modules: str) -> None:
+    """UserError that names the packages which a command would miss later, once it has measured for minutes."""
+    missing = [name.replace("_", "-") for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"{command} needs {', '.join(missing)}, not installed here; python -m pip install {' '.join(missing)}")

@@ -95,8 +95,11 @@ def fetch_backbone(model: str, root: Path) -> str:
 
 def train(catalogue: Catalogue, name: str, root: Path, out: Path | None) -> str:
     """Train a dataset's classifier on its own training labels and write its weights; a sentence with their hash."""
+    source = catalogue.get("dataset", name)
+    if source.content:
+        raise UserError(f"{name}: the classifier of a folder has no name of its own; distances on pca and pixels need none")
     torch.set_num_threads(1)
-    net, facts = train_classifier(name, catalogue.get("dataset", name).load(root), SEED)
+    net, facts = train_classifier(name, source.load(root), SEED)
     content, path = dump(net, facts), (root / WEIGHTS / f"classifier-{name}.safetensors" if out is None else out)
     write(path, content)
     words = f"accuracy {100 * facts['test_accuracy']:.2f} % on test images, {len(content) / 1e3:,.0f} kB"

@@ -141,11 +141,7 @@ def number_lines(selection: Selection, found: Found) -> list[list[str]]:
         for table in found.paper.of_part(part):
             for of in found.of(table):
                 got = of.measured
-                measured = (
-                    [figures(got.mean, got.half_width), figures(got.difference), of.cell.scale or got.word]
-                    if got
-                    else ["", "", why(of, found)]
-                )
+                measured = [figures(got.mean, got.half_width), figures(got.difference), of.word] if got else ["", "", why(of, found)]
                 lines.append([table.part, table.dataset, of.cell.method, of.cell.metric, printed(of), *measured])
     return lines
 

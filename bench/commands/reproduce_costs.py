@@ -21,7 +21,7 @@ from bench.suites import reader
 from bench.suites.schema import Suite
 from metrics.features import inception
 
-HEADS = ["suite", "row", "numbers by", "steps", "a run", "runs left", "missing"]
+HEADS = ["suite", "row", "numbers", "steps", "a run", "runs left", "missing"]
 THERE = ("built in", "packed", "present")  # states of data that can be read
 
 
@@ -71,8 +71,7 @@ def show_costs(rows: Sequence[tuple[Paper, Needed]], settings: Settings) -> Hour
         cost, left = cost_of(suite, one.row, settings), runs_left(suite, one.row, settings.out)
         found.rows.setdefault(one.suite, {})[one.row] = cost
         whole += left * cost.hours
-        numbers = ", ".join(one.metrics)
-        lines.append([one.suite, one.row, numbers, f"{cost.steps:,}", str(cost), str(left), missing(suite, one, paper, settings)])
+        lines.append([one.suite, one.row, str(one.numbers), f"{cost.steps:,}", str(cost), str(left), missing(suite, one, paper, settings)])
     console.table(HEADS, lines, f"Training alone, on {found.machine}.")
     print(f"\nall runs that are left, one after the other: {spelt(whole)}")
     return found

@@ -1,8 +1,9 @@
 """What the commands do, once their options are read."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from bench.commands import console
@@ -30,7 +31,7 @@ from bench.runs.run import check_writable
 from bench.runs.settings import Settings
 from bench.runs.up_to_date import stale, unmeasured
 from bench.suites.names import argument
-from bench.suites.schema import Suite
+from bench.suites.schema import AUTO, Suite
 
 COLUMNS = ("rec_sse_test", "rec_sse_train", "overfit_gap", "frechet_pixels_pz", "frechet_pixels_qz")  # of the table on the console
 
@@ -79,8 +80,18 @@ def dry_run(suite: Suite, whole: Suite, settings: Settings, smoke: bool) -> None
         steps = f"{plan.total:,}" if plan.total is not None else f"as many as {plan.budget} allow"
         shown = ", ".join(f"{name}={value}" for name, value in values.hyperparameters.items())
         rows.append([str(index), run.label, str(run.seed), run.method, shown, steps, parameters[run.label], run.key()])
-    words = f"{suite.name}: {suite.dataset}, {suite.network}, {suite.latent_dim} latents; {len(rows)} runs on {context.device}"
+    became = sorted({one.values.network for one in resolved if one.run.network == AUTO})
+    network = f"{AUTO} ({' and '.join(became)})" if became else suite.network
+    words = f"{suite.name}: {suite.dataset}, {network}, {suite.latent_dim} latents; {len(rows)} runs on {context.device}"
     console.table(["cell", "run", "seed", "method", "values", "steps", "parameters", "key"], rows, words)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What has become of a suite's runs."""
+
+    found: list[tuple[Resolved, dict[str, Any]]]  # those that have a record, with it
+    board: Path | None  # None: smoke runs, which are on none
 
 
 def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: bool, sweep: Sweep = local.sweep) -> int:
@@ -89,33 +100,54 @@ def run(suite: Suite, whole: Suite, settings: Settings, smoke: bool, profiles: b
     whole: the suite with all its rows and seeds, for the leaderboard.
     """
     context, runs = checked(suite, whole, settings, smoke, elsewhere=sweep is not local.sweep)[:2]
-    store = context.store
-    boards.check(settings.out, whole)
-    for kind in KINDS:
-        store.records(kind)  # a damaged line of the records is said before anything starts
-    before = with_records(runs, store)
-    claims: list[Callable[[], None]] = [] if smoke else [partial(boards.claim, settings.out, whole)]
-    say_stale(before)
-    try:
-        with console.progress(len(runs)) as tell:
-            sweep(runs, context, profiles and not smoke, partial(hear, claims, tell))
-    finally:
-        found = with_records(runs, store)
-        if found and not smoke:
-            store.merge(record for _, record in found)
-    if not smoke:
-        path = boards.publish(settings.out, whole, console.warn)
-    current = [record for one, record in found if not stale(one, record)]
+    check_results(context.store, whole)
+    say_stale(with_records(runs, context.store))
+    with console.progress(len(runs)) as tell:
+        ended = carry_out(context, runs, whole, profiles=profiles, tell=tell, warn=console.warn, smoke=smoke, sweep=sweep)
+    current = [record for one, record in ended.found if not stale(one, record)]
     asked = recorded_names(suite.metrics, suite, context.catalogue)
     for name, recorded in zip(suite.metrics, asked, strict=True):
         if suite.held_out == "validation" and name != recorded:
             console.warn(f"held_out is validation: {name} is measured as {recorded}")
     summary(current, asked or recorded_names(COLUMNS, suite, context.catalogue), suite.question)
     lacking = say_absent(current, asked)
-    say_unmeasured(found, whole)
-    print("\nsmoke runs: not on any leaderboard" if smoke else f"\nleaderboard: {path}")
+    say_unmeasured(ended.found, whole)
+    print("\nsmoke runs: not on any leaderboard" if ended.board is None else f"\nleaderboard: {ended.board}")
     done = all(record["status"] == "done" for record in current) and len(current) == len(runs)
     return 0 if done and not lacking else 1
+
+
+def check_results(store: Store, whole: Suite) -> None:
+    """UserError before anything starts for results of another suite of that name, or a damaged line of records."""
+    boards.check(store.out, whole)
+    for kind in KINDS:
+        store.records(kind)
+
+
+def carry_out(
+    context: Context,
+    runs: list[Resolved],
+    whole: Suite,
+    *,
+    profiles: bool,
+    tell: Tell,
+    warn: boards.Warn,
+    smoke: bool = False,
+    sweep: Sweep = local.sweep,
+) -> Ended:
+    """Bring the runs to their end by an engine, put their records among the suite's, write its leaderboard.
+
+    whole: the suite with all its rows and seeds. tell: called with news of runs. warn: with a line on what stops nothing.
+    """
+    store = context.store
+    claims: list[Callable[[], None]] = [] if smoke else [partial(boards.claim, store.out, whole)]
+    try:
+        sweep(runs, context, profiles and not smoke, partial(hear, claims, tell))
+    finally:
+        found = with_records(runs, store)
+        if found and not smoke:
+            store.merge(record for _, record in found)
+    return Ended(found, None if smoke else boards.publish(store.out, whole, warn))
 
 
 def cell(suite: Suite, index: int, settings: Settings, smoke: bool) -> int:

@@ -12,6 +12,7 @@ from bench.speed import gpu_check as check
 from bench.speed import gpu_page
 from bench.speed import page as speed_page
 from bench.speed import training as speed_of
+from metrics.kernels.backends import has_triton
 
 
 def speed(device: str | None, data_root: Path, out: Path, threads: int, quick: bool) -> None:
@@ -29,8 +30,24 @@ def gpu_check(device: str, out: Path, quick: bool) -> int:
     if device == "cpu" and not quick:
         raise UserError("gpu-check measures CUDA devices; --device cpu is for --quick, which tests the command itself")
     kernels_on(set_up(device, 1))
-    result = check.check(check.Case(device, quick), lambda text: console.err.print(text, markup=False))
+    case = check.Case(device, quick)
+    result = check.check(
+        case, lambda text: console.err.print(text, markup=False), lambda so_far: gpu_page.publish(check.folder_of(out, so_far), so_far)
+    )
     print(gpu_page.publish(check.folder_of(out, result), result))
     for name, part in result["parts"].items():
-        print(f"{name}: {'ok' if part['ok'] else part.get('error', 'a check failed')}")
+        lost = [row["error"] for row in part["rows"] if "error" in row]
+        print(f"{name}: {'ok' if part['ok'] else '; '.join(lost) or 'a check failed'}")
     return 0 if result["ok"] else 1
+
+
+def compile_kernels(quick: bool) -> int:
+    """Print what Triton's compiler makes of every kernel, quick: of codes of 3 dimensions on sm_90 alone; -> exit code."""
+    if not has_triton():
+        raise UserError("gpu-check --compile-only: triton is not installed; python -m pip install triton")
+    from bench.speed import compiled_kernels as compiler  # needs it
+
+    dimensions, architectures = ((3,), ["sm_90"]) if quick else (compiler.DIMENSIONS, list(compiler.ARCHITECTURES))
+    rows = compiler.compile_all(dimensions, architectures, lambda text: console.err.print(text, markup=False))
+    print(compiler.page(rows))
+    return 1 if any("error" in row or row["spilled"] > compiler.FEW for row in rows) else 0

@@ -94,6 +94,7 @@ class Source:
     fetch: Callable[[Path], None] | None = None  # downloads `files` into the data root, verified
     verify: Callable[[Path], None] | None = None  # reads `files` and their checksums; raises UserError
     raw_bytes: int = 0  # of the official files, as they are downloaded
+    content: str = ""  # a hash of the user's own files, which may change: other files train another run
 
     def __post_init__(self) -> None:
         """ValueError for a card that cannot be."""

@@ -13,6 +13,7 @@ from typing import TextIO
 from bench.errors import UserError
 from bench.records.store import Store, text_of
 from bench.runs.events import Event, Tell
+from bench.runs.live import News
 from bench.suites.schema import Run
 
 STALLED = "stalled.txt"  # where the threads of a process that was ended stood
@@ -30,7 +31,7 @@ def stalled(store: Store, run: Run) -> str | None:
 
 
 class Watch:
-    """Called with the share that is done. While it is entered, the process is ended if that does not happen for `limit` seconds."""
+    """Called with news of the run. While it is entered, the process is ended if that does not happen for `limit` seconds."""
 
     def __init__(self, store: Store, run: Run, limit: float | None, tell: Tell):
         self.store, self.run, self.limit, self.tell = store, run, limit, tell
@@ -43,12 +44,12 @@ class Watch:
         self.wait()
         return self
 
-    def __call__(self, share: float) -> None:
+    def __call__(self, news: News) -> None:
         self.wait()
-        self.tell(Event(name_of(self.run), share))
+        self.tell(Event(name_of(self.run), news.share, loss=news.loss, images_per_second=news.images_per_second))
         if time.monotonic() - self.noted >= BEAT:
             with contextlib.suppress(UserError):  # a note is not worth a run
-                self.store.note_share(self.run, share)
+                self.store.note_share(self.run, news.share)
             self.noted = time.monotonic()
 
     def wait(self) -> None:

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from bench.leaderboard.rows import ABSENT, Column, Record, Row, machine, machines
+from bench.leaderboard.rows import ABSENT, Column, Record, Row, machine, machines, network_of
 from bench.leaderboard.statistics import figures
 from bench.markdown import bullets, compact, counted, text
 from bench.suites.schema import Suite, plain
@@ -21,7 +21,7 @@ def header(suite: Suite, remake: str, rows: Sequence[Row]) -> list[str]:
     return [
         f"command: `{remake}`",
         f"dataset: {suite.dataset}, measured on its {suite.held_out} images; hash {' **but also** '.join(data) or ABSENT}",
-        f"network: {suite.network}, latent size {suite.latent_dim}; {suite.budget}, batches of {suite.batch_size}, "
+        f"network: {network_of(suite, rows)}, latent size {suite.latent_dim}; {suite.budget}, batches of {suite.batch_size}, "
         f"{counted(suite.seeds, 'seed')}",
         f"optimizer: Adam with {settings(plain(suite.optimizer))}",
         f"hardware: {suite.hardware}; expected time: {suite.expected_time}",

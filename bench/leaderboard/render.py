@@ -10,7 +10,7 @@ from bench.leaderboard.first_screen import notes, screen
 from bench.leaderboard.fronts import front_table, fronts
 from bench.leaderboard.groups import group_table, nowhere, protocols, rank_table
 from bench.leaderboard.headline import heads, names
-from bench.leaderboard.rows import Column, Record, Row, columns_of, progress, rows_of
+from bench.leaderboard.rows import Column, Record, Row, columns_of, network_of, progress, rows_of
 from bench.leaderboard.standing import column_standing, head_standing
 from bench.markdown import bullets, counted, folded, section
 from bench.suites.names import built_in, options, stem_of
@@ -69,7 +69,7 @@ def summary(suite: Suite, rows: Sequence[Row]) -> str:
     """What was trained, on one line."""
     now = [row for row in rows if not row.stale]
     done, total = progress(suite, now)
-    said = f"{suite.dataset}, {suite.network}, latent size {suite.latent_dim}, {suite.budget}"
+    said = f"{suite.dataset}, {network_of(suite, now)}, latent size {suite.latent_dim}, {suite.budget}"
     return f"{said}; {len(now)} rows × {counted(suite.seeds, 'seed')}, {done} of {total} runs done."
 
 

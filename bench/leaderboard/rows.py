@@ -17,7 +17,7 @@ from bench.markdown import counted, text
 from bench.records.check import finite
 from bench.records.identity import differences, identity
 from bench.records.store import cell
-from bench.suites.schema import Suite
+from bench.suites.schema import AUTO, Suite
 
 Record = Mapping[str, Any]  # one training run, or one profile, as the store reads them
 Place = tuple[str, str, str]  # label, kind of device, row key
@@ -100,6 +100,16 @@ def losses(records: Iterable[Record]) -> str:
     """`, 1 diverged, 2 failed`, or nothing."""
     states = [record["status"] for record in records]
     return "".join(f", {states.count(bad)} {bad}" for bad in ("diverged", "failed") if bad in states)
+
+
+def network_of(suite: Suite, rows: Iterable[Row]) -> str:
+    """The suite's network; of `auto`, which it became by the records: `conv (auto)`."""
+    if suite.network != AUTO:
+        return suite.network
+    own = {entry.label for entry in suite.methods if (entry.network or AUTO) == AUTO}
+    records = [record for row in rows if not row.stale for record in row.records if record["label"] in own]
+    became = sorted({str(record["config"]["network"]) for record in records})
+    return f"{' and '.join(became)} ({AUTO})" if became else AUTO
 
 
 def progress(suite: Suite, rows: Iterable[Row]) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from bench.suites.schema import Run, canonical
 
 PROFILE = ".profile"  # the kind of file that holds profiles, beside that of records, whose kind is ""
 KINDS = {"": Record, PROFILE: Profile}  # of files, and what their lines are
-RECORD = "record.json"
+RECORD, CURVE = "record.json", "curve.jsonl"
 LOCK, HOLDER = "lock", "lock.holder"  # whoever works on a run has the first locked, and its name in the second
 CHECKPOINT, SECOND = "checkpoint.pt", "density.pt"  # of the two stages of a run
 FINAL = ("done", "diverged")  # statuses that another start does not try again
@@ -88,9 +88,15 @@ class Store:
         """The last thing written of a run."""
         save_record(self.folder(run), record)
 
-    def save_curve(self, run: Run, curve: list[dict[str, float]]) -> None:
+    def save_curve(self, run: Run, curve: Iterable[Mapping[str, float]]) -> None:
         """Loss terms by step, a line a block."""
-        write(self.folder(run) / "curve.jsonl", "".join(canonical(row) + "\n" for row in curve).encode())
+        write(self.folder(run) / CURVE, "".join(canonical(row) + "\n" for row in curve).encode())
+
+    def append_curve(self, run: Run, rows: Iterable[Mapping[str, float]]) -> None:
+        """The same, behind what is there, while the run trains."""
+        path = self.folder(run) / CURVE
+        with writing(path), path.open("a", encoding="utf-8") as file:
+            file.write("".join(canonical(row) + "\n" for row in rows))
 
     def save_checkpoint(self, run: Run, payload: bytes, name: str = CHECKPOINT) -> None:
         """A state as bytes, behind its checksum."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.leaderboard.statistics import mean_and_interval
+from bench.markdown import counted
 from bench.reproduction.paper import Cell, Paper
 from bench.reproduction.results import Results, SuiteResults
 
@@ -48,6 +49,13 @@ class Standing:
     state: State
     why: str = ""
     measured: Measured | None = None
+    lost: int = 0  # runs of its row that diverged or failed
+
+    @property
+    def word(self) -> str:
+        """Where the printed number lies, and how many runs say nothing of it."""
+        told = "scales differ" if self.cell.scale else self.measured.word if self.measured else self.state
+        return told + f", {counted(self.lost, 'run')} lost" * bool(self.lost)
 
 
 def compare(cell: Cell, values: list[float], protocol: str = "") -> Measured:
@@ -66,11 +74,14 @@ def standing(cell: Cell, paper: Paper, results: Results) -> Standing:
     if cell.missing:
         return Standing(cell, "reduced" if at_reduced(cell, paper, results) else "no row", cell.missing)
     of, row = results[cell.suite], paper.settings[cell.suite].row(cell.row)
+    lost = len(of.lost(row))
     if values := values_of(cell, of, row):
         protocol = str(next(iter(of.entries(row, cell.metric).values())).get("protocol") or "")
-        return Standing(cell, "measured", measured=compare(cell, values, protocol))
+        return Standing(cell, "measured", measured=compare(cell, values, protocol), lost=lost)
     if why := of.why_absent(row, cell.metric):
         return Standing(cell, "needs", why)
+    if lost:
+        return Standing(cell, "no record", f"{counted(lost, 'run')} diverged or failed")
     if at_reduced(cell, paper, results):
         return Standing(cell, "reduced")
     wanted = list(filter(None, [paper.settings[cell.suite].needs, paper.weights.get(cell.metric, "")]))

@@ -68,8 +68,7 @@ def numbers(state: State, papers: Sequence[Found]) -> str:
                 line = [of.paper.name, table.part, table.dataset, cell.method, cell.metric, printed(standing)]
                 if standing.measured:
                     found = standing.measured
-                    word = "scales differ" if cell.scale else found.word
-                    line += [figures(found.mean, found.half_width), figures(found.difference), word]
+                    line += [figures(found.mean, found.half_width), figures(found.difference), standing.word]
                 else:
                     line.append(why(standing, of))
                 lines.append(line)

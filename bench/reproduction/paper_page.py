@@ -132,9 +132,8 @@ def measured_table(standings: Sequence[Standing]) -> str:
             continue
         low, high = (found.mean - (found.run_half_width or 0), found.mean + (found.run_half_width or 0))
         run = f"{figures(low)} to {figures(high)}" if found.run_half_width is not None else "–"
-        word = "scales differ" if of.cell.scale else found.word
         lines.append(
-            [of.cell.method, of.cell.metric, printed(of), figures(found.mean, found.half_width), run, figures(found.difference), word]
+            [of.cell.method, of.cell.metric, printed(of), figures(found.mean, found.half_width), run, figures(found.difference), of.word]
         )
     return narrow(["method", "metric", "printed", "measured", "one more run", "difference", "printed is"], lines, left=2)
 

@@ -1,5 +1,6 @@
 """Which of a paper's parts a command means, and which rows of which suites answer them. No torch here."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,6 +31,7 @@ class Needed(NamedTuple):
     suite: str
     row: str
     metrics: tuple[str, ...]
+    numbers: int  # how many printed ones it stands beside, or answers orderings of
 
 
 def select(paper: Paper, part: str | None) -> Selection:
@@ -68,12 +70,13 @@ def part_of(paper: Paper, part: str) -> Part:
 
 def needed(selection: Selection, budget: BudgetClass) -> list[Needed]:
     """The rows at a budget that answer what was asked for, in the order of the paper's suites."""
-    found: dict[tuple[str, str], dict[str, None]] = {}
-    settings = selection.paper.settings
+    paper, found, numbers = selection.paper, dict[tuple[str, str], dict[str, None]](), Counter[tuple[str, str]]()
 
     def add(suite: str, row: str, metrics: Iterable[str], ordering: Ordering | None = None) -> None:
-        if selection.paper.budget(suite, ordering) == budget:
-            found.setdefault((suite, settings[suite].row(row)), {}).update(dict.fromkeys(metrics))
+        if paper.budget(suite, ordering) == budget:
+            place = (suite, paper.settings[suite].row(row))
+            found.setdefault(place, {}).update(dict.fromkeys(metrics))
+            numbers[place] += ordering is None
 
     for cell in selection.cells:
         for suite in (*filter(None, [cell.suite]), *cell.reduced):
@@ -82,5 +85,6 @@ def needed(selection: Selection, budget: BudgetClass) -> list[Needed]:
         for suite in ordering.suites:
             for row in ordering.rows:
                 add(suite, row, ordering.metrics, ordering)
-    order = list(settings)
-    return [Needed(suite, row, tuple(metrics)) for (suite, row), metrics in sorted(found.items(), key=lambda one: order.index(one[0][0]))]
+    order = list(paper.settings)
+    places = sorted(found, key=lambda place: order.index(place[0]))
+    return [Needed(*place, tuple(found[place]), numbers[place]) for place in places]

@@ -15,6 +15,8 @@ class Event:
     note: str | None = None  # to be said at once
     counts: bool = True  # as one of the runs; a profile does not
     holder: str | None = None  # of another command, whose end is waited for
+    loss: float | None = None  # of the last steps, while it trains
+    images_per_second: float | None = None  # of training
 
 
 Tell = Callable[[Event], None]

@@ -7,10 +7,12 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from bench.errors import RunError, UserError, in_a_line
 from bench.records.store import read_record
+from bench.registry import Catalogue
 from bench.runs.context import Context
 from bench.runs.prepare import Prepared, prepare
 from bench.runs.run import WEIGHTS
@@ -49,21 +51,33 @@ class Trained:
 
     def weights(self) -> dict[str, Tensor]:
         """Its weights by name; RunError where the file is not what was written."""
-        try:
-            return dict(safetensors.torch.load_file(self.folder / WEIGHTS))
-        except (OSError, safetensors.SafetensorError) as error:
-            raise RunError(f"{self.folder / WEIGHTS}: damaged ({error}); delete the folder and train this run again") from None
+        return weights_in(self.folder / WEIGHTS)
 
     def prepared(self, record: Mapping[str, Any], tensors: Mapping[str, Tensor], context: Context) -> Prepared:
         """The method of the record's configuration with those weights; RunError where this code can make no such thing."""
-        try:
-            prepared = prepare(run_of(record, self.plugins), context.catalogue)
-            prepared.load(tensors, context.device)
-        except UserError as error:
-            raise RunError(f"{self.folder}: {error}") from None
-        except RuntimeError as error:
-            raise RunError(f"{self.folder}: its weights do not fit the method as the code has it now: {in_a_line(error)}") from None
-        return prepared
+        return remade(self.folder, record, tensors, self.plugins, context.catalogue, context.device)
+
+
+def weights_in(file: Path) -> dict[str, Tensor]:
+    """Weights by name; RunError where the file is not what was written."""
+    try:
+        return dict(safetensors.torch.load_file(file))
+    except (OSError, safetensors.SafetensorError) as error:
+        raise RunError(f"{file}: damaged ({error}); delete the folder and train this run again") from None
+
+
+def remade(
+    where: Path, record: Mapping[str, Any], tensors: Mapping[str, Tensor], plugins: tuple[str, ...], known: Catalogue, device: torch.device
+) -> Prepared:
+    """The method of a record's configuration with those weights; RunError, which begins with `where`, where this code can make none."""
+    try:
+        prepared = prepare(run_of(record, plugins), known)
+        prepared.load(tensors, device)
+    except UserError as error:
+        raise RunError(f"{where}: {error}") from None
+    except RuntimeError as error:
+        raise RunError(f"{where}: its weights do not fit the method as the code has it now: {in_a_line(error)}") from None
+    return prepared
 
 
 def run_of(record: Mapping[str, Any], plugins: tuple[str, ...]) -> Run:

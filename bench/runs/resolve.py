@@ -10,10 +10,11 @@ from bench.errors import UserError
 from bench.records.code import Hashes, project_module
 from bench.registry import Catalogue, hyperparameters
 from bench.suites.budget import Budget, Optimizer, Precision
-from bench.suites.schema import Run
+from bench.suites.schema import AUTO, Run
 from bench.training.precision import check_precision
 from bench.training.train import Plan
 from metrics.metric import Metric
+from models.networks.choice import chosen
 
 SMOKE_STEPS = 5
 # what trains every row, whatever its method; modules that these import count too
@@ -44,9 +45,9 @@ class Resolved:
 def resolve(run: Run, catalogue: Catalogue) -> Resolved:
     """The run with its names looked up and its values checked; UserError for anything that the suite got wrong."""
     where = f"methods.{run.label}"
-    method, network = catalogue.get("method", run.method, where), catalogue.get("network", run.network)
-    source = catalogue.get("dataset", run.dataset)
-    values = replace(run, hyperparameters=hyperparameters(method, run.hyperparameters, where))
+    method, source = catalogue.get("method", run.method, where), catalogue.get("dataset", run.dataset)
+    network = chosen(source.shape) if run.network == AUTO else run.network
+    values = replace(run, network=network, hyperparameters=hyperparameters(method, run.hyperparameters, where))
     metrics = [catalogue.measured_by(name) for name in run.metrics or catalogue.metrics]
     n = source.train_count(run.held_out)
     if run.batch_size > n:
@@ -63,15 +64,20 @@ def resolve(run: Run, catalogue: Catalogue) -> Resolved:
         model = catalogue.get("density", run.density.model, f"{where}.density")
         options = hyperparameters(model, run.density.options, f"{where}.density")
         values, density = replace(values, density=replace(run.density, options=options)), partial(model, **options)
-    return Resolved(run, values, method, network, density, source, metrics, plan, code_of(run, catalogue))
+    return Resolved(run, values, method, catalogue.get("network", network), density, source, metrics, plan, code_of(values, catalogue))
 
 
 def code_of(run: Run, catalogue: Catalogue) -> Hashes:
-    """The modules that train a run, with their hashes: of its method, network, dataset and density, of the trainer."""
+    """The modules that train a run, with their hashes: of its method, network, dataset and density, of the trainer.
+
+    A dataset of the user's own files has a hash of these, too.
+    """
     named = [("method", run.method), ("network", run.network), ("dataset", run.dataset)]
     named += [("density", run.density.model)] if run.density else []
     trainers = [*TRAINERS, *([SECOND_STAGE] if run.density else [])]
-    return catalogue.standing_on((*(catalogue.homes[name] for name in named), *map(project_module, trainers)))
+    hashes = catalogue.standing_on((*(catalogue.homes[name] for name in named), *map(project_module, trainers)))
+    content = catalogue.get("dataset", run.dataset).content
+    return hashes | ({run.dataset: content} if content else {})
 
 
 def plan_of(run: Run, source: Source, budget: Budget, optimizer: Optimizer, precision: Precision = "float32") -> Plan:

@@ -1,13 +1,13 @@
 """One run: suite values in, trained weights and a record out. What goes wrong in it is a status of its row."""
 
-import itertools
 import re
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,18 +21,20 @@ from bench.figures.pictures import pictures
 from bench.files import write, writing
 from bench.records.identity import identity
 from bench.records.store import Store
+from bench.runs.card import KEY, card
 from bench.runs.context import Context, kernels_on
 from bench.runs.costs import costs, parameters
+from bench.runs.live import Live, Report
 from bench.runs.prepare import Prepared, build
 from bench.runs.resolve import Resolved
 from bench.runs.stages import train_stage
+from bench.runs.trackers import Followed, Trackers
 from bench.suites.schema import SCHEMA
 from bench.training.checkpoint import weights_file, weights_hash
 from bench.training.train import Outcome
 
 WEIGHTS, ERROR = "weights.safetensors", "error.txt"
 NO_MEMORY = "can't allocate memory"  # of torch's RuntimeError on the CPU
-Report = Callable[[float], None]  # called with the share of a run's training that is done
 Note = Callable[[str], None]  # called with what is to be said of a run while it goes on
 
 
@@ -44,8 +46,10 @@ def execute(resolved: Resolved, context: Context, report: Report | None = None, 
     started = now()
     run, prepared = resolved.run, build(resolved)
     record = head(prepared, context)
+    trackers = Trackers(context.settings.log, followed(record, context.store.folder(run), context), note)
+    live = Live(context.store, run, len(prepared.stages), trackers, report)
     try:
-        record |= carry_out(prepared, context, report, note)
+        record |= carry_out(prepared, context, record, live, note)
     except UserError:
         raise
     except Exception as error:  # one run's failure, a plugin's bug included, is its row's status; the suite goes on
@@ -56,7 +60,15 @@ def execute(resolved: Resolved, context: Context, report: Report | None = None, 
     context.store.save_record(run, record)
     if record["status"] != "failed":
         context.store.drop_checkpoint(run)
+    values = {**record["metrics"], **record["cost"]}
+    trackers.end({name: entry["value"] for name, entry in values.items() if entry["value"] is not None}, record["status"])
     return record
+
+
+def followed(record: Mapping[str, Any], folder: Path, context: Context) -> Followed:
+    """The run as trackers know it."""
+    name, config = f"{record['label']} seed {record['seed']}", record["config"]
+    return Followed(record["suite"], name, record["key"], folder, context.store.out, config)
 
 
 def failed(resolved: Resolved, context: Context, error: str, details: str) -> dict[str, Any]:
@@ -106,26 +118,31 @@ def head(prepared: Prepared, context: Context) -> dict[str, Any]:
     }
 
 
-def carry_out(prepared: Prepared, context: Context, report: Report | None, note: Note | None) -> dict[str, Any]:
-    """The part of a run that takes time; -> the rest of its record."""
+def carry_out(prepared: Prepared, context: Context, record: Mapping[str, Any], live: Live, note: Note | None) -> dict[str, Any]:
+    """The part of a run that takes time; -> the rest of its record.   record: what is said before it"""
     run, store, device = prepared.run, context.store, context.device
     data = context.data(run)
     reset_peak_memory(device)
-    outcomes = train_stages(prepared, context, report, note)
+    outcomes = train_stages(prepared, context, live, note)
     last = outcomes[-1]
     before = time.perf_counter()
     entries, absent = dict[str, Any](), dict[str, str]()
+    tensors = prepared.tensors()
+    hashes = {"code": code_hash(run.plugins), "data": data.sha256, "weights": weights_hash(tensors)}
+    describe_weights = partial(card, prepared, context.catalogue.get("dataset", run.dataset), record, hashes)
     if last.status == "done":
-        write(store.folder(run) / WEIGHTS, weights_file(prepared.tensors()))  # before anything that may go wrong with them
+        save = partial(write, store.folder(run) / WEIGHTS)
+        save(weights_file(tensors, {KEY: describe_weights({})}))  # before anything that may go wrong with them
         evaluation = prepared.evaluation(data)
         entries = evaluate(evaluation, prepared.metrics)
         if evaluation.ruined:
             last, entries = replace(last, status="diverged", error=f"{evaluation.ruined[0]}; lower lr"), {}
     if last.status == "done":
+        save(weights_file(tensors, {KEY: describe_weights(entries)}))
         drawn, absent = pictures(evaluation)
         for name, picture in drawn.items():
             write(store.folder(run) / f"{name}.png", picture)
-    store.save_curve(run, curve(outcomes))
+    store.save_curve(run, live.before)
     entries["parameter_count"] = parameters(prepared)
     spent = dict[str, Any]()
     for stage, outcome in zip(prepared.stages, outcomes, strict=False):  # fewer, where one diverged
@@ -135,14 +152,14 @@ def carry_out(prepared: Prepared, context: Context, report: Report | None, note:
         "error": last.error,
         "execution": outcomes[0].execution,
         "spent": spent,
-        "hashes": {"code": code_hash(run.plugins), "data": data.sha256, "weights": weights_hash(prepared.tensors())},
+        "hashes": hashes,
         "metrics": entries,
         "cost": costs(prepared, outcomes, time.perf_counter() - before, device),
         "absent_pictures": absent,  # by name, with the reason
     }
 
 
-def train_stages(prepared: Prepared, context: Context, report: Report | None, note: Note | None) -> list[Outcome]:
+def train_stages(prepared: Prepared, context: Context, live: Live, note: Note | None) -> list[Outcome]:
     """Train stage after stage until one diverges, each from its checkpoint if that belongs here; -> how each ended.
 
     It does if the same code trained it with the same values, on the same weights of the stages before.
@@ -150,7 +167,7 @@ def train_stages(prepared: Prepared, context: Context, report: Report | None, no
     trained = identity(prepared.trained)
     torch.manual_seed(derive(prepared.run.seed, "layers"))  # dropout and its like draw from torch's own stream
     outcomes, tensors, stages = list[Outcome](), dict[str, Tensor](), prepared.stages
-    for number, stage in enumerate(stages):
+    for stage in stages:
         outcomes.append(
             train_stage(
                 stage,
@@ -159,25 +176,14 @@ def train_stages(prepared: Prepared, context: Context, report: Report | None, no
                 of=f"{trained} {weights_hash(tensors) if tensors else ''}",
                 note=note,
                 save_end=stage is not stages[-1],
-                report=partial(report_stage, report, number, len(stages)),
+                report=live,
             )
         )
+        live.stage_ended(outcomes[-1].curve, outcomes[-1].step)
         if outcomes[-1].status != "done":
             break
         tensors |= stage.tensors()
     return outcomes
-
-
-def report_stage(report: Report | None, number: int, stages: int, share: float) -> None:
-    """Report the share of one of several stages as that of all."""
-    if report:
-        report((number + share) / stages)
-
-
-def curve(outcomes: Sequence[Outcome]) -> list[dict[str, float]]:
-    """The curves of all stages as one, the steps of each counted on from those before."""
-    starts = itertools.accumulate((outcome.step for outcome in outcomes), initial=0)
-    return [{**row, "step": start + row["step"]} for start, outcome in zip(starts, outcomes, strict=False) for row in outcome.curve]
 
 
 def check_writable(store: Store) -> None:

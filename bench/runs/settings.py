@@ -16,6 +16,7 @@ class Settings:
     save_every: float = 30.0  # seconds between two checkpoints
     cache: Path | None = None  # of features; None: beside the runs
     fresh: bool = False  # whether finished runs are run again
+    log: tuple[str, ...] = ()  # trackers that follow the runs: bench/runs/trackers.py
     limit: float | None = None  # seconds without a sign of life after which a run is given up; None: it is waited for
 
     def on(self, device: str) -> "Settings":

@@ -11,7 +11,7 @@ from bench.runs.context import Context
 from bench.suites.schema import Run
 from bench.training.checkpoint import dump_state, resume
 from bench.training.clock import Clock
-from bench.training.train import Outcome, Plan, Training, train
+from bench.training.train import Outcome, Plan, Progress, Training, train
 from models.interfaces import Trainable
 
 
@@ -47,13 +47,13 @@ def train_stage(
     of: str,
     note: Callable[[str], None] | None = None,
     save_end: bool = False,
-    report: Callable[[float], None] | None = None,
+    report: Callable[[Progress], None] | None = None,
 ) -> Outcome:
     """Train a stage on the run's images, from its checkpoint if that is of the same; it stays on the device.
 
     of: names what trains it, and the earlier stages' weights. note: called with a line where the checkpoint is of something else.
     save_end: whether a checkpoint of the end is kept, where another stage follows.
-    report: called with the share of the plan that is done.
+    report: called after each block of steps.
     """
     store, device, data = context.store, context.device, context.data(run)
     stage.module.to(device)

@@ -72,7 +72,7 @@ def timed(stage: Stage, prepared: Prepared, images: Tensor, most: int) -> float:
     now, times = seconds_of(images.device), list[float]()
     with products_in(stage.plan.precision):
         training.take_step(batches)
-        while len(times) < most and sum(times) < SECONDS:
+        while not times or (len(times) < most and sum(times) < SECONDS):
             start = now()
             training.take_step(batches)
             times.append(now() - start)

@@ -14,24 +14,28 @@ def markdown(result: Mapping[str, Any]) -> str:
     """A table for each part."""
     machine = result["environment"]
     quick = " --quick, tiny sizes: no numbers to quote" if result["quick"] else ""
-    verdict = "all checks hold" if result["ok"] else "A CHECK FAILED"
+    checked = "all checks hold" if result["ok"] else "A CHECK FAILED"
+    verdict = checked if result["finished"] else "NOT FINISHED"
     lines = [
         f"# GPU check: {machine['device']}",
         "",
         f"Written by `python -m bench gpu-check`{quick}, never edited. "
         f"torch {machine['torch']}, CUDA {machine['driver']}; {result['seconds']:.0f} s; {verdict}.",
     ]
+    if "error" in machine:
+        lines += ["", f"The machine could not be described: {machine['error']}"]
     for name, part in result["parts"].items():
         lines += ["", f"## {name}", ""]
-        if "error" in part:
-            lines += [f"Failed: {part['error']}", ""]
-        for row in part["rows"]:
-            row_kernels = row.get("kernels")
-            if row_kernels:
-                lines += [f"{row['execution']}; the host waited {row['host_waits']} times in 10 steps", "", table(row_kernels), ""]
-        plain = [row for row in part["rows"] if "kernels" not in row]
+        whole = [row for row in part["rows"] if "error" not in row]
+        plain = [row for row in whole if "kernels" not in row]
         if plain:
-            lines += [table(plain)]
+            lines += [table(plain), ""]
+        for row in whole:
+            if row_kernels := row.get("kernels"):
+                lines += [f"{row['execution']}; the host waited {row['host_waits']} times in 10 steps", "", table(row_kernels), ""]
+        for row in part["rows"]:
+            if "error" in row:
+                lines += [f"Failed: {', '.join(str(v) for k, v in row.items() if k not in ('ok', 'error'))}: {row['error']}", ""]
     return "\n".join(lines) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from bench.datasets.batches import Batches
 from bench.datasets.storage import celeba_files as faces
-from bench.datasets.storage import pack
+from bench.datasets.storage import decoding, pack
 from bench.datasets.storage.celeba_files import View
 from bench.datasets.storage.image_files import Encoded
 from bench.processes import cores
@@ -51,7 +52,7 @@ class Files(Dataset[Tensor]):
 
 def packed(root: Path, paths: list[Path]) -> tuple[Tensor, Tensor]:
     """Those files as a dataset's, packed in `root`: held in memory, and mapped from the pack's file.   -> twice (N, 3, 64, 64) uint8"""
-    images = faces.block(VIEW, [Encoded(path.read_bytes(), path.name) for path in paths])
+    images = decoding.block(partial(faces.face, VIEW), [Encoded(path.read_bytes(), path.name) for path in paths])
     streams = {"train": pack.Stream.of(images), "test": pack.Stream.of(images[:1])}
     memory = pack.load(root, name="faces", convention="", files=(), read=lambda _: streams).train
     mapped = np.load(pack.places(root, "faces", "")[0] / "train.npy", mmap_mode="c")  # never written to, but torch wants to be allowed

@@ -24,6 +24,7 @@ OWN = (
     "optimizer",
     "density",
 )  # what a row may override; the rest are hyper-parameters
+FOLDER = "folder:"  # begins the name of a dataset that is a folder of images
 OWN_OF_DENSITY = ("model", "budget", "optimizer")
 OF_ROWS = ("optimizer", "density")  # tables of the suite that a grid changes key by key, in a row that has none of its own
 
@@ -133,6 +134,8 @@ def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
     given["selections"] = tuple(Selection(label, tuple(one.label for one in of), rule) for label, (of, rule) in made.items() if rule)
     plugins = convert(table.get("plugins", []), tuple[str, ...], "plugins")
     table["plugins"] = [str(path.parent / plugin) for plugin in plugins]
+    if str(table.get("dataset")).startswith(FOLDER):
+        table["plugins"].append(f"{FOLDER}{path.parent}")  # where its path begins
     if table.get("metrics") == []:
         raise UserError("metrics must name at least one metric, not []; leave the key out for all of them")
     if "density" in table:

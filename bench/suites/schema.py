@@ -13,6 +13,7 @@ from bench.suites.budget import Budget, Optimizer, Precision
 MOST_HEADS = 6  # of a first screen, beside place and method
 SCHEMA = 1  # of run keys; a change makes every earlier run another run
 MOST_SEEDS = 1000
+AUTO = "auto"  # the network that leaves it to the images which it is
 
 
 def canonical(value: Any) -> str:
@@ -99,7 +100,7 @@ class Suite:
     equal_capacity: float | None = None  # share of the smallest by which rows may differ in trained parameters; None: they may differ
     density: Density | None = None  # fitted to the codes of every row that names none of its own
     metrics: tuple[str, ...] = ()  # () is every metric
-    plugins: tuple[str, ...] = ()  # python files with methods, datasets, metrics, networks of the user's
+    plugins: tuple[str, ...] = ()  # python files with methods, datasets, metrics, networks of the user's; folder:BASE, of image folders
     headline: tuple[str, ...] = ()  # metrics and costs of the leaderboard's first screen, the one that sorts first; () is the usual ones
     sweep: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # the grid of every row that names none of its own
     select: Select | None = None  # the rule of every grid that names none of its own
@@ -191,7 +192,8 @@ class Run:
 
     def absolute(self) -> "Run":
         """The same for a process that was started in another folder, which is the same run."""
-        return replace(self, plugins=tuple(str(Path(plugin).absolute()) for plugin in self.plugins))
+        parts = [plugin.partition(":") if plugin.startswith("folder:") else ("", "", plugin) for plugin in self.plugins]
+        return replace(self, plugins=tuple(f"{kind}{colon}{Path(place).absolute()}" for kind, colon, place in parts))
 
     def row_key(self) -> str:
         """The same for all seeds of a row; it changes when the suite file's meaning for that row changes."""

@@ -53,9 +53,9 @@ def resume(
     return state
 
 
-def weights_file(tensors: Mapping[str, Tensor]) -> bytes:
-    """The weights in safetensors format."""
-    return safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
+def weights_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """The weights in safetensors format; with one key of metadata, the same weights give the same bytes."""
+    return safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}, dict(metadata))
 
 
 def weights_hash(tensors: Mapping[str, Tensor]) -> str:

@@ -1,10 +1,14 @@
 """A training step as one CUDA graph: a batch of 100 cannot fill a GPU, and launching its kernels one by one takes most of the time.
 
 The first steps are taken as they are, on the stream that is captured later, so that libraries have their workspaces; then one step
-is recorded and replayed. Whatever cannot be recorded (a value read on the host, say) leaves the steps as they were, with the reason.
+is recorded and replayed. Whatever cannot be recorded leaves the steps as they were, with the reason. The last step before the recording
+is watched by torch itself: one that waits for the device (a value read on the host, say) is never recorded, for a recording that breaks
+off may leave the process without a device that works.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,6 +16,7 @@ from torch import Tensor
 from bench.errors import in_a_line
 
 WARM_UP = 3
+WAITS = "called a synchronizing CUDA operation"  # torch's warning
 PlayersStep = Callable[[Sequence[Tensor], tuple[bool, ...]], Tensor]  # batches, which players move -> (terms,)
 
 
@@ -36,7 +41,7 @@ class Captured:
             self.record(batches, moving)
         if self.graph is None:
             self.taken += 1
-            return self.on_side_stream(batches, moving)
+            return (self.watched if self.taken == WARM_UP else self.on_side_stream)(batches, moving)
         for own, x in zip(self.inputs, batches, strict=True):
             own.copy_(x)
         self.graph.replay()
@@ -50,6 +55,21 @@ class Captured:
             terms = self.players_step(batches, moving)
         current.wait_stream(self.stream)
         terms.record_stream(current)
+        return terms
+
+    def watched(self, batches: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:
+        """The same; where the host waits for the device in it, that is the reason not to record it."""
+        before = torch.cuda.get_sync_debug_mode()
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                terms = self.on_side_stream(batches, moving)
+            finally:
+                torch.cuda.set_sync_debug_mode(before)
+        waits = [warning for warning in found if WAITS in str(warning.message)]
+        if waits:
+            self.reason = f"the host waits for the device ({Path(waits[0].filename).name}, line {waits[0].lineno})"
         return terms
 
     def record(self, batches: Sequence[Tensor], moving: tuple[bool, ...]) -> None:

@@ -63,6 +63,16 @@ class Outcome:
         return {"steps": self.step, "epochs": self.step / per_epoch, "images": self.step * batch_size}
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far training is, after a block of steps."""
+
+    share: float  # of the budget that is spent
+    step: int
+    seconds: float
+    curve: Sequence[Mapping[str, float]]  # so far; the last row is of this block
+
+
 class Training:
     """A method with its optimisers and random stream: what a checkpoint holds, and one step of all players.
 
@@ -185,12 +195,12 @@ def train(
     state: Mapping[str, Any] | None = None,
     save: Callable[[dict[str, Any]], None] | None = None,
     save_every: float = math.inf,
-    report: Callable[[float], None] | None = None,
+    report: Callable[[Progress], None] | None = None,
 ) -> Outcome:
     """Train until the budget is spent or a loss is not finite.
 
     state: a checkpoint's, to go on from. save: called with a state every `save_every` seconds, off the clock.
-    report: called with the share of the budget that is spent.
+    report: called after each block of steps, off the clock.
     """
     plan = training.plan
     clock = Clock(batches.images.device, training.restore(state) if state else 0.0)
@@ -212,7 +222,7 @@ def train(
         if error := training.read(rows):
             return Outcome("diverged", training.step, seconds, training.curve, error, training.execution)
         if report:
-            report(min(1.0, plan.done(training.step, seconds)))
+            report(Progress(min(1.0, plan.done(training.step, seconds)), training.step, seconds, training.curve))
         if save and time.monotonic() - saved >= save_every:
             save(training.state(seconds))
             saved = time.monotonic()

@@ -2,6 +2,8 @@
 """MMD²_U and its gradients on CUDA: one program for each block of rows, differences as they are, nothing of size N M in memory.
 
 The equations are those of `metrics/kernels/mmd.py`. Points come as (D, N), so that neighbours are read together. No host synchronises.
+A program keeps the gradient of at most TILE dimensions in registers; where there are more, others take the rest, and each forms the
+distances anew, which costs less than registers that spill into memory. `python -m bench gpu-check --compile-only` shows both.
 """
 
 import math
@@ -17,6 +19,8 @@ from torch.autograd.function import once_differentiable
 from metrics.kernels.mmd import SCALES
 
 FAMILIES = {"imq": (1.0,), "imq7": SCALES, "rbf": ()}  # the scales of an inverse multiquadratic kernel; none: Gaussian
+TILE = 32  # dimensions of a program's gradient
+COLUMNS = 64  # points that a block of rows meets at a time
 MANY = 2048  # points from which there are enough blocks of 64 rows for a device
 
 
@@ -30,9 +34,13 @@ def pairs_kernel(
     x, y, scales, sums, slopes, n, m, D,
     COUNT: tl.constexpr, SAME: tl.constexpr, SLOPED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DIMS: tl.constexpr,
 ):  # fmt: skip
-    """Σ_ij k into sums, one for each block, and Σ_j -k'(D_ij) (x_i - y_j) into slopes (D, N); D = |x_i - y_j|²."""
+    """Σ_ij k into sums, one for each block, and Σ_j -k'(D_ij) (x_i - y_j) into slopes (D, N); D = |x_i - y_j|².
+
+    The grid is blocks of rows by tiles of DIMS dimensions of the slopes.
+    """
     i = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    dims = tl.arange(0, DIMS)
+    first = tl.program_id(1) * DIMS
+    dims = first + tl.arange(0, DIMS)
     total = tl.zeros((ROWS,), tl.float64)
     pulls = tl.zeros((ROWS, DIMS), tl.float32)
     for start in range(0, m, COLUMNS):
@@ -58,12 +66,17 @@ def pairs_kernel(
         total += tl.sum(tl.where(live, similar, 0.0), 1).to(tl.float64)
         if SLOPED:
             slope = tl.where(live, slope, 0.0)
-            for k in range(D):
+            for k in range(first, tl.minimum(first + DIMS, D)):
                 apart = tl.load(x + k * n + i, mask=i < n, other=0.0)[:, None] - tl.load(y + k * m + j, mask=j < m, other=0.0)[None, :]
                 pulls += tl.where(dims[None, :] == k, tl.sum(slope * apart, 1)[:, None], 0.0)
-    tl.store(sums + tl.program_id(0), tl.sum(total, 0))
+    tl.store(sums + tl.program_id(0), tl.sum(total, 0), mask=first == 0)  # every tile has the same
     if SLOPED:
         tl.store(slopes + dims[None, :] * n + i[:, None], pulls, mask=(i < n)[:, None] & (dims < D)[None, :])
+
+
+def tile_of(d: int) -> int:
+    """DIMS of a program whose gradient has d dimensions, or its share of them."""
+    return min(triton.next_power_of_2(d), TILE)
 
 
 @cache
@@ -79,9 +92,10 @@ def pairs(x: Tensor, y: Tensor, kernel: str, same: bool, sloped: bool) -> tuple[
     sums = torch.empty(blocks, dtype=torch.float64, device=x.device)
     slopes = torch.empty_like(x) if sloped else x
     scales = scales_of(kernel, x.device)
-    pairs_kernel[(blocks,)](
+    dims = tile_of(d)
+    pairs_kernel[(blocks, triton.cdiv(d, dims) if sloped else 1)](
         x, y, scales, sums, slopes, n, m, d,
-        COUNT=len(FAMILIES[kernel]), SAME=same, SLOPED=sloped, ROWS=rows, COLUMNS=64, DIMS=triton.next_power_of_2(d),
+        COUNT=len(FAMILIES[kernel]), SAME=same, SLOPED=sloped, ROWS=rows, COLUMNS=COLUMNS, DIMS=dims,
     )  # fmt: skip
     return sums.sum(), slopes
 

@@ -1,7 +1,8 @@
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False
 """KL_UB of a batch's mixture and its gradients on CUDA, by logarithms of variances; nothing of size M M in memory.
 
-The equations are those of `metrics/kernels/overlaps.py`. Means and log σ² come as (D, M). No host synchronises.
+The equations are those of `metrics/kernels/overlaps.py`. Means and log σ² come as (D, M). No host synchronises. Gradients of more than
+a tile of dimensions are formed by several programs, as in `metrics/kernels/triton_mmd.py`.
 """
 
 import math
@@ -13,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from metrics.kernels.triton_mmd import block_rows
+from metrics.kernels.triton_mmd import COLUMNS, block_rows, tile_of
 
 
 @triton.jit
@@ -54,9 +55,10 @@ def mixture_kernel(mean, log_variance, out, m, D, ROWS: tl.constexpr, COLUMNS: t
 def gradient_kernel(
     mean, log_variance, log_mixtures, of_mean, of_log_variance, m, D, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DIMS: tl.constexpr
 ):
-    """Of Σ_i log Σ_j exp L_ij, into (D, M)."""
+    """Of Σ_i log Σ_j exp L_ij, into (D, M). The grid is blocks of rows by tiles of DIMS dimensions."""
     i = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    dims = tl.arange(0, DIMS)
+    first = tl.program_id(1) * DIMS
+    dims = first + tl.arange(0, DIMS)
     mine = tl.load(log_mixtures + i, mask=i < m, other=0.0)[:, None]
     to_mean = tl.zeros((ROWS, DIMS), tl.float32)
     to_log_variance = tl.zeros((ROWS, DIMS), tl.float32)
@@ -65,7 +67,7 @@ def gradient_kernel(
         L = log_overlaps(mean, log_variance, i, j, m, D, ROWS, COLUMNS)
         Q = tl.exp(L - mine) + tl.exp(L - tl.load(log_mixtures + j, mask=j < m, other=0.0)[None, :])
         Q = tl.where((i < m)[:, None] & (j < m)[None, :], Q, 0.0)
-        for k in range(D):
+        for k in range(first, tl.minimum(first + DIMS, D)):
             apart, both, own = pair(mean, log_variance, i, j, k, m)
             here = dims[None, :] == k
             to_mean += tl.where(here, -tl.sum(Q * apart * tl.exp(-0.5 * both), 1)[:, None], 0.0)
@@ -84,14 +86,15 @@ class TritonBound(torch.autograd.Function):
         (m, d), rows = mean.shape, block_rows(len(mean))
         mu, lv = (x.float().mT.contiguous() for x in (mean, log_variance))
         log_mixtures, grid = torch.empty(m, device=mean.device), (triton.cdiv(m, rows),)
-        mixture_kernel[grid](mu, lv, log_mixtures, m, d, ROWS=rows, COLUMNS=64)
+        mixture_kernel[grid](mu, lv, log_mixtures, m, d, ROWS=rows, COLUMNS=COLUMNS)
         wide, variance = mean.double(), log_variance.double().exp()
         cross_entropy = 0.5 * (wide.square().sum() + variance.sum()) / m
         value = log_mixtures.double().mean() - math.log(m) + cross_entropy  # the two D/2 log 2π cancel
         if any(ctx.needs_input_grad):
             of_mean, of_log_variance = torch.empty_like(mu), torch.empty_like(lv)
-            gradient_kernel[grid](
-                mu, lv, log_mixtures, of_mean, of_log_variance, m, d, ROWS=rows, COLUMNS=64, DIMS=triton.next_power_of_2(d)
+            dims = tile_of(d)
+            gradient_kernel[(*grid, triton.cdiv(d, dims))](
+                mu, lv, log_mixtures, of_mean, of_log_variance, m, d, ROWS=rows, COLUMNS=COLUMNS, DIMS=dims
             )
             gradients = (of_mean.mT + wide) / m, (of_log_variance.mT + 0.5 * variance) / m
             ctx.save_for_backward(*(gradient.to(x.dtype) for gradient, x in zip(gradients, (mean, log_variance), strict=True)))

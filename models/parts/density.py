@@ -11,13 +11,16 @@ Flows: Papamakarios et al., arXiv:1705.07057 (MAF); Dinh et al., arXiv:1605.0880
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Transform
 from zuko.flows import MAF, GeneralCouplingTransform
 from zuko.lazy import LazyComposedTransform, LazyTransform
+from zuko.transforms import CouplingTransform
 
 from models.assembly import why_eager
 from models.interfaces import Player
@@ -138,6 +141,38 @@ class Flow(Density):
         return self.name
 
 
+class Split(CouplingTransform):
+    """zuko's coupling y_a = x_a, y_b = f(x_b | x_a), given where a and b are."""
+
+    def __init__(self, meta: Callable[[Tensor], Transform], idx_a: Tensor, idx_b: Tensor):
+        Transform.__init__(self)  # zuko's own looks for them in the mask, and so waits for the device
+        self.meta, self.idx_a, self.idx_b = meta, idx_a, idx_b
+
+
+class Coupling(GeneralCouplingTransform):
+    """zuko's lazy coupling, that looks for a and b in a mask once and not in each of a step's calls: a step may be recorded."""
+
+    capturable = True
+    idx_a: Tensor  # (number of ones in the mask,)
+    idx_b: Tensor  # (number of zeros,)
+
+    def __init__(self, features: int, **options: Any):
+        super().__init__(features, **options)
+        self.register_buffer("idx_a", self.mask.nonzero().squeeze(1), persistent=False)
+        self.register_buffer("idx_b", (~self.mask).nonzero().squeeze(1), persistent=False)
+        self.register_load_state_dict_post_hook(find_halves)
+
+    def forward(self, c: Tensor | None = None) -> Transform:
+        """The coupling, with a context if there is one."""
+        return Split(partial(self.meta, c), self.idx_a, self.idx_b)
+
+
+def find_halves(coupling: Coupling, keys: object) -> None:
+    """After a state was loaded: a and b of its mask."""
+    coupling.idx_a.copy_(coupling.mask.nonzero().squeeze(1))
+    coupling.idx_b.copy_((~coupling.mask).nonzero().squeeze(1))
+
+
 def gaussian(dim: int, *, floor: float = 1e-6) -> Density:
     """One full-covariance Gaussian in closed form: mean, covariance with divisor 1/N, and `floor` on its diagonal."""
     return Mixture(dim, 1, floor)
@@ -163,7 +198,7 @@ def realnvp(dim: int, *, transforms: int = 8, hidden: Hidden = (256, 256, 256)) 
     check(transforms, hidden)
     orders = [torch.randperm(dim) for _ in range((transforms + 1) // 2)]
     couplings = [
-        GeneralCouplingTransform(dim, mask=orders[i // 2] % 2 == i % 2, hidden_features=hidden)  # the mask's half stays as it is
+        Coupling(dim, mask=orders[i // 2] % 2 == i % 2, hidden_features=hidden)  # the mask's half stays as it is
         for i in range(transforms)
     ]
     return Flow(dim, LazyComposedTransform(*couplings), f"RealNVP, {transforms} × {list(hidden)}")

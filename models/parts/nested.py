@@ -61,6 +61,8 @@ class NestedPrior(nn.Module):
         self.scales = scales
         self.raw_scale = nn.Parameter(torch.tensor(scales[1]))
         self.register_buffer("epoch", torch.tensor(0))
+        self.ended = 0  # the same on the host: to read the tensor is to wait for the device, in each step
+        self.register_load_state_dict_post_hook(count_epochs)
 
     @property
     def scale(self) -> Tensor:
@@ -76,7 +78,7 @@ class NestedPrior(nn.Module):
     @property
     def warming(self) -> bool:
         """Whether p(z) is still N(0, I)."""
-        return int(self.epoch) < self.warmup
+        return self.ended < self.warmup
 
     def draw(self, z: Tensor, noise: torch.Generator) -> Draw:
         """One draw of q(t|z) per code.   (B, D) -> Draw of t"""
@@ -131,6 +133,7 @@ class NestedPrior(nn.Module):
     def epoch_ended(self, epoch: int, method: AutoEncoder, draw_images: Callable[[int], Tensor], noise: torch.Generator) -> None:
         """Counts, and after the warm-up fits p(t) to codes t."""
         self.epoch.fill_(epoch)
+        self.ended = epoch
         if isinstance(self.hyper, Refitted) and not self.warming:
             self.hyper.refit(self.codes(method, draw_images, FAST_CODES, noise), noise)
 
@@ -150,3 +153,8 @@ class NestedPrior(nn.Module):
     def __str__(self) -> str:
         ends = "" if self.scales == SCALES else f", s in [{self.scales[0]:g}, {self.scales[1]:g}]"
         return f"VAE of codes, d_t = {self.inner_dim}, p(t) {self.hyper}{ends}"
+
+
+def count_epochs(prior: NestedPrior, keys: object) -> None:
+    """After a state was loaded: how many epochs it had seen."""
+    prior.ended = int(prior.epoch)

@@ -96,10 +96,14 @@ class DiagonalGaussian:
     outputs = 2
     variance = None
 
+    def moments(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 2D), means then raw outputs -> mean, σ, log σ², (B, D) each"""
+        mean, raw = features.chunk(2, dim=1)
+        return mean, *SIGMAS[self.sigma](raw)
+
     def __call__(self, features: Tensor, noise: torch.Generator) -> Draw:
         """(B, 2D), means then raw outputs -> Draw"""
-        mean, raw = features.chunk(2, dim=1)
-        std, log_variance = SIGMAS[self.sigma](raw)
+        mean, std, log_variance = self.moments(features)
         return Draw(mean + std * standard_normal_like(mean, noise), mean, log_variance, noise)
 
     def __str__(self) -> str:

@@ -35,6 +35,8 @@ class NestedDensity(Density):
         self.prior, self.refit_every = prior, refit_every
         self.register_buffer("kept", torch.zeros(FAST_CODES if refit_every else 0, prior.dim))
         self.register_buffer("steps", torch.tensor(0))
+        self.taken = 0  # the same on the host: to read the tensor is to wait for the device, in each step
+        self.register_load_state_dict_post_hook(count_steps)
 
     def fit(self, codes: Tensor, noise: torch.Generator) -> None:
         """Keeps codes for the fits of p(t), over and over where there are fewer than a fit takes.   (N, D)"""
@@ -53,7 +55,8 @@ class NestedDensity(Density):
         self.prior.take_back()
         if self.refit_every:
             self.steps += 1
-            if int(self.steps) % self.refit_every == 0:
+            self.taken += 1
+            if self.taken % self.refit_every == 0:
                 self.refit(noise)
         return -self.prior.bound(z, noise)
 
@@ -66,6 +69,11 @@ class NestedDensity(Density):
 
     def __str__(self) -> str:
         return str(self.prior) + f" every {self.refit_every} steps" * bool(self.refit_every)
+
+
+def count_steps(density: NestedDensity, keys: object) -> None:
+    """After a state was loaded: how many steps it had seen."""
+    density.taken = int(density.steps)
 
 
 def hierarchical(

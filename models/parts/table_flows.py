@@ -15,10 +15,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from zuko.flows import MAF, GeneralCouplingTransform
+from zuko.flows import MAF
 from zuko.lazy import LazyComposedTransform, LazyTransform
 
-from models.parts.density import Density, Hidden, check
+from models.parts.density import Coupling, Density, Hidden, check
 
 Permutation = Literal["reversal", "random"]
 
@@ -78,7 +78,7 @@ def realnvp_table5(dim: int, *, transforms: int = 8, hidden: Hidden = (256, 256,
     """
     check(transforms, hidden)
     orders = [torch.randperm(dim) for _ in range(transforms)]
-    couplings = [GeneralCouplingTransform(dim, mask=order.argsort() < dim // 2, hidden_features=hidden) for order in orders]
+    couplings = [Coupling(dim, mask=order.argsort() < dim // 2, hidden_features=hidden) for order in orders]
     return TableFlow(dim, LazyComposedTransform(*couplings), f"RealNVP of Table 5, {transforms} × {list(hidden)}", scaled=False)
 
 

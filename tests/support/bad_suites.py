@@ -112,7 +112,7 @@ TOP = [
     key('dataset = ""', "unknown dataset ''; known: celeba…"),
     key(
         'dataset = "my/folder"',
-        "unknown dataset 'my/folder'; known: celeba…; images of your own come from a plugin: docs/guide-method.md, A dataset",
+        "unknown dataset 'my/folder'; known: celeba…; a folder of images is folder:my/folder: docs/your-images.md",
     ),
     *values("network", TEXT, "3", '["mlp"]'),
     key('network = "mpl"', "unknown network 'mpl'; did you mean 'mlp'? known: …"),

@@ -1,4 +1,4 @@
-"""Writes the table of docs/reliability.md from a report of pytest: `python tests/support/reliability_page.py report.xml docs`."""
+"""Writes the table of docs/reliability.md from reports of pytest: `python tests/support/reliability_page.py REPORT.xml ... docs`."""
 
 import sys
 from pathlib import Path
@@ -33,6 +33,7 @@ def page(text: str, found: list[tuple[str, ...]]) -> str:
 
 
 if __name__ == "__main__":
-    report, docs = map(Path, sys.argv[1:])
+    *reports, docs = map(Path, sys.argv[1:])
     path = docs / "reliability.md"
-    path.write_text(page(path.read_text(encoding="utf-8"), rows(report)), encoding="utf-8")
+    found = [row for report in reports for row in rows(report)]
+    path.write_text(page(path.read_text(encoding="utf-8"), found), encoding="utf-8")

@@ -38,10 +38,10 @@ def spoiled(loss: Loss, *inputs: Tensor) -> bool:
 
 
 def errors(loss: Loss, *inputs: Tensor) -> tuple[float, float]:
-    """Of triton's float32 against the broadcasting form's float64, with an upstream gradient that is not all ones."""
+    """Of triton's value and gradients of these inputs against the broadcasting form's in float64; the upstream gradient is not all ones."""
     found = []
-    for backend, dtype in (("triton", torch.float32), ("broadcast", torch.float64)):
-        leaves = [x.to(dtype).requires_grad_() for x in inputs]
+    for backend, dtype in (("triton", None), ("broadcast", torch.float64)):
+        leaves = [x.detach().to(dtype or x.dtype).requires_grad_() for x in inputs]
         value = loss(*leaves, backend=backend)
         weights = torch.linspace(-1, 2, value.numel(), device=value.device, dtype=value.dtype).view_as(value)
         found.append((value.detach(), torch.autograd.grad((value * weights).sum(), leaves)))
@@ -50,7 +50,7 @@ def errors(loss: Loss, *inputs: Tensor) -> tuple[float, float]:
 
 
 def cases(device: str) -> Iterator[tuple[str, Loss, tuple[Tensor, ...]]]:
-    """Sizes that are no multiple of a block, two points, points that coincide."""
+    """Sizes that are no multiple of a block, two points, points that coincide; more dimensions than a program takes, in bfloat16 too."""
     noise = torch.Generator().manual_seed(0)
     normal = lambda *size: torch.randn(*size, generator=noise).to(device)
     for name, kernel in {"imq": imq, "imq7": imq7, "rbf": rbf}.items():
@@ -58,8 +58,11 @@ def cases(device: str) -> Iterator[tuple[str, Loss, tuple[Tensor, ...]]]:
             q = normal(m, d) * 1.3 + 0.4
             q[0] = q[1]
             yield f"mmd {name} {n} {m} {d}", lambda p, q, k=kernel, **how: mmd(p, q, 2.0 * q.shape[1], k, **how), (normal(n, d), q)
-    for m, d, low in ((2, 1, 0.0), (70, 3, -1.0), (33, 5, -20.0)):
+    for m, d, low in ((2, 1, 0.0), (70, 3, -1.0), (33, 5, -20.0), (4, 40, -1.0)):
         yield f"bound {m} {d}", mixture_kl_bound, (normal(m, d), normal(m, d) + low)
+    half = lambda *size: normal(*size).bfloat16()
+    yield "mmd imq 3 2 64 bfloat16", lambda p, q, **how: mmd(p, q, 2.0 * q.shape[1], imq, **how), (half(3, 64), half(2, 64) + 1)
+    yield "bound 3 64 bfloat16", mixture_kl_bound, (half(3, 64), half(3, 64))
 
 
 if __name__ == "__main__":

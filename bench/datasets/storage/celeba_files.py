@@ -1,19 +1,12 @@
 """Aligned CelebA images, from their archive or folder to small arrays: cropped, resized, by several processes, in order.
 
-This process reads the files and the workers decode them, so that none of them holds the archive's directory. Only that directory
-grows with the number of images (110 MB for all of CelebA); some 40 MB of blocks are under way, and each worker takes about 45 MB.
+Only the archive's directory grows with the number of images (110 MB for all of CelebA); some 40 MB of blocks are under way.
 """
 
-import multiprocessing
 import os
-import signal
-import threading
 import zipfile
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -21,15 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from bench.datasets.storage.decoding import blocks
 from bench.datasets.storage.image_files import Encoded, decoded
-from bench.datasets.storage.progress_bar import bar
 from bench.errors import UserError
-from bench.processes import cores, end_with_parent
 
 URL = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 ALIGNED = (178, 218)  # width, height
 BLOCK_BYTES = 3 * 2**20  # of decoded images that travel together
-WORKERS = 4  # at most: the whole of CelebA takes minutes, and stays below 1 GiB
 
 
 class View(NamedTuple):
@@ -86,51 +77,6 @@ def face(view: View, image: Encoded) -> np.ndarray:
     return np.asarray(small).transpose(2, 0, 1)
 
 
-def block(view: View, images: Sequence[Encoded]) -> np.ndarray:
-    """(n, 3, side, side) uint8."""
-    return np.stack([face(view, image) for image in images])
-
-
 def faces(view: View, images: Album, names: Sequence[str], words: str, start: int = 0) -> Iterator[np.ndarray]:
-    """Blocks (<= view.block, 3, side, side) of the images from number `start` on, in the list's order.
-
-    Decoded by as many processes as there are cores; a bar on standard error if that is a terminal.
-    """
-    starts = range(start, len(names), view.block)
-    work = ([images.encoded(name) for name in names[i : i + view.block]] for i in starts)
-    with bar(words, len(names), start, "images") as advance, mapper(min(cores(), WORKERS, len(starts))) as in_order:
-        for decoded in in_order(partial(block, view), work):
-            advance(len(decoded))
-            yield decoded
-
-
-Mapper = Callable[[Callable[[Sequence[Encoded]], np.ndarray], Iterable[Sequence[Encoded]]], Iterable[np.ndarray]]
-
-
-@contextmanager
-def mapper(workers: int) -> Iterator[Mapper]:
-    """`map` by that many processes of their own, in order, at most two tasks ahead for each; plain `map` if one is enough."""
-    if workers <= 1 or multiprocessing.current_process().daemon:  # which may have no children
-        yield map
-        return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=begin_worker)
-
-    def in_order(decode: Callable[[Sequence[Encoded]], np.ndarray], tasks: Iterable[Sequence[Encoded]]) -> Iterator[np.ndarray]:
-        ahead: deque[Future[np.ndarray]] = deque()
-        for task in tasks:
-            ahead.append(pool.submit(decode, task))
-            if len(ahead) >= 2 * workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-
-    try:
-        yield in_order
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def begin_worker() -> None:
-    """Ctrl-C is for the parent, which ends its workers; and a worker ends with its parent, however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    """Blocks (<= view.block, 3, side, side) of the images from number `start` on, in the list's order."""
+    return blocks(partial(face, view), images.encoded, names, view.block, words, start)

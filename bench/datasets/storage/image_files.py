@@ -8,8 +8,9 @@ LA, La, RGBA, RGBa, and palettes with transparency    without their alpha where 
 I;16 (also L, B, N), I     grey of 16 bits, value / 257 rounded, so that 65535 is 255; I beyond 0..65535 is refused
 F, LAB, and any other      refused: which value is white is not said
 
-An orientation in the file (EXIF) is applied. More than one frame is refused, and so is an image of more than MAX_PIXELS, before it
-is decoded. Only the kinds in FORMATS are opened: others, such as PostScript, would start programs of their own.
+An orientation in the file (EXIF) is applied. More than one frame is refused, but for MPO, a photograph with previews behind it; and so
+is an image of more than MAX_PIXELS, before it is decoded. Only the kinds in FORMATS are opened: others, such as PostScript, would start
+programs of their own.
 """
 
 import io
@@ -66,7 +67,7 @@ def opened(file: BinaryIO, size: int, where: str, again: str = "") -> Iterator[I
             warnings.simplefilter("ignore")  # of what Pillow warns of, what matters is refused below
             with Image.open(file, formats=FORMATS) as image:
                 frames = getattr(image, "n_frames", 1)
-                if frames > 1:
+                if frames > 1 and image.format != "MPO":
                     raise UserError(f"{where} has {frames} frames, an image has one{way_out}")
                 if image.width * image.height > MAX_PIXELS:
                     raise UserError(f"{where} is {image.width:,} × {image.height:,} pixels, at most {MAX_PIXELS:,} are decoded{way_out}")

@@ -8,6 +8,7 @@ reads everything. A pack is written under a hidden name; what a killed process l
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
@@ -102,7 +103,7 @@ def load(root: Path, *, name: str, convention: str, files: Sequence[str], read: 
 
 def places(root: Path, name: str, convention: str) -> list[Path]:
     """The folders a pack may be in, preferred first."""
-    key = f"{name}-{hashlib.sha256(f'{FORMAT} {convention}'.encode()).hexdigest()[:12]}"
+    key = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)}-{hashlib.sha256(f'{FORMAT} {convention}'.encode()).hexdigest()[:12]}"
     return list(dict.fromkeys(base / "packed" / key for base in (root, FALLBACK)))
 
 

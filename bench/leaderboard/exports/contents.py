@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 from bench.errors import UserError, unknown
 from bench.leaderboard.capacity import other_codes
 from bench.leaderboard.headline import ENDS
-from bench.leaderboard.rows import Column, Record, Row, columns_of, rows_of
+from bench.leaderboard.rows import Column, Record, Row, columns_of, network_of, rows_of
 from bench.leaderboard.standing import Standing, column_standing
 from bench.leaderboard.statistics import mean_and_interval
 from bench.suites.schema import Suite
@@ -112,7 +112,7 @@ def export(board: Board) -> Export:
         question=suite.question,
         dataset=suite.dataset,
         held_out=suite.held_out,
-        network=suite.network,
+        network=network_of(suite, board.rows),
         latent_dim=suite.latent_dim,
         seeds=suite.seeds,
         level=LEVEL,

@@ -11,7 +11,7 @@ from bench.errors import UserError
 from bench.leaderboard import first_screen
 from bench.leaderboard.exports.contents import Board
 from bench.leaderboard.headline import Head, heads, names
-from bench.leaderboard.rows import ABSENT, Row
+from bench.leaderboard.rows import ABSENT, Row, network_of
 from bench.leaderboard.standing import Standing, head_standing
 from bench.leaderboard.statistics import figures, mean_and_interval
 from bench.markdown import counted
@@ -89,7 +89,7 @@ def caption(board: Board, shown: Sequence[Head], standings: Sequence[Standing], 
     interval = f"mean $\\pm$ half width of the 95\\,\\% $t$ interval over {counted(seeds, 'training seed')}" if seeds > 1 else "one seed"
     said = [
         escaped(suite.question),
-        f"{escaped(f'{suite.dataset}, {suite.network}, {suite.latent_dim} latents')}: {interval}"
+        f"{escaped(f'{suite.dataset}, {network_of(suite, rows)}, {suite.latent_dim} latents')}: {interval}"
         + ("; costs: least to most." if any(head.columns[0].group == "cost" for head in shown) else "."),
         f"Rank: those that a row's tier fills by {escaped(shown[0].title)}." * bool(standings[0].rows),
         "Bold: the first tier." * any(found.tiers.best() for found in standings),

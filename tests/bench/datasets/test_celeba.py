@@ -18,7 +18,7 @@ from bench.commands import data
 from bench.datasets import celeba
 from bench.datasets.celeba import CROP_140, CROP_178
 from bench.datasets.storage import celeba_files as faces
-from bench.datasets.storage import pack, raw
+from bench.datasets.storage import decoding, pack, raw
 from bench.datasets.storage.celeba_files import View
 from bench.datasets.storage.image_files import Encoded
 from bench.errors import UserError
@@ -100,7 +100,7 @@ def test_conventions_are_named_apart_and_state_what_they_are() -> None:
 @pytest.mark.parametrize("block", [1, 2, 256])
 def test_official_splits_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     monkeypatch.setattr(faces, "BLOCK_BYTES", block * 3 * 64 * 64)
-    monkeypatch.setattr(faces, "WORKERS", 1)
+    monkeypatch.setattr(decoding, "WORKERS", 1)
     put(tmp_path)
     for name in ("celeba64_140", "celeba64_178"):
         found = load(tmp_path, name)
@@ -177,8 +177,8 @@ def test_the_workers_are_at_most_two_tasks_ahead() -> None:
             taken.append(number)
             yield [Encoded(encoded(photo(0)), str(number))]
 
-    with faces.mapper(2) as in_order:
-        for number, _ in enumerate(in_order(partial(faces.block, View(None, 8)), tasks())):
+    with decoding.mapper(2) as in_order:
+        for number, _ in enumerate(in_order(partial(decoding.block, partial(faces.face, View(None, 8))), tasks())):
             assert len(taken) <= number + 2 * 2
     assert taken == list(range(20))
 

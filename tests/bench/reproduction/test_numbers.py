@@ -77,8 +77,10 @@ def test_a_reduced_budget_never_stands_beside_a_number() -> None:
 def test_a_diverged_run_is_no_measurement() -> None:
     found = standing(cell(), paper(), Planted(mog=records({"vcae": {0: 1.0, 1: None, 2: math.nan}})))
     assert found.measured is not None
-    assert (found.measured.count, found.measured.mean) == (1, 1.0)
-    assert standing(cell(), paper(), Planted(mog=records({"vcae": {0: None}}))).state == "no record"
+    assert (found.measured.count, found.measured.mean, found.lost) == (1, 1.0, 1)
+    assert found.word == "inside, 1 run lost"
+    none = standing(cell(reduced=("digits",)), paper(), Planted(mog=records({"vcae": {0: None, 1: None}})))
+    assert (none.state, none.why) == ("no record", "2 runs diverged or failed")
 
 
 def test_the_best_run_is_that_of_the_highest_score() -> None:

@@ -91,6 +91,7 @@ def test_a_part_has_the_orderings_of_its_place_and_claims_are_all_of_them() -> N
 def test_what_is_needed_is_at_the_budget_that_was_asked_for() -> None:
     selection = select(read("vcae"), "2")
     assert {one.suite for one in needed(selection, "paper")} == {"mnist", "celeba"}
+    assert sum(one.numbers for one in needed(selection, "paper")) == 28
     assert ("mnist", "vcae+flow") in {(one.suite, one.row) for one in needed(selection, "paper")}
     assert "mnist-cpu" in {one.suite for one in needed(selection, "cpu")}
     assert {one.suite for one in needed(selection, "cpu")}.isdisjoint({"mnist", "celeba"})

@@ -29,7 +29,7 @@ from bench.runs.stages import train_stage
 from bench.suites import reader
 from bench.suites.schema import SCHEMA, Budget, Density, Optimizer, Run, digest
 from bench.training.checkpoint import load_state
-from bench.training.train import Outcome, Plan
+from bench.training.train import Outcome, Plan, Progress
 from metrics.frechet import frechet_of_features, pixel_features
 from models.method import AutoEncoder, Recipe
 from models.parts import density as densities
@@ -89,7 +89,7 @@ def second(
     if start:
         known.store.save_checkpoint(run, start, SECOND)
 
-    def report(share: float) -> None:
+    def report(progress: Progress) -> None:
         payload = known.store.checkpoint(run, SECOND)
         payloads.extend([payload] if payload else [])
 
@@ -165,7 +165,7 @@ def context(folder: Path, save_every: float = 0) -> Context:
 
 
 def executed(run: Run, known: Context, report: Callable[[float], None] | None = None) -> dict[str, Any]:
-    return execute(resolve(run, CATALOGUE), known, report)
+    return execute(resolve(run, CATALOGUE), known, report and (lambda news: report(news.share)))
 
 
 def killed(share: float) -> None:

@@ -69,7 +69,7 @@ def test_a_graph_is_recorded_on_cuda_alone_and_only_where_it_is_asked_for(
 
 def test_a_budget_in_seconds_ends_when_they_are_spent() -> None:
     method, data, shares = build(lambda: ae(DIM)), batches(), list[float]()
-    outcome = train(training(method, Budget(seconds=0.2), data), data, report=shares.append)
+    outcome = train(training(method, Budget(seconds=0.2), data), data, report=lambda progress: shares.append(progress.share))
     assert outcome.status == "done"
     assert 0.2 <= outcome.seconds < 2  # overshoots by one block at most
     assert outcome.step > 1
@@ -340,7 +340,7 @@ def test_a_state_is_saved_no_more_often_than_asked() -> None:
 
 def test_progress_is_the_share_of_the_budget() -> None:
     data, shares = batches(), list[float]()
-    train(training(build(lambda: ae(DIM)), Budget(steps=125), data), data, report=shares.append)
+    train(training(build(lambda: ae(DIM)), Budget(steps=125), data), data, report=lambda progress: shares.append(progress.share))
     assert shares == [0.4, 0.8, 1.0]
 
 

@@ -29,14 +29,21 @@ def test_tritons_kernels_are_the_formulas_in_its_interpreter() -> None:
     assert run.returncode == 0, run.stderr
     lines = [line.split() for line in run.stdout.splitlines()]
     assert len(lines) == len(list(cases("cpu")))
-    assert [line for line in lines if not (float(line[1]) < CONTRACT and float(line[2]) < CONTRACT and line[3] == "True")] == []
+    assert [line for line in lines if not (float(line[1]) < CONTRACT and float(line[2]) < slope(line[0]) and line[3] == "True")] == []
+
+
+def slope(what: str) -> float:
+    """How far a gradient of that case may be off: by half a unit in the last place where it is rounded to bfloat16."""
+    return torch.finfo(torch.bfloat16).eps / 2 if what.endswith("bfloat16") else CONTRACT
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("case", range(12))
+@pytest.mark.parametrize("case", range(15))
 def test_tritons_kernels_are_the_formulas_on_a_device(case: int) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     what, loss, inputs = list(cases("cuda"))[case]
-    assert max(errors(loss, *inputs)) < CONTRACT, what
+    value, gradient = errors(loss, *inputs)
+    assert value < CONTRACT, what
+    assert gradient < slope(what), what
     assert spoiled(loss, *inputs), what

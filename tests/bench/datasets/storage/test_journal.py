@@ -215,9 +215,10 @@ from pathlib import Path
 sys.path.insert(0, "tests/support")
 from small_celeba import load
 from bench.datasets.storage import celeba_files as faces
+from bench.datasets.storage import decoding
 from bench.datasets.storage.journal import Journal
 from bench.errors import UserError
-faces.BLOCK_BYTES, faces.cores = 3 * 64 * 64, lambda: 2
+faces.BLOCK_BYTES, decoding.cores = 3 * 64 * 64, lambda: 2
 root, add = Path(sys.argv[1]), Journal.add
 def wait(self, *block):
     add(self, *block)
@@ -288,9 +289,9 @@ import numpy as np
 sys.path.insert(0, "tests/support")
 from small_celeba import load
 from bench.datasets.storage import celeba_files as faces
-from bench.datasets.storage import pack
+from bench.datasets.storage import decoding, pack
 pack.SMALL, faces.BLOCK_BYTES = 0, 2**20
-faces.cores = lambda: 1
+decoding.cores = lambda: 1
 load(Path(sys.argv[1]), "celeba128", (0, 0, 2))  # whatever the first image takes is taken before the limit
 held = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (held + 12 * 2**20,) * 2)
