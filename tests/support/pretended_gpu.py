@@ -58,7 +58,6 @@ class Device:
         self.debug = 2  # what becomes of a wait, as torch.cuda.set_sync_debug_mode has it: 0 nothing, 1 a warning, 2 an error
         self.on_host = False  # inside a call that makes a tensor without `device=`
         self.launches = 0  # operations that compute something
-        self.bytes = 0  # that they read and write
 
     def has(self, x: Tensor) -> bool:
         """Whether the tensor is the device's."""
@@ -147,7 +146,6 @@ class Operations(TorchDispatchMode):
         device.made([x for x in tensors_in(out) if not any(x is y for y in inputs)], there)
         if there and computes(func, inputs, out):
             device.launches += 1
-            device.bytes += sum(x.numel() * x.element_size() for x in {id(x): x for x in (*inputs, *tensors_in(out))}.values())
         return out
 
 
