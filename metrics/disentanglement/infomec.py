@@ -82,12 +82,14 @@ def explicitness(data: Represented, discrete: bool) -> float:
     found = []
     for factor in data.factors.T:
         model = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=STEPS).fit(inputs, factor)
-        found.append(1 - log_loss(factor, model.predict_proba(inputs)) / np.log(factor.max() + 1))
+        found.append(1 - log_loss(factor, model.predict_proba(inputs)) / np.log(len(model.classes_)))
     return float(np.mean(found))
 
 
 def infomec(data: Represented, discrete: bool) -> InfoMEC:
-    """All three."""
+    """All three; Unavailable of fewer images than neighbours are asked for."""
+    if len(data.codes) <= NEIGHBOURS:
+        raise Unavailable(f"{len(data.codes)} images have no {NEIGHBOURS} neighbours each")
     information = normalised_information(data, discrete)[active(data.codes, discrete)]
     return InfoMEC(concentration(information), concentration(information.T), explicitness(data, discrete))
 

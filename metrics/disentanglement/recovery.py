@@ -19,7 +19,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from metrics.disentanglement.representation import TEST, TRAIN, Represented, of_views, split
-from metrics.metric import Metric
+from metrics.metric import Metric, Unavailable
 
 QUANTILE = 0.99
 
@@ -45,7 +45,9 @@ def r2(data: Represented) -> float:
     weights = np.linalg.lstsq(with_one[0], train.factors.astype(np.float64), rcond=None)[0]
     residual = ((test.factors - with_one[1] @ weights) ** 2).sum(0)
     total = ((test.factors - test.factors.mean(0)) ** 2).sum(0)
-    return float((1 - residual / np.maximum(total, 1e-300)).mean())
+    if not (total > 0).all():
+        raise Unavailable(f"too few images: a factor of variation has one value among the {len(test.codes)} that are judged")
+    return float((1 - residual / total).mean())
 
 
 def irs(data: Represented) -> float:
@@ -60,7 +62,7 @@ def irs(data: Represented) -> float:
 
 def within(codes: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """Mean over a factor's values of the largest deviation from the mean code of that value.   (N, D), (N,) -> (D,)"""
-    groups = [codes[factor == value] for value in range(factor.max() + 1)]
+    groups = [codes[factor == value] for value in np.unique(factor)]
     found: np.ndarray = np.mean([np.quantile(np.abs(group - group.mean(0)), QUANTILE, axis=0) for group in groups], 0)
     return found
 

@@ -136,3 +136,13 @@ def test_explicitness_of_one_binary_factor_is_that_of_the_best_line() -> None:
     found = infomec(of(z[:, None], labels[:, None]), discrete=False)
     assert found.explicitness == pytest.approx(1 - cross_entropy / math.log(2), abs=0.005)
     assert isinstance(found, InfoMEC)
+
+
+def test_few_images_are_a_reason_and_values_that_are_missing_among_some_no_error() -> None:
+    with pytest.raises(Unavailable, match="9 images have no 10 neighbours each"):
+        infomec(Represented(EACH[:9], FACTORS[:9]), discrete=False)
+    with pytest.raises(Unavailable, match="one value among the 1 that are judged"):
+        r2(of(EACH[[0, 100, 500]], FACTORS[[0, 100, 500], :1]))
+    some = np.flatnonzero(FACTORS[:, 0] != 2)
+    assert irs(Represented(EACH[some], FACTORS[some])) > 0.9
+    assert infomec(Represented(EACH[some], FACTORS[some]), discrete=False).explicitness > 0.95
