@@ -25,7 +25,7 @@ from metrics.kernels.triton_overlaps import gradient_kernel, mixture_kernel
 ARCHITECTURES = {"sm_80": 80, "sm_90": 90}  # of A100 and H100
 DIMENSIONS = (3, 8, 64, 128, 512)  # of codes
 WARP = 32
-FEW = 64  # bytes written and read that the assembler may spill: it does with a word or two of a loop's, where registers are left
+FEW = 64  # bytes, written and read, that a thread may spill: a few words of a loop's; an array of all dimensions would be hundreds
 DIVISIBLE = [["tt.divisibility", 16]]  # as Triton writes it
 TAKES = re.compile(r"(\d+) bytes spill stores, (\d+) bytes spill loads.*?Used (\d+) registers", re.DOTALL)
 POINTERS = {  # of each kernel's arguments that are tensors, float32 but for one; all others that are no constants are 32-bit integers

@@ -3,7 +3,7 @@
 
 The equations are those of `metrics/kernels/mmd.py`. Points come as (D, N), so that neighbours are read together. No host synchronises.
 A program keeps the gradient of at most TILE dimensions in registers; where there are more, others take the rest, and each forms the
-distances anew, which costs less than registers that spill into memory. `python -m bench gpu-check --compile-only` shows both.
+distances anew, so that no registers spill into memory. `python -m bench gpu-check --compile-only` shows both.
 """
 
 import math

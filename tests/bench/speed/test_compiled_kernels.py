@@ -42,7 +42,7 @@ def test_the_table_has_exactly_the_constants_that_launches_ask_for(monkeypatch: 
 
 
 def test_the_gradient_of_128_dimensions_fits_into_registers() -> None:
-    """The kernel that takes most of them: with all dimensions in one program 432 bytes of a thread's were in memory."""
+    """The kernel that takes most of them: with all dimensions in one program it would spill them."""
     largest = [what for what in compiler.specialisations(128) if what.name == "gradient_kernel"][-1]
     found = compiler.compiled(largest, "sm_80")
     assert found["spilled"] == 0, found
