@@ -21,6 +21,8 @@ from bench.datasets.batches import generator
 from bench.environment import available
 from bench.errors import RunError, UserError, unknown
 from bench.leaderboard import publish as boards
+from bench.measure.measure import Options
+from bench.measure.measure import measure as measured
 from bench.records.store import Store, read_record, read_records
 from bench.registry import catalogue
 from bench.runs import trackers
@@ -246,6 +248,27 @@ def run(
         command.check_results(context.store, whole)
         ended = command.carry_out(context, runs, whole, profiles=False, tell=watch or (lambda event: None), warn=warnings.warn)
     return Records(record for _, record in ended.found)
+
+
+def measure(
+    what: str | Path | None = None,
+    against: str | Path | None = None,
+    *,
+    originals: str | Path | None = None,
+    reconstructions: str | Path | None = None,
+    networks: tuple[str, ...] = (),
+    metrics: tuple[str, ...] = (),
+    count: int = 10_000,
+    data_root: str | Path | None = None,
+) -> dict[str, Any]:
+    """Measure images, reconstructions, codes or models of any origin by the protocol of runs; -> the record, values in its `metrics`.
+
+    As `python -m bench measure` (docs/measure.md), whose first options these are; nothing is trained or written. UserError for what cannot
+    be measured.
+    """
+    root = Path(data_root or os.environ.get("LATENTBENCH_DATA") or "data")
+    options = Options(networks=networks, metrics=metrics, count=count, data_root=root)
+    return measured(what, against, originals=originals, reconstructions=reconstructions, options=options)
 
 
 @contextmanager

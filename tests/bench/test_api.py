@@ -169,6 +169,16 @@ def test_records_become_a_table(out: Path, monkeypatch: pytest.MonkeyPatch) -> N
         found.to_pandas()
 
 
+def test_images_are_measured_from_python(tmp_path: Path) -> None:
+    folder(tmp_path / "a", 30)
+    folder(tmp_path / "b", 30, first=100)
+    same, other = (api.measure(tmp_path / "a", tmp_path / of, networks=("pixels",), data_root=tmp_path)["metrics"] for of in "ab")
+    assert same["frechet_pixels"]["value"] == 0
+    assert other["frechet_pixels"]["value"] > 10
+    with pytest.raises(UserError, match="give WHAT, or both --originals and --reconstructions"):
+        api.measure()
+
+
 def test_a_run_leaves_torch_as_it_was(tmp_path: Path) -> None:
     torch.set_float32_matmul_precision("high")
     threads = torch.get_num_threads()
