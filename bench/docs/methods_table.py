@@ -1,6 +1,6 @@
-"""SPEC 1.1's table of all methods, made from the methods themselves; README.md has it between two markers.
+"""SPEC 1.1's table of all methods, made from the methods themselves; docs/methods.md has it between two markers.
 
-`python -m bench.docs.methods_table README.md` writes it anew.
+`python -m bench.docs.methods_table docs/methods.md` writes it anew.
 """
 
 import inspect
@@ -65,7 +65,7 @@ def source(family: str, method: str) -> tuple[str, str]:
 
 
 def markdown() -> str:
-    """The table as README.md has it."""
+    """The table as docs/methods.md has it."""
     return table(HEADERS, rows(catalogue().methods)) + "\n"
 
 

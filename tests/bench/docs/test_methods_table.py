@@ -1,4 +1,4 @@
-"""The table of methods: known rows of SPEC 1.1, where papers and equations are read, and that README.md has it."""
+"""The table of methods: known rows of SPEC 1.1, where papers and equations are read, and that docs/methods.md has it."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 from bench.docs.methods_table import BEGIN, END, HEADERS, filled, markdown, rows, source
 from bench.registry import catalogue
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs" / "methods.md"
 ROWS = {line[0]: dict(zip(HEADERS, line, strict=True)) for line in rows(catalogue().methods)}
 
 
@@ -64,6 +64,6 @@ def test_a_page_is_filled_between_its_markers() -> None:
             filled(wrong, "new\n")
 
 
-def test_the_readme_has_the_table() -> None:
-    page = README.read_text(encoding="utf-8")
-    assert page == filled(page, markdown()), "README.md is older than the methods; write it: python -m bench.docs.methods_table README.md"
+def test_the_page_has_the_table() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == filled(page, markdown()), "older than the methods; write it: python -m bench.docs.methods_table docs/methods.md"
