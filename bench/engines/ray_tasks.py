@@ -27,7 +27,8 @@ from bench.engines.watch import name_of
 from bench.errors import UserError
 from bench.files import write
 from bench.processes import default_jobs
-from bench.records.store import HOLDER, LOCK, RECORD, Store
+from bench.records.locks import HOLDER, LOCK
+from bench.records.store import RECORD, Store
 from bench.runs.context import Context
 from bench.runs.events import Event, Tell
 from bench.runs.resolve import Resolved

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from bench.errors import UserError
 from bench.files import write
-from bench.records.store import KINDS, PROFILE, RECORD, Store, as_lines, claimed, read_record, read_records, save_record
+from bench.records.locks import claimed
+from bench.records.store import KINDS, PROFILE, RECORD, Store, as_lines, read_record, read_records, save_record
 
 
 def migrate(path: Path) -> tuple[int, int]:

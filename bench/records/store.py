@@ -7,20 +7,18 @@
 
 import hashlib
 import json
-import multiprocessing
-import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from bench.errors import RunError, UserError
-from bench.files import clear, write, writing
+from bench.files import write, writing
 from bench.records.check import check
+from bench.records.locks import HOLDER, claimed, holder_of, this_command
 from bench.records.record import Descriptions, Profile, Record, compact, read, table, verified
 from bench.records.seal import check_seal, sealed
 from bench.suites.schema import Run, canonical
@@ -28,7 +26,6 @@ from bench.suites.schema import Run, canonical
 PROFILE = ".profile"  # the kind of file that holds profiles, beside that of records, whose kind is ""
 KINDS = {"": Record, PROFILE: Profile}  # of files, and what their lines are
 RECORD, CURVE = "record.json", "curve.jsonl"
-LOCK, HOLDER = "lock", "lock.holder"  # whoever works on a run has the first locked, and its name in the second
 CHECKPOINT, SECOND = "checkpoint.pt", "density.pt"  # of the two stages of a run
 FINAL = ("done", "diverged")  # statuses that another start does not try again
 
@@ -144,50 +141,6 @@ class Store:
     def records(self, kind: str = "") -> list[dict[str, Any]]:
         """The records in the suite's file."""
         return read_records(self.boards / "runs" / f"{self.suite}{kind}.jsonl", kind)
-
-
-@contextmanager
-def claimed(folder: Path, wait: bool = False, waiting: Callable[[str], None] | None = None) -> Iterator[bool]:
-    """Whether this process has a run's folder to itself. waiting: called with who has it, before this one waits for that."""
-    path = folder / LOCK
-    with writing(path):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            if not wait:
-                yield False
-                return
-            if waiting and (holder := holder_of(folder)) not in (None, this_command()):
-                waiting(str(holder))
-            lock.acquire(timeout=-1)
-        (folder / HOLDER).write_text(this_command(), encoding="utf-8")
-    try:
-        clear(folder)
-        yield True
-    finally:
-        (folder / HOLDER).unlink(missing_ok=True)
-        lock.release()
-
-
-def this_command() -> str:
-    """`process N on host`: the process that a user started, in its workers too."""
-    parent = multiprocessing.parent_process()
-    return f"process {parent.pid if parent else os.getpid()} on {socket.gethostname()}"
-
-
-def holder_of(folder: Path) -> str | None:
-    """Who has a run's folder to itself, by its own word; None where nobody has."""
-    lock = FileLock(folder / LOCK, timeout=0)
-    if not (folder / LOCK).exists():
-        return None
-    try:
-        lock.acquire()
-    except Timeout:
-        return (text_of(folder / HOLDER) or "another process").partition("\n")[0]
-    lock.release()
-    return None
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

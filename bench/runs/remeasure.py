@@ -15,7 +15,8 @@ from bench.evaluation.evaluate import evaluate, name_of
 from bench.processes import Tell
 from bench.records.comparison import Change, Now, changes, updated
 from bench.records.identity import differences
-from bench.records.store import Store, cell, claimed, save_record
+from bench.records.locks import claimed
+from bench.records.store import Store, cell, save_record
 from bench.runs.context import Context, context_of
 from bench.runs.costs import parameters
 from bench.runs.events import Event

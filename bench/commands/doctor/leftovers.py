@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bench.commands.doctor.finding import Finding, some
 from bench.files import ENDING
-from bench.records.store import CHECKPOINT, HOLDER, LOCK, SECOND, holder_of
+from bench.records.locks import HOLDER, LOCK, holder_of
+from bench.records.store import CHECKPOINT, SECOND
 
 AREA = "leftovers"
 

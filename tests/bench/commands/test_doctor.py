@@ -17,7 +17,8 @@ from small_mnist import NAMES, contents, idx
 
 from bench.commands.doctor import machine, packages
 from bench.commands.doctor.finding import Finding, exit_code
-from bench.records.store import HOLDER, Store
+from bench.records.locks import HOLDER
+from bench.records.store import Store
 from bench.suites import reader
 from metrics.features import inception
 

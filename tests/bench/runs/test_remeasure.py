@@ -11,7 +11,8 @@ import safetensors.torch
 from harness import Started, cli, files, suite, until, whole_records
 
 from bench.environment import code_hash
-from bench.records.store import claimed, read_record, read_records
+from bench.records.locks import claimed
+from bench.records.store import read_record, read_records
 from bench.suites.schema import canonical
 
 ROWS = """
