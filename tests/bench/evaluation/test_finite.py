@@ -97,7 +97,7 @@ def test_no_metric_makes_a_number_of_a_view_that_is_not_finite(value: float) -> 
         met += 1
         try:
             found = float(metric.fn(*given))
-        except Unavailable:
+        except (Unavailable, torch.linalg.LinAlgError):  # no number either; views are looked at before metrics are given them
             continue
         if math.isfinite(found):
             flattering.append((metric.name, need, found))
