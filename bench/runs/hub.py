@@ -79,6 +79,8 @@ def pull(repository: str, out: Path, *, revision: str = "main", endpoint: str | 
         for name in FILES:
             try:
                 there[name] = Path(hub.hf_hub_download(repository, name, revision=revision, local_dir=temporary, endpoint=endpoint))
+            except hub.errors.LocalEntryNotFoundError as error:  # the hub could not be asked: one of the next kind, too
+                raise UserError(f"cannot pull {repository}: {' '.join(str(error).split())[:300]}") from None
             except hub.errors.EntryNotFoundError:
                 if name in NEEDED:
                     raise UserError(f"{repository}: it has no {name}; it is no run of latentbench") from None
