@@ -4,6 +4,7 @@ A cell may be started any number of times, anywhere where the results lie: it be
 its checkpoint, and is left alone once its record is there.
 """
 
+from contextlib import suppress
 from functools import cache
 
 from bench.engines.watch import STALLED, Watch, name_of, stalled
@@ -24,7 +25,8 @@ def unfinished(runs: list[Resolved], context: Context, tell: Tell) -> list[Run]:
     left = [one.run for one in runs if context.settings.fresh or not up_to_date(one, context.store)]
     for one in runs:
         if one.run in left:
-            (context.store.folder(one.run) / STALLED).unlink(missing_ok=True)  # of an earlier command: it is tried again
+            with suppress(NotADirectoryError):  # said when results are to be written
+                (context.store.folder(one.run) / STALLED).unlink(missing_ok=True)  # of an earlier command: it is tried again
         else:
             tell(Event(name_of(one.run), 1.0, "skipped"))
     return left

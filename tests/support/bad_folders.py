@@ -16,6 +16,8 @@ def photos(change: Callable[[Path], object], dataset: str = "folder:photos") -> 
 
     def make(here: Path) -> None:
         edited(f'dataset = "{dataset}"')(here)
+        file = here / "tiny.toml"
+        file.write_text(file.read_text(encoding="utf-8").replace("batch_size = 100", "batch_size = 5"), encoding="utf-8")
         change(folder(here / "photos"))
 
     return make

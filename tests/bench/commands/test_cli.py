@@ -75,9 +75,10 @@ def test_a_dry_run_shows_every_run_and_starts_and_writes_nothing(file: Path, tmp
     lines = result.out.splitlines()
     assert lines[0].endswith(": digits, mlp, 7 latents; 6 runs on cpu")
     rows = [line.split() for line in lines[4:]]
-    assert [row[:2] for row in rows] == [[label, str(seed)] for seed in range(3) for label in ("ae", "wae_gan")]
+    ordered = [[label, str(seed)] for seed in range(3) for label in ("ae", "wae_gan")]
+    assert [row[:3] for row in rows] == [[str(index), *cell] for index, cell in enumerate(ordered)]
     layers = (65 * 256 + 257 * 128 + 129 * 7) + (8 * 128 + 129 * 256 + 257 * 64)
-    assert rows[0][3:5] == ["35", f"{layers:,}"]
+    assert rows[0][4:6] == ["35", f"{layers:,}"]
     assert len({row[-1] for row in rows}) == 6
     assert "width=32" in lines[5]
     shown = cli("run", "-s", "mnist-cpu", "--dry-run", "--data-root", tmp_path / "nowhere")
