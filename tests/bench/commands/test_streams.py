@@ -82,7 +82,7 @@ def test_status_says_who_has_a_run_and_waiting_says_for_whom(tmp_path: Path) -> 
             said = cli("status", slow, "-o", tmp_path)
             assert (said.code, said.err) == (0, "")
             assert said.out.splitlines()[0] == "tiny: 1 running of 1 runs"
-            assert re.search(rf"^ae +0 +running by {holder}$", said.out, re.MULTILINE)
+            assert re.search(rf"^ae +0 +running by {holder}, 0 %$", said.out, re.MULTILINE)
             second = Started(tmp_path, "run", "-s", slow, "-o", tmp_path, *ALONE)
             waits = until(lambda: second.logs[1].exists() and second.logs[1].read_text(), "what it waits for", 60)
             second.kill()
