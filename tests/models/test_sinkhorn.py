@@ -2,9 +2,7 @@
 
 import math
 
-import geomloss
 import numpy as np
-import ot
 import pytest
 import torch
 from small_methods import DIM, build, images, noise, normal, rows, sse_by_loops
@@ -12,6 +10,9 @@ from torch import Tensor
 
 from models.parts.prior import StandardNormal
 from models.sinkhorn import half_squared, sinkhorn_ae, sinkhorn_divergence, symmetric_transport, transport
+
+geomloss = pytest.importorskip("geomloss")  # the extra `peers`
+ot = pytest.importorskip("ot")
 
 X = images(6)
 P, Q = normal(7, 3, seed=1), 0.5 * normal(5, 3, seed=2) + 1

@@ -78,7 +78,8 @@ class Device:
 
     def refuse(self, kind: str, what: str) -> None:
         """Say what, and where in this project."""
-        frames = [f for f in traceback.extract_stack() if f.filename.startswith(str(ROOT)) and f.filename != __file__]
+        stack = [f for f in traceback.extract_stack() if f.filename.startswith(str(ROOT)) and f.filename != __file__]
+        frames = [f for f in stack if "site-packages" not in f.filename]  # an environment may stand inside the project
         if kind in ("read", "copy") and self.debug < 2:
             if self.debug:
                 warnings.warn_explicit("called a synchronizing CUDA operation", UserWarning, frames[-1].filename, frames[-1].lineno or 0)

@@ -19,7 +19,7 @@ def counts(path: Path, folder: Path) -> dict[str, int]:
     printed = cli("run", "-s", path, "-o", folder, "--dry-run", "--jobs", 1)
     assert printed.code == 0, printed
     lines = [line.split() for line in printed.out.splitlines()]
-    return {words[0]: int(words[-2].replace(",", "")) for words in lines if len(words) > 4 and words[0] in ("ae", "vcae", "wae_gan")}
+    return {words[1]: int(words[-2].replace(",", "")) for words in lines if len(words) > 4 and words[1] in ("ae", "vcae", "wae_gan")}
 
 
 def test_rows_of_more_than_the_tolerance_are_named_with_their_counts(tmp_path: Path) -> None:

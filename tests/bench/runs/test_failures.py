@@ -252,12 +252,12 @@ def test_a_read_only_output_folder_is_said_before_anything_starts(file: Path, ou
 
 
 def test_a_full_disk_ends_the_command_and_nothing_is_lost(file: Path, tmp_path: Path) -> None:
-    """A file system of 1000 KiB, of which one run with the cache of features takes 900: the second does not fit."""
+    """A file system of 1120 KiB: one run with the cache of features fits, the second does not."""
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
         pytest.skip("needs unshare and the right to mount a file system of its own")
     disk, kept = tmp_path / "disk", tmp_path / "kept"
     disk.mkdir()
-    script = f"""mount -t tmpfs -o size=1000k none {disk} || exit 77
+    script = f"""mount -t tmpfs -o size=1120k none {disk} || exit 77
 {sys.executable} -m bench run -s {file} -o {disk} --no-profile --jobs 1 --methods ae > {tmp_path}/first; echo $?
 cp -r {disk} {kept}-before
 {sys.executable} -m bench run -s {file} -o {disk} --no-profile --jobs 1; echo $?
