@@ -24,13 +24,13 @@ def backbone(model: str, weights: Path | None, device: torch.device | str = "cpu
     """
     path = (weights or Path()) / f"{model}.safetensors"
     tensors, digest = tensors_of(path, None)
-    if not tensors:  # timm would look for others on the internet
-        raise Unavailable(f"{path.name} is not the weights of timm's {model}: it has no tensors")
     import timm  # imports for seconds
 
     card = timm.get_pretrained_cfg(model) if timm.is_model(model) else None
     if card is None:
         raise Unavailable(f"timm {timm.__version__} has no model {model}")
+    if not tensors:  # timm would look for others on the internet
+        raise Unavailable(f"{path.name} is not the weights of timm's {model}: it has no tensors")
     side = min(card.input_size[-1], MAX_INPUT)
     size: dict[str, Any] = {"img_size": side} if card.fixed_input_size and side != card.input_size[-1] else {}
     try:

@@ -155,7 +155,7 @@ def test_several_processes_give_the_same_bytes_as_one(tmp_path: Path, monkeypatc
     many = SPLITS * 4
     for root, cores in (("one", 1), ("three", 3)):
         put(tmp_path / root, splits=many)
-        monkeypatch.setattr(faces, "cores", lambda cores=cores: cores)
+        monkeypatch.setattr(decoding, "cores", lambda cores=cores: cores)
         load(tmp_path / root, splits=many)
     one, three = ((packed_folder(tmp_path / root) / "train.npy").read_bytes() for root in ("one", "three"))
     assert one == three
@@ -163,7 +163,7 @@ def test_several_processes_give_the_same_bytes_as_one(tmp_path: Path, monkeypatc
 
 def test_a_bad_image_in_another_process_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faces, "BLOCK_BYTES", 3 * 64 * 64)
-    monkeypatch.setattr(faces, "cores", lambda: 2)
+    monkeypatch.setattr(decoding, "cores", lambda: 2)
     put(tmp_path, images={"000005.jpg": b"no image"})
     with pytest.raises(UserError, match=r"000005\.jpg is damaged \(8 bytes\)"):
         load(tmp_path)
