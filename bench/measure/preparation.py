@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from bench.datasets.storage.image_files import Encoded, Flatten, decoded
+from bench.datasets.storage.image_files import Encoded, Flatten, central_square, decoded
 
 Filter = Literal["bicubic", "bilinear", "lanczos", "box", "nearest", "bilinear without antialiasing", "bicubic without antialiasing"]
 FILTERS: tuple[Filter, ...] = get_args(Filter)
@@ -44,9 +44,7 @@ class Preparation:
     def apply(self, image: Image.Image) -> Image.Image:
         """L or RGB -> the same mode."""
         if self.crop:
-            side = min(image.size)
-            left, top = (image.width - side) // 2, (image.height - side) // 2
-            image = image.crop((left, top, left + side, top + side))
+            image = central_square(image)
         if self.size and image.size != self.size[::-1]:
             image = resized(image, self.size, self.filter)
         if self.jpeg:

@@ -12,13 +12,15 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from bench.datasets.storage.image_files import Encoded, decoded, header
+from bench.datasets.storage.image_files import Encoded, central_square, decoded, header
+from bench.datasets.storage.image_folder import ImageFiles, regular
 from bench.datasets.storage.progress_bar import bar
 from bench.errors import UserError
 
@@ -140,10 +142,7 @@ def walked(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
 
 def read(folder: Path, name: str) -> Encoded:
     """A file's content; UserError where it cannot be read."""
-    try:
-        return Encoded((folder / name).read_bytes(), str(folder / name))
-    except OSError as error:
-        raise UserError(f"{folder / name} cannot be read: {error.strerror or error}") from None
+    return ImageFiles(folder, False, (name,), 0, partial(regular, folder)).encoded(name)
 
 
 def looked_at(image: Encoded, name: str) -> File:
@@ -194,9 +193,7 @@ def array(view: View, image: Encoded) -> np.ndarray:
     upright = decoded(image).convert("L" if channels == 1 else "RGB")
     if upright.size != (width, height):
         if view.crop == "centre":
-            side = min(upright.size)
-            left, top = ((length - side) // 2 for length in upright.size)
-            upright = upright.crop((left, top, left + side, top + side))
+            upright = central_square(upright)
         upright = upright.resize((width, height), Image.Resampling.LANCZOS)
     pixels = np.asarray(upright)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)

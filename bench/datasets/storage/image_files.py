@@ -151,3 +151,10 @@ def opaque(image: Image.Image, where: str, grey: bool) -> Image.Image:
     if (alpha < OPAQUE).any():
         raise UserError(f"{where} has {int((alpha < OPAQUE).sum()):,} pixels that are not opaque; save it without transparency")
     return image.convert("RGB").convert("L" if grey else "RGB")
+
+
+def central_square(image: Image.Image) -> Image.Image:
+    """The largest square in the middle; of an odd rest one more pixel is left out at the right or the bottom."""
+    side = min(image.size)
+    left, top = ((length - side) // 2 for length in image.size)
+    return image.crop((left, top, left + side, top + side))

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
@@ -84,15 +85,16 @@ def of_folder(path: Path) -> ImageFiles:
     """Those of a folder and the folders in it."""
     every = sorted(below(path))
     names = tuple(name for name in every if shown(name))
+    return ImageFiles(path, False, names, len(every) - len(names), partial(regular, path))
 
-    def file(name: str) -> tuple[BinaryIO, int]:
-        place = path / name
-        found = place.stat()
-        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device has no end
-            raise UserError(f"{place} is no regular file")
-        return place.open("rb"), found.st_size
 
-    return ImageFiles(path, False, names, len(every) - len(names), file)
+def regular(folder: Path, name: str) -> tuple[BinaryIO, int]:
+    """A file below a folder, open, and its size in bytes; UserError for a pipe, which would be waited for, or a device without an end."""
+    place = folder / name
+    found = place.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{place} is no regular file")
+    return place.open("rb"), found.st_size
 
 
 def below(path: Path) -> Iterator[str]:

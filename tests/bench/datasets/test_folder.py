@@ -190,6 +190,13 @@ def test_blocks_and_processes_change_nothing(tmp_path: Path, monkeypatch: pytest
     assert card(tmp_path).load(tmp_path / "two").sha256() == expected
 
 
+@pytest.mark.timeout(60)
+def test_a_pipe_named_as_an_image_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(folder(tmp_path / "photos", 12) / "12.png")
+    with pytest.raises(UserError, match=r"photos/12\.png is no regular file$"):
+        card(tmp_path)
+
+
 def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None:
     folder(tmp_path / "photos", 12)
     found = card(tmp_path)
