@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from bench.commands import entry
-from bench.commands.boards import curves, leaderboard, status, tiers_check
+from bench.commands.boards import curves, leaderboard, status
 from bench.commands.cells import cell
+from bench.commands.checks import copies_check, second_check, tiers_check
 from bench.commands.data_groups import data, features
 from bench.commands.doctor.command import doctor
 from bench.commands.drawing import figures
@@ -42,8 +43,6 @@ from bench.commands.options import (
 from bench.commands.page import page
 from bench.commands.records import records
 from bench.commands.reproducing import reproduce
-from bench.errors import UserError
-from bench.markdown import around
 from bench.processes import default_jobs, make_ready
 from bench.runs import trackers
 from bench.runs.settings import Settings
@@ -72,7 +71,8 @@ for command in (
     pull,
 ):
     app.command()(command)
-app.command(name="tiers-check")(tiers_check)
+for check in (tiers_check, second_check, copies_check):
+    app.command(name=check.__name__.replace("_", "-"))(check)
 
 
 @app.command()
@@ -200,48 +200,6 @@ def profile(
 
     chosen = reader.read(suite, tuple(overrides or ()), (method,), name=name)
     command.profile(chosen, Settings(out, data_root, device, threads, jobs=1))
-
-
-@app.command(name="second-check")
-def second_check(
-    suite: Annotated[str, typer.Argument(help="A suite whose records have frechet_*_mixture and frechet_*_interpolated.")] = "zoo",
-    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the bootstrap.")] = 0,
-    out: Out = HERE,
-    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/second-stage.md.")] = None,
-) -> None:
-    """Correlate, over a suite's rows, what foretells the samples of a density fitted to the codes with how good they are."""
-    if seed < 0:
-        raise UserError(f"--seed must be at least 0, not {seed}")
-    from bench.leaderboard import second_check as correlations
-    from bench.records.store import Store
-
-    if page:
-        around(page, correlations.COMMAND)
-    name = reader.read(suite).name
-    found = correlations.check(Store(out, name).records(), seed)
-    print(correlations.report(found))
-    if page:
-        correlations.publish(page, found, suite, seed)
-
-
-@app.command(name="copies-check")
-def copies_check(
-    trials: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Random partings of the digits.")] = 50,
-    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the random numbers.")] = 0,
-    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/copies.md.")] = None,
-) -> None:
-    """Plant copies of training images among samples: how often does each test of copying say so? About ten seconds a hundred trials."""
-    check_counts(trials=trials)
-    if seed < 0:
-        raise UserError(f"--seed must be at least 0, not {seed}")
-    from bench.evaluation import copies_check as planted
-
-    if page:
-        around(page, planted.COMMAND)  # before the time that it takes
-    cells = planted.check(trials, seed)
-    print(planted.report(cells))
-    if page:
-        planted.publish(page, cells, trials, seed)
 
 
 @app.command()

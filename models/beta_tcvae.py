@@ -19,6 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from metrics.total_correlation import total_correlation, weighted
 from models.interfaces import Draw, Prior
 from models.method import Recipe
 from models.parts.cost import LikelihoodName, cost_of
@@ -56,9 +57,7 @@ class MinibatchTotalCorrelation:
         terms = log_terms(draw)
         m = len(terms)
         weights = torch.full_like(terms[:, :, 0], 1 / m) if self.estimate == "mws" else stratified_weights(m, self.images, terms)
-        joint = (terms.sum(2) + weights.log()).logsumexp(1)
-        marginals = (terms + weights.log()[:, :, None]).logsumexp(1)
-        return (joint - marginals.sum(1)).mean()
+        return total_correlation(weighted(terms, weights.log()))
 
     def __str__(self) -> str:
         return "TC, minibatch weighted" if self.estimate == "mws" else f"TC, minibatch stratified, {self.images:,} images"

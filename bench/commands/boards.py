@@ -1,13 +1,11 @@
-"""`python -m bench leaderboard`, `status`, `curves` and `tiers-check`: results as they are now, what tiers are worth."""
+"""`python -m bench leaderboard`, `status` and `curves`: results as they are now."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bench.commands.options import HERE, Name, Out, Set, SuiteName, check_counts, whole
+from bench.commands.options import HERE, Name, Out, Set, SuiteName
 from bench.errors import UserError
-from bench.markdown import around
 from bench.suites import reader
 from bench.suites.names import options
 
@@ -58,24 +56,3 @@ def curves(suite: SuiteName, overrides: Set = None, name: Name = None, out: Out 
     boards.check(out, whole)
     print(draw(out, whole))
     print(boards.publish(out, whole, console.warn))
-
-
-def tiers_check(
-    columns: Annotated[
-        int, typer.Option(parser=whole, metavar="INTEGER", help="Simulated columns of each scenario, number of rows and number of seeds.")
-    ] = 100,
-    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the random numbers.")] = 0,
-    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/statistics.md.")] = None,
-) -> None:
-    """Simulate columns whose rows are equally good: how often do the tiers leave one of these out? About a minute a hundred columns."""
-    check_counts(columns=columns)
-    if seed < 0:
-        raise UserError(f"--seed must be at least 0, not {seed}")
-    from bench.leaderboard import tiers_check as simulation
-
-    if page:
-        around(page, simulation.COMMAND)  # before the minute that it takes
-    cells = simulation.check(columns, seed)
-    print(simulation.report(cells))
-    if page:
-        simulation.publish(page, cells, columns, seed)

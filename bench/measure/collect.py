@@ -6,7 +6,7 @@ errors are of all.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -143,9 +143,3 @@ def collected_pairs(
     one, other = (Found(keeper.collected(), hexdigest()) for keeper, hexdigest in zip(keepers, hashes, strict=True))
     sse, l1, bce = (torch.cat(field) for field in zip(*found, strict=True))
     return Pairs(one, other, Errors(sse, l1, bce), torch.cat(psnrs), why or torch.cat(ssims))
-
-
-def passed_through(images: Iterator[Tensor], model: Callable[[Tensor], Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Blocks beside what a model makes of them."""
-    for x in images:
-        yield x, model(x)

@@ -69,7 +69,7 @@ def explain(text: str, what: str, against: str, options: Options) -> tuple[str, 
     sets = images_of(what, reading, "explain:"), images_of(against, reading, "--against")
     chosen = one_network(options, chosen_for(against, options, reading))
     base = Variant("as measured", Side(what, options.preparation), Side(against, options.preparation))
-    task = Task(chosen, options, reading, metric_of(options, chosen, sets[0]))
+    task = Task(chosen, options, reading, metric_of(options, chosen, reading))
     every = distinct(variants(base, sizes_of(sets, chosen, options), reading.known))
     every = [variant for variant in every if not variant.divisor_n or task.name.startswith(GAUSSIAN)]
     found = []
@@ -103,10 +103,10 @@ def label(network: str) -> str:
     return FAMILIES[network].label if network in FAMILIES else network
 
 
-def metric_of(options: Options, chosen: Chosen, images: ImageSet) -> tuple[str, Metric]:
+def metric_of(options: Options, chosen: Chosen, reading: Reading) -> tuple[str, Metric]:
     """The metric that is explained, the Fréchet distance if nothing is said; UserError for one that there is not."""
     one = Collected(2, torch.zeros(2, 1) if chosen.pixels else None, torch.zeros(2), {name: torch.zeros(2, 1) for name in chosen.networks})
-    every = views.measurable(options.reading().known, views.of_sets({"test": one, "samples": one}, chosen), on_request=True)
+    every = views.measurable(reading.known, views.of_sets({"test": one, "samples": one}, chosen), on_request=True)
     network = next(iter(chosen.networks), PIXELS)
     plain = FAMILIES[network].frechet_name("").removesuffix("_") if network in FAMILIES else f"frechet_{PIXELS}"
     name = options.metrics[0] if options.metrics else plain

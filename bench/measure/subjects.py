@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.datasets.dataset import Dataset, Source
+from bench.datasets.dataset import Source
 from bench.datasets.storage.image_folder import image_files
-from bench.errors import UserError, in_a_line, unknown
+from bench.errors import UserError, unknown
 from bench.evaluation.feature_networks import FeatureNetworks
 from bench.measure import statistics_file
 from bench.measure.arrays import ArrayFile, Range, array_file, image_array
@@ -34,6 +34,7 @@ from bench.measure.statistics_file import Statistics
 from bench.measure.torch_files import EXPORTED, SCRIPTS, of_export, of_script
 from bench.records.store import RECORD
 from bench.registry import Catalogue
+from bench.runs.context import read
 from metrics.features.pca import IMAGES
 from metrics.fixed_subset import subset_indices
 
@@ -155,25 +156,10 @@ def source_of(text: str, known: Catalogue) -> tuple[Source, str]:
     return source, split
 
 
-def loaded(source: Source, split: str, data_root: Path) -> Dataset:
-    """A dataset; UserError where it is not what its card says."""
-    try:
-        dataset = source.load(data_root)
-        dataset = dataset.with_validation() if split == "validation" else dataset
-        mismatch = source.mismatch(dataset)
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:  # a plugin's
-        raise UserError(f"dataset {source.name} cannot be read: {in_a_line(error)}") from None
-    if mismatch:
-        raise UserError(f"dataset {source.name}: {mismatch}")
-    return dataset
-
-
 def dataset_split(text: str, reading: Reading) -> ImageSet:
     """A split as a set."""
     source, split = source_of(text, reading.known)
-    dataset = loaded(source, split, reading.data_root)
+    dataset = read(source, reading.data_root, split == "validation")
     images = dataset.train if split == "train" else dataset.test
 
     def blocks() -> Iterator[Tensor]:
@@ -187,7 +173,7 @@ def dataset_split(text: str, reading: Reading) -> ImageSet:
 def networks_of_dataset(text: str, reading: Reading) -> FeatureNetworks:
     """The feature networks of the dataset that `dataset:NAME:SPLIT` is of."""
     source, split = source_of(text, reading.known)
-    dataset = loaded(source, split, reading.data_root)
+    dataset = read(source, reading.data_root, split == "validation")
     rows = np.array(dataset.train[subset_indices(len(dataset.train), IMAGES).numpy()])  # all that principal components are of
     weights = reading.data_root / WEIGHTS
     return FeatureNetworks(source.name, torch.from_numpy(rows).to(reading.device), dataset.levels, weights, None)

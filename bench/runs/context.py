@@ -1,6 +1,7 @@
 """What runs of one process share: catalogue, store, device, and each dataset, read once."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,6 +25,24 @@ def kernels_on(device: torch.device) -> str:
         return backend_of(device)
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def read(source: Source, root: Path, validation: bool) -> Dataset:
+    """A dataset as its source has it; UserError where it is not what its card says.   validation: held out in place of the test split"""
+    try:
+        dataset = source.load(root)
+        if not isinstance(dataset, Dataset):
+            raise UserError(f"dataset {source.name}: load() must return a bench.datasets.dataset.Dataset, not {type(dataset).__name__}")
+        if validation:
+            dataset = dataset.with_validation()
+        mismatch = source.mismatch(dataset)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # a plugin's
+        raise UserError(f"dataset {source.name} cannot be read: {in_a_line(error)}") from error
+    if mismatch:
+        raise UserError(f"dataset {source.name}: {mismatch}")
+    return dataset
 
 
 @dataclass
@@ -61,21 +80,7 @@ class Context:
 
     def read(self, run: Run) -> Dataset:
         """The run's dataset as its source has it; UserError where it is not what its card says."""
-        source = self.catalogue.get("dataset", run.dataset)
-        try:
-            dataset = source.load(self.settings.data_root)
-            if not isinstance(dataset, Dataset):
-                raise UserError(f"dataset {run.dataset}: load() must return a bench.datasets.dataset.Dataset, not {type(dataset).__name__}")
-            if run.held_out == "validation":
-                dataset = dataset.with_validation()
-            mismatch = source.mismatch(dataset)
-        except UserError:
-            raise
-        except (Exception, SystemExit) as error:  # a plugin's
-            raise UserError(f"dataset {run.dataset} cannot be read: {in_a_line(error)}") from error
-        if mismatch:
-            raise UserError(f"dataset {run.dataset}: {mismatch}")
-        return dataset
+        return read(self.catalogue.get("dataset", run.dataset), self.settings.data_root, run.held_out == "validation")
 
 
 def context_of(settings: Settings, suite: str, plugins: tuple[str, ...]) -> Context:

@@ -46,7 +46,7 @@ def execute(resolved: Resolved, context: Context, report: Report | None = None, 
     started = now()
     run, prepared = resolved.run, build(resolved)
     record = head(prepared, context)
-    trackers = Trackers(context.settings.log, followed(record, context.store.folder(run), context), note)
+    trackers = Trackers(context.settings.log, followed(record, context.store.folder(run)), note)
     live = Live(context.store, run, len(prepared.stages), trackers, report)
     try:
         record |= carry_out(prepared, context, record, live, note)
@@ -65,10 +65,10 @@ def execute(resolved: Resolved, context: Context, report: Report | None = None, 
     return record
 
 
-def followed(record: Mapping[str, Any], folder: Path, context: Context) -> Followed:
+def followed(record: Mapping[str, Any], folder: Path) -> Followed:
     """The run as trackers know it."""
     name, config = f"{record['label']} seed {record['seed']}", record["config"]
-    return Followed(record["suite"], name, record["key"], folder, context.store.out, config)
+    return Followed(record["suite"], name, record["key"], folder, config)
 
 
 def failed(resolved: Resolved, context: Context, error: str, details: str) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def carry_out(prepared: Prepared, context: Context, record: Mapping[str, Any], l
     before = time.perf_counter()
     entries, absent = dict[str, Any](), dict[str, str]()
     tensors = prepared.tensors()
-    hashes = {"code": code_hash(run.plugins), "data": data.sha256, "weights": weights_hash(tensors)}
+    hashes = {**record["hashes"], "data": data.sha256, "weights": weights_hash(tensors)}
     describe_weights = partial(card, prepared, context.catalogue.get("dataset", run.dataset), record, hashes)
     if last.status == "done":
         save = partial(write, store.folder(run) / WEIGHTS)

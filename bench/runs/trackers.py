@@ -28,7 +28,6 @@ class Followed(NamedTuple):
     name: str  # row and seed
     key: str
     folder: Path
-    out: Path
     config: Mapping[str, Any]
 
 

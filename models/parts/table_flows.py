@@ -10,29 +10,27 @@
 Scale and shift start at 1 and 0, so that nothing is fitted to the codes before training. What kind the permutations are is not stated.
 """
 
-import math
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from zuko.flows import MAF
 from zuko.lazy import LazyComposedTransform, LazyTransform
 
-from models.parts.density import Coupling, Density, Hidden, check
+from models.parts.density import Coupling, Density, Flow, Hidden, check
 
 Permutation = Literal["reversal", "random"]
 
 
-class TableFlow(Density):
-    """z = f(w), w ~ N(0, I), with f⁻¹ the layers of a column of Table 5 (zuko's `transform`, its fast direction)."""
-
-    capturable = True
+class TableFlow(Flow):
+    """z = f(w), w ~ N(0, I), with f⁻¹ the layers of a column of Table 5; a column without scale and shift has 1 and 0 for ever."""
 
     def __init__(self, dim: int, transform: LazyTransform, words: str, *, scaled: bool):
-        super().__init__()
-        self.dim, self.transform, self.name, self.scaled = dim, transform, words, scaled
-        if scaled:
-            self.shift, self.log_scale = nn.Parameter(torch.zeros(dim)), nn.Parameter(torch.zeros(dim))
+        super().__init__(dim, transform, words)
+        if not scaled:
+            for name in ("shift", "log_scale"):
+                delattr(self, name)
+                self.register_buffer(name, torch.zeros(dim))
 
     def fit(self, codes: Tensor, noise: torch.Generator) -> None:
         """Nothing starts at the codes.   (N, D)"""
@@ -40,28 +38,12 @@ class TableFlow(Density):
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """w = f⁻¹(z) and log |det ∂w/∂z|.   (B, D) -> (B, D), (B,)"""
         w, log_det = self.transform().call_and_ladj(z)
-        if not self.scaled:
-            return w, log_det
         return self.shift + self.log_scale.exp() * w, log_det + self.log_scale.sum()
 
     def forward(self, w: Tensor) -> Tensor:
         """z of w.   (B, D) -> (B, D)"""
-        z: Tensor = self.transform().inv((w - self.shift) * (-self.log_scale).exp() if self.scaled else w)
+        z: Tensor = self.transform().inv((w - self.shift) * (-self.log_scale).exp())
         return z
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """Eq. 8, with the determinant, nats.   (B, D) -> (B,)"""
-        w, log_det = self.inverse(z)
-        return -0.5 * (w.square() + math.log(2 * math.pi)).sum(1) + log_det
-
-    @torch.no_grad()
-    def sample(self, n: int, noise: torch.Generator) -> Tensor:
-        """f of the generator's own normal draws; zuko would take torch's global stream.   -> (n, D)"""
-        dtype = next(self.parameters()).dtype
-        return self(torch.randn(n, self.dim, generator=noise, device=noise.device, dtype=dtype))
-
-    def __str__(self) -> str:
-        return self.name
 
 
 def maf_table5(dim: int, *, transforms: int = 6, hidden: Hidden = (64, 64), permutation: Permutation = "reversal") -> Density:
