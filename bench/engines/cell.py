@@ -22,13 +22,14 @@ Before = dict[str, int | None]  # by key of run: when its record was written tha
 
 def unfinished(runs: list[Resolved], context: Context, tell: Tell) -> list[Run]:
     """The runs that are to be started; the others are said to be skipped."""
-    left = [one.run for one in runs if context.settings.fresh or not up_to_date(one, context.store)]
+    left = []
     for one in runs:
-        if one.run in left:
-            with suppress(NotADirectoryError):  # said when results are to be written
-                (context.store.folder(one.run) / STALLED).unlink(missing_ok=True)  # of an earlier command: it is tried again
-        else:
+        if not context.settings.fresh and up_to_date(one, context.store):
             tell(Event(name_of(one.run), 1.0, "skipped"))
+            continue
+        with suppress(NotADirectoryError):  # said when results are to be written
+            (context.store.folder(one.run) / STALLED).unlink(missing_ok=True)  # of an earlier command: it is tried again
+        left.append(one.run)
     return left
 
 
