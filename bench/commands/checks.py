@@ -8,7 +8,6 @@ import typer
 
 from bench.commands.options import HERE, Out, check_counts, whole
 from bench.errors import UserError
-from bench.markdown import around
 from bench.suites import reader
 
 
@@ -66,6 +65,8 @@ def tell(module: Any, make: Callable[[], Any], page: Path | None, *said: object)
     module: with COMMAND, report(found) and publish(page, found, *said), where said are the options of the command.
     """
     if page:
+        from bench.markdown import around  # here, for it takes a while to load
+
         around(page, module.COMMAND)
     found = make()
     print(module.report(found))

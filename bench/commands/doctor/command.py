@@ -9,9 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.doctor import folders, leftovers, packages
 from bench.commands.doctor.finding import Finding, exit_code
-from bench.commands.doctor.folders import Folder
 from bench.commands.options import DATA, HERE, DataRoot, Out
 
 MARKS = {"good": "    ok", "note": "  note", "warning": "  WARN", "fault": " FAULT"}
@@ -42,6 +40,9 @@ def doctor(
 
 def examine(data_root: Path, out: Path, full: bool) -> Iterator[Finding]:
     """What needs nothing comes first: the rest can be looked at only where the packages are there."""
+    from bench.commands.doctor import folders, leftovers, packages  # here, so that other commands start without them
+    from bench.commands.doctor.folders import Folder
+
     of_packages = list(packages.examine())
     yield from of_packages
     elsewhere = "choose another --out"
