@@ -50,6 +50,10 @@ KINDS = {
 SOURCE = "__source__"  # of a plugin's module, what its file said
 BUILT_IN = (metrics, models, bench.datasets)
 ENTRY_POINTS = "latentbench.plugins"
+# what makes the views that metrics are functions of, whatever these ask for; modules that these import count too
+MEASURERS = tuple(
+    f"bench.evaluation.{name}" for name in ("evaluate", "code_views", "feature_views", "feature_networks", "device_dataset", "view_checks")
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Catalogue:
     homes: dict[tuple[str, str], code.Module] = field(default_factory=dict)  # where each was found: {("method", "ae"): models.vae}
     plugins: dict[Path, bytes] = field(default_factory=dict)  # what each plugin file said when it was run
     known: dict[tuple[code.Module, ...], code.Hashes] = field(default_factory=dict)
+    codes: dict[code.Module, str] = field(default_factory=dict)  # of each module with metrics, the hash of what measures them
 
     @property
     def every_metric(self) -> dict[str, Metric]:
@@ -88,9 +93,16 @@ class Catalogue:
         self.homes["dataset", source.name] = code.project_module(folder.__name__)
 
     def measured_by(self, metric: str) -> Metric:
-        """The metric of that name, with the hash of the code that it stands on."""
+        """The metric of that name, with the hash of the code that its value stands on: its own module and what makes views."""
         found: Metric = self.get("metric", metric)
-        return replace(found, code=digest(self.standing_on((self.homes["metric", metric],)))[:8])
+        home = self.homes["metric", metric]
+        if home not in self.codes:
+            self.codes[home] = digest(self.measuring(home))[:8]
+        return replace(found, code=self.codes[home])
+
+    def measuring(self, home: code.Module) -> code.Hashes:
+        """The modules that the values of a module's metrics stand on, with their hashes."""
+        return self.standing_on((home, *map(code.project_module, MEASURERS)))
 
     def standing_on(self, roots: tuple[code.Module, ...]) -> code.Hashes:
         """The modules that these stand on, with their hashes."""
