@@ -64,7 +64,7 @@ def tests(session: nox.Session) -> None:
 def clusters(session: nox.Session) -> None:
     """Cells on a Ray cluster and on a Slurm of this machine, as docs/cluster.md has them."""
     install(session, ".[test,ray,slurm]")
-    python(session, "-m", "pytest", "-m", "cluster or slurm", "tests/bench/engines", *session.posargs, **ONE_THREAD)
+    python(session, "-m", "pytest", "-m", "ray or slurm", "tests/bench/engines", *session.posargs, **ONE_THREAD)
 
 
 @nox.session

@@ -8,7 +8,7 @@ import pytest
 # before torch is imported: workers must not fight over the cores, and bit-equal runs need one thread count
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-COSTLY = ("slow", "gpu", "network", "cluster", "slurm")
+COSTLY = ("slow", "gpu", "network", "ray", "slurm")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

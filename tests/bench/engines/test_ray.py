@@ -1,8 +1,9 @@
 """Cells on a real Ray cluster of three nodes on this machine: a node is killed, a cell crashes twice, results lie elsewhere, Ctrl-C.
 
-Marker `cluster`; needs the extra `ray`.
+Marker `ray`; needs the extra `ray`.
 """
 
+import contextlib
 import os
 import re
 import shlex
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import NEWS, cli, files, leftovers, outcome, suite, until
+from harness import NEWS, cli, files, group_of, leftovers, outcome, pids, suite, until
 from page_commands import commands
 
 from bench.engines.choose import engine
@@ -24,7 +25,7 @@ from bench.errors import UserError
 from bench.records.store import Store
 from bench.suites import reader
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[3]
 PLUGIN = """
 import os
@@ -74,17 +75,37 @@ ROWS += "[methods.paced]\n[methods.crashing]\nlatent_dim = 3\n[methods.wae_gan]\
 MEASURED = ("rec_sse_test", "frechet_pixels_reconstruction")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Three nodes, each with a raylet of its own and room for one cell."""
-    for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "240"}.items():
-        os.environ[name] = value  # before ray is imported
-    utils = pytest.importorskip("ray.cluster_utils")
-    here = {"num_cpus": 1, "node_ip_address": "127.0.0.1"}
-    found = utils.Cluster(initialize_head=True, head_node_args=here | {"include_dashboard": False})
-    found.others = [found.add_node(**here) for _ in range(2)]
-    yield found
-    found.shutdown()
+    """Three nodes, each with a raylet of its own and room for one cell; nothing of them is left."""
+    before, roots = descendants(os.getpid()), set[int]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_raylet_start_wait_time_s", "240")
+        utils = pytest.importorskip("ray.cluster_utils")
+        room = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+        found = utils.Cluster(initialize_head=True, head_node_args=room | {"include_dashboard": False})
+        try:
+            found.others = [found.add_node(**room) for _ in range(2)]
+            roots = descendants(os.getpid()) - before
+            yield found
+        finally:
+            ours = roots.union(*map(descendants, roots))
+            found.shutdown()
+            until(lambda: not any(map(group_of, ours)), "the end of the cluster", 60)
+
+
+def descendants(pid: int) -> set[int]:
+    """Processes that a process started, and those that these started."""
+    parents = {}
+    for other in pids():
+        with contextlib.suppress(OSError):
+            parents[other] = int(Path(f"/proc/{other}/stat").read_text().rpartition(")")[2].split()[1])
+    found, more = set[int](), {pid}
+    while more:
+        found |= more
+        more = {child for child, parent in parents.items() if parent in more}
+    return found - {pid}
 
 
 def started(file: Path, out: Path, cluster: Any, *options: str, before: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
@@ -168,7 +189,7 @@ def test_the_commands_of_the_page(tmp_path: Path) -> None:
         for command in (head, other):
             nodes.append(
                 subprocess.Popen(
-                    [*shlex.split(command), "--num-cpus=1", "--node-ip-address=127.0.0.1", "--block"],
+                    [*shlex.split(command), "--num-cpus=1", "--object-store-memory=83886080", "--block"],
                     env=environment,
                     stdout=subprocess.DEVNULL,
                 )
