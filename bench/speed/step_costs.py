@@ -156,13 +156,23 @@ def counting() -> Iterator[list[Launch]]:
         triton_mmd.scales_of.cache_clear()  # what it holds has no values
 
 
+def without_values(*modules: nn.Module) -> None:
+    """Parameters and buffers lose their values and stay what they are to those that hold them, as on the way to a CUDA device."""
+    before = torch.__future__.get_swap_module_params_on_conversion()
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    try:
+        for module in modules:
+            module.to(SHAPES)
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(before)
+
+
 def count_step(trainable: Trainable, plan: Plan, batch_size: int, shape: tuple[int, ...], *modules: nn.Module) -> Counted:
     """A step of every player on batches of that size; the modules lose their values.   shape: of an image, (C, H, W)
 
     HostWaitsError where the step reads a value.
     """
-    for module in modules:
-        module.to(SHAPES)
+    without_values(*modules)
     noise = torch.Generator().manual_seed(0)
     with counting() as launches:
         training = Training(trainable, plan, noise, capture=False)

@@ -15,6 +15,7 @@ from bench.suites import reader
 from bench.suites.schema import Budget, Optimizer
 from bench.training.train import Plan, Training
 from metrics.divergences import mmd
+from models.rae import rae_l2
 from models.vae import vae_gauss
 from models.wae import wae_gan, wae_mmd
 
@@ -90,6 +91,13 @@ def test_a_linear_network_has_the_arithmetic_of_its_products() -> None:
     (adam,) = (launch for launch in step.launches if launch.name == "_fused_adam_")
     weights = 2 * 16 * 3 + 3 + 16
     assert adam.bytes == 4 * (7 * weights + 4 + 1)  # reads weight, gradient and both moments, writes three; four counts, the rate
+
+
+def test_what_holds_parameters_of_its_own_sees_them_without_values() -> None:
+    """RAE's penalty took the decoder's parameters when it was made."""
+    method = build(lambda: rae_l2(3))
+    assert count_step(method, PLAN, 10, SHAPE, method).launches
+    assert all(p.is_meta for p in method.parameters())
 
 
 def made_up(launches: list[Launch], eager: str | None = None, steps: int | None = 1000) -> Estimate:
