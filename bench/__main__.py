@@ -242,7 +242,7 @@ def gpu_check(
     Kernels against float64, steps as CUDA graphs against eager ones, times of kernels and of training in each precision, the
     CelebA network's share of the device's own matrix rate, hot spots. A part that fails or hangs is a line of the report.
     Exit code 1 if a check failed. With --compile-only a table of registers, spills and shared memory is printed, and nothing written;
-    with --estimate what would bound training on an H100, as leaderboards/gpu/estimate.md.
+    with --estimate what would bound training on an H100, kept as leaderboards/gpu/estimate.md.
     """
     entry.check_installed("gpu-check", "zuko", "torch_fidelity")
     if compile_only and estimate:

@@ -116,6 +116,9 @@ def overview(suite: Suite, found: Sequence[Estimate], machine: Machine) -> list[
     def total(of: Callable[[Estimate], float]) -> float:
         return suite.seeds * sum(of(one) * one.steps for one in counted if one.steps is not None)
 
+    def hours(precision: Precision) -> str:
+        return spelt(total(lambda one: one.seconds(machine, precision)) / 3600)
+
     bounds = [one.bound(machine, "float32") for one in counted]
     launches = [len(one.step.launches) for one in counted]
     return [
@@ -125,7 +128,8 @@ def overview(suite: Suite, found: Sequence[Estimate], machine: Machine) -> list[
         short(total(lambda one: one.step.flops) / 1e15),
         f"{min(launches)} to {max(launches)}" if launches else "-",
         *(str(bounds.count(bound)) for bound in ("launches", "memory", "arithmetic")),
-        *(spelt(total(lambda one, how=how: one.seconds(machine, how)) / 3600) for how in ("float32", "tf32")),
+        hours("float32"),
+        hours("tf32"),
     ]
 
 
