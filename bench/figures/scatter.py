@@ -114,7 +114,7 @@ def plots(subject: Subject) -> list[Plot]:
 
 
 def density_map(latent: Latent, points: Tensor) -> tuple[Tensor, tuple[float, float, float, float]]:
-    """log p less its highest value, on a grid around the points.   -> (CELLS, CELLS) from the bottom; left, right, bottom, top
+    """log p on a grid around the points, nats.   -> (CELLS, CELLS) from the bottom; left, right, bottom, top
 
     Values are those at the middles of cells.
     """
@@ -125,13 +125,14 @@ def density_map(latent: Latent, points: Tensor) -> tuple[Tensor, tuple[float, fl
     x, y = left + share * (right - left), bottom + share * (top - bottom)
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2)
     values = latent.log_prob(grid).reshape(CELLS, CELLS)
-    return values - values.max(), (left, right, bottom, top)
+    return values, (left, right, bottom, top)
 
 
 def cloud(axes: Axes, plot: Plot, classes: Tensor | None) -> None:
     """Points by class, ellipses over them, the density below."""
     if plot.latent is not None:
         values, extent = density_map(plot.latent, plot.points)
+        values = values - values.max()
         axes.imshow(
             values.clamp(-NATS, 0).cpu().numpy(), origin="lower", extent=extent, cmap="Greys", vmin=-NATS, vmax=2 * NATS, aspect="auto"
         )

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.figures import canvas
 from bench.figures.subject import Subject
 from metrics.metric import Unavailable
 
+LOSS = "loss"
+KL = "aevb_kl"  # what a method notes beside its objective
 Line = tuple[list[float], list[float]]  # steps, values
 
 
@@ -30,22 +33,33 @@ def logarithmic(lines: Mapping[str, Line]) -> bool:
     return min(values) > 0 and max(values) > 10 * min(values)
 
 
+def player(axes: Axes, title: str, lines: Mapping[str, Line]) -> None:
+    """The terms of one player; the loss below the others, wide and pale, which often lie on it."""
+    others = [term for term in lines if term != LOSS]
+    below = {"color": "#BBBBBB", "linewidth": 2.4} if others else canvas.stroke(0)
+    for term, style in {LOSS: below, **{term: canvas.stroke(number) for number, term in enumerate(others)}}.items():
+        if term in lines:
+            axes.plot(*lines[term], label=term, **style)
+    axes.set(title=title, xlabel="step", yscale="log" if logarithmic(lines) else "linear")
+    if axes.get_yscale() == "log":
+        canvas.plain(axes.yaxis)
+    canvas.legend(axes)
+
+
 def draw(subject: Subject) -> Figure:
     """A plot a player."""
     players = terms(subject.curve)
     if not players:
         raise Unavailable("it has left no training curve")
     columns = min(2, len(players))
-    caption = f"{subject.name}. Terms of each player's objective, means over blocks of steps of training batches; loss is their sum."
+    caption = (
+        f"{subject.name}. Terms of each player's objective, means over blocks of steps of training batches; loss is their sum."
+        + " aevb_kl, the mean KL(q(z|x) || p(z)), and elbo, the bound E log p(x|z) less that KL, are recorded beside it."
+        * any(KL in of for of in players.values())
+    )
     figure, axes = canvas.of_plots(caption, -(-len(players) // columns), columns, height=1.7)
-    for place, (player, lines) in zip(axes, players.items(), strict=False):
-        for number, (term, (steps, values)) in enumerate(lines.items()):
-            tint, _ = canvas.colour(number)
-            place.plot(steps, values, color=tint, label=term, linestyle="-" if term == "loss" else "--", linewidth=0.9)
-        place.set(title=player, xlabel="step", yscale="log" if logarithmic(lines) else "linear")
-        if place.get_yscale() == "log":
-            canvas.plain(place.yaxis)
-        canvas.legend(place)
+    for place, (name, lines) in zip(axes, players.items(), strict=False):
+        player(place, name, lines)
     for place in axes[len(players) :]:
         place.set_axis_off()
     return figure

@@ -16,6 +16,7 @@ from bench.leaderboard.page.board import board as board_of
 from bench.leaderboard.page.build import page
 from bench.leaderboard.paper_claims import section
 from bench.leaderboard.render import render
+from bench.leaderboard.rows import rows_of
 from bench.records.store import PROFILE, Store
 from bench.suites import reader
 from bench.suites.names import relative, stem_of
@@ -127,7 +128,8 @@ def everything(out: Path, warn: Warn) -> dict[str, Shown]:
         try:
             store = Store(out, name)
             if records := store.records():
-                found[name] = Shown(indexed(name, suite, records), board_of(suite, records, store.records(PROFILE), out))
+                rows = [row for row in rows_of(suite, records, store.records(PROFILE)) if row.records or not row.stale]
+                found[name] = Shown(indexed(name, suite, rows), board_of(suite, rows, out))
         except UserError as error:
             warn(f"{error}; the index is written without {name}")
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # whole lines, whose values are none of a record

@@ -1,6 +1,6 @@
 """What the page shows of one suite, as values: the same statistics, and the same texts of cells, as its Markdown board has."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from bench.leaderboard.page.axes import Axis, axis
 from bench.leaderboard.page.ranks import Ranks, rank_plots
 from bench.leaderboard.page.scatter import Scatter, scatters
 from bench.leaderboard.render import GROUPS, summary
-from bench.leaderboard.rows import Column, Record, Row, columns_of, machines, rows_of
+from bench.leaderboard.rows import Column, Row, columns_of, machines
 from bench.leaderboard.standing import Standing, column_standing, head_standing
 from bench.leaderboard.statistics import mean_and_interval
 from bench.suites.names import options
@@ -66,13 +66,12 @@ class Board:
     absent: tuple[str, ...]  # metrics without a value
 
 
-def board(suite: Suite, records: Iterable[Record], profiles: Iterable[Record], folder: Path | None = None) -> Board:
-    """The suite's part. Raises UserError for a smoke run or a record of another suite.
+def board(suite: Suite, rows: Sequence[Row], folder: Path | None = None) -> Board:
+    """The suite's part, of the rows that have records or are of the suite as it is now.
 
     folder: where the commands that the page names are to be given.
     """
     words = options(suite, folder)
-    rows = [row for row in rows_of(suite, records, profiles) if row.records or not row.stale]
     columns, apart = columns_of(suite, rows), other_codes(suite, rows)
     chosen = heads(names(suite), columns, rows)
     found = [head_standing(head, rows, apart) for head in chosen]

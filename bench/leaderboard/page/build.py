@@ -53,7 +53,7 @@ def environment() -> Environment:
     made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False, "allow_nan": False}
     made.filters["sentence"] = sentence
-    made.tests["has"] = lambda cells, row: row in cells
+    made.globals["filled"] = lambda columns, row: any(row in column.cells for column in columns)
     return made
 
 
