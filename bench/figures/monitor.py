@@ -16,6 +16,7 @@ from metrics.metric import Unavailable
 from metrics.sharpness import sharpness
 
 SIDE, OF_SIGNALS = 6, 2  # images of a row and of a column of each sheet; signals are wide
+FIRST, TERMS = ("loss", "reconstruction"), 4  # terms that are shown before others, and how many at most
 SHOWN, STEPS, RATE = 1000, 300, 0.1  # points of each law; of the search for the plane: steps, and their size beside the largest eigenvalue
 
 
@@ -74,12 +75,14 @@ def cloud(axes: Axes, subject: Subject) -> None:
 
 
 def terms(axes: Axes, subject: Subject) -> None:
-    """Terms of the autoencoder's objective through training."""
+    """The first terms of the autoencoder's objective through training."""
     players = training.terms(subject.curve)
     if not players:
         axes.text(0.5, 0.5, "no training curve", ha="center", va="center", transform=axes.transAxes)
         return
-    training.player(axes, "training", next((of for name, of in players.items() if name == "autoencoder"), next(iter(players.values()))))
+    lines = next((of for name, of in players.items() if name == "autoencoder"), next(iter(players.values())))
+    few = sorted(lines, key=lambda term: (term not in FIRST, term))[:TERMS]
+    training.player(axes, "training", {term: lines[term] for term in few})
 
 
 def sheets(subject: Subject) -> tuple[dict[str, Tensor], int]:

@@ -1,6 +1,7 @@
 """A run's training curve, every term that its players record (SPEC 7, F16)."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,18 +11,20 @@ from bench.figures.subject import Subject
 from metrics.metric import Unavailable
 
 LOSS = "loss"
-KL = "aevb_kl"  # what a method notes beside its objective
+BOUND = ("aevb_kl", "elbo")  # what a method notes beside its objective: a plot of its own
+MOST = 5  # lines with a legend between them; of more it stands below
 Line = tuple[list[float], list[float]]  # steps, values
 
 
 def terms(curve: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Line]]:
-    """Lines by player and term, in the order of the curve; a term may begin late, as after a warm-up."""
+    """Lines by player and term, in the order of the curve; a term may begin late, as after a warm-up. BOUND has a plot of its own."""
     players: dict[str, dict[str, Line]] = {}
     for row in curve:
         for name, value in row.items():
             if name != "step":
                 player, _, term = name.partition(".")
-                steps, values = players.setdefault(player, {}).setdefault(term, ([], []))
+                plot = f"{player}: bound" if term in BOUND else player
+                steps, values = players.setdefault(plot, {}).setdefault(term, ([], []))
                 steps.append(row["step"])
                 values.append(value)
     return players
@@ -43,7 +46,8 @@ def player(axes: Axes, title: str, lines: Mapping[str, Line]) -> None:
     axes.set(title=title, xlabel="step", yscale="log" if logarithmic(lines) else "linear")
     if axes.get_yscale() == "log":
         canvas.plain(axes.yaxis)
-    canvas.legend(axes)
+    below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.3), "ncols": 3}
+    canvas.legend(axes, **below if len(lines) > MOST else {})
 
 
 def draw(subject: Subject) -> Figure:
@@ -54,8 +58,8 @@ def draw(subject: Subject) -> Figure:
     columns = min(2, len(players))
     caption = (
         f"{subject.name}. Terms of each player's objective, means over blocks of steps of training batches; loss is their sum."
-        + " aevb_kl, the mean KL(q(z|x) || p(z)), and elbo, the bound E log p(x|z) less that KL, are recorded beside it."
-        * any(KL in of for of in players.values())
+        + " Bound: aevb_kl is the mean KL(q(z|x) || p(z)), elbo E log p(x|z) less that KL, whatever is minimised."
+        * any(BOUND[0] in of for of in players.values())
     )
     figure, axes = canvas.of_plots(caption, -(-len(players) // columns), columns, height=1.7)
     for place, (name, lines) in zip(axes, players.items(), strict=False):
