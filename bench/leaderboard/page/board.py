@@ -13,6 +13,7 @@ from bench.leaderboard.headline import Head, heads, names
 from bench.leaderboard.page.axes import Axis, axis
 from bench.leaderboard.page.ranks import Ranks, rank_plots
 from bench.leaderboard.page.scatter import Scatter, scatters
+from bench.leaderboard.pictures import FOLDER, SAMPLES, embedded, strips
 from bench.leaderboard.render import GROUPS, summary
 from bench.leaderboard.rows import Column, Row, columns_of, machines
 from bench.leaderboard.standing import Standing, column_standing, head_standing
@@ -64,21 +65,22 @@ class Board:
     ranks: tuple[Ranks, ...]
     made: tuple[str, ...]  # how it was made, line by line
     absent: tuple[str, ...]  # metrics without a value
+    samples: str  # the contact sheet as the address of a picture; empty where none was drawn
+    strips: Mapping[str, str]  # {row: the address of its small picture}
 
 
 def board(suite: Suite, rows: Sequence[Row], folder: Path | None = None) -> Board:
     """The suite's part, of the rows that have records or are of the suite as it is now.
 
-    folder: where the commands that the page names are to be given.
+    folder: where the commands that the page names are to be given, and where its pictures are.
     """
-    words = options(suite, folder)
+    words, boards = options(suite, folder), folder and folder / "leaderboards"
     columns, apart = columns_of(suite, rows), other_codes(suite, rows)
     chosen = heads(names(suite), columns, rows)
     found = [head_standing(head, rows, apart) for head in chosen]
     shown = screen(chosen, found, rows, apart, suite.seeds) if chosen else None
     kept = shown.heads if shown else ()
     ranked = {column: column_standing(column, rows, apart) for column in columns}
-    comparable = [row for row in rows if not row.stale and row.name not in apart]
     listed = [head_column(head, found[chosen.index(head)], shown) for head in kept] if shown else []
     ordered = [*(shown.rows if shown else ()), *(row for row in rows if not shown or row not in shown.rows)]
     folded = grouped(columns, rows, ranked, kept)
@@ -89,7 +91,7 @@ def board(suite: Suite, rows: Sequence[Row], folder: Path | None = None) -> Boar
         tuple(ordered),
         shown,
         tuple(listed),
-        tuple(findings(chosen, found, columns, comparable)) if chosen else (),
+        tuple(findings(chosen, found, columns, rows, apart)) if chosen else (),
         (*notes(chosen, found, rows, apart, suite.seeds), *filter(None, [shown.said])) if shown else (),
         {group: tuple(column for column in of if not constant(column, rows)) for group, of in folded.items()},
         tuple(
@@ -99,6 +101,8 @@ def board(suite: Suite, rows: Sequence[Row], folder: Path | None = None) -> Boar
         tuple(rank_plots(chosen, found)),
         (*appendix.header(suite, f"python -m bench run {words}", rows), *appendix.environments(rows)),
         (*appendix.references(columns, rows), *nowhere(columns, rows, ranked)),
+        embedded(boards / FOLDER / f"{suite.name}-{SAMPLES}.png") if boards else "",
+        strips(boards, suite.name, [row.name for row in rows if not row.stale]) if boards else {},
     )
 
 
