@@ -45,9 +45,7 @@ def figures(what: str, suite_values: tuple[tuple[str, ...], str | None], which: 
         of_run(target, which, chosen, settings)
     else:
         check(which, tuple(kinds.OF_SUITES), (*kinds.OF_RUNS, kinds.ANIMATION), "a suite", "a run")
-        of_suite(
-            reader.read(what, suite_values[0], name=suite_values[1]), what, suite_values, which, chosen, settings
-        )
+        of_suite(reader.read(what, suite_values[0], name=suite_values[1]), what, suite_values, which, chosen, settings)
 
 
 def is_run(what: str) -> bool:

@@ -77,8 +77,9 @@ def draw(subjects: Mapping[str, Subject], suite: str, seed: int) -> Figure:
     missing = [label for label in subjects if label not in {of.label for of in found}]
     highest = max(of.values.max().item() for of in found)
     caption = (
-        f"Suite {suite}, seed {seed}. First: codes of {len(found[0].codes):,} training images with the encoder's noise. Others: log density "
-        f"of each row's fitted density, or else of its prior, in bands of a nat from {highest:.1f} (yellow) to {NATS:g} below (blue), and codes of the row."
+        f"Suite {suite}, seed {seed}. First: codes of {len(found[0].codes):,} training images with the encoder's noise. Others: log "
+        f"density that each row fitted, or else has as its prior, in bands of a nat from {highest:.1f} (yellow) to {NATS:g} below (blue), "
+        "and codes of the row."
     )
     caption += f" Without a density in the plane: {', '.join(missing)}." * bool(missing)
     rows = -(-(len(found) + 1) // COLUMNS)
@@ -87,7 +88,9 @@ def draw(subjects: Mapping[str, Subject], suite: str, seed: int) -> Figure:
     for place, of in zip(axes[1:], found, strict=False):
         low = highest - NATS
         values = of.values.clamp(min=low).round().numpy()  # bands of a nat read as contours, and compress
-        place.imshow(values, origin="lower", extent=of.extent, cmap="cividis", vmin=low, vmax=highest, aspect="auto", interpolation="nearest")
+        place.imshow(
+            values, origin="lower", extent=of.extent, cmap="cividis", vmin=low, vmax=highest, aspect="auto", interpolation="nearest"
+        )
         place.scatter(*of.codes[:DOTS].T.numpy(), s=0.5, c="white", linewidths=0, alpha=0.6, rasterized=True)
         place.set(xlim=of.extent[:2], ylim=of.extent[2:], title=of.label)
     for place in axes[len(found) + 1 :]:

@@ -4,6 +4,8 @@ Reconstructions of training and held-out images, samples, images, codes beside t
 The code follows sharpness through training; here it is that of the trained method.
 """
 
+from contextlib import suppress
+
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -111,10 +113,8 @@ def sharpness_words(subject: Subject) -> str:
     method, images = subject.evaluation.method, subject.images(1000)
     said = {subject.held_out: images}
     said["reconstructions"] = method.decode(method.draw(images, subject.evaluation.noise("figures.monitor.sharpness")).mean)
-    try:
+    with suppress(Unavailable):
         said["samples"] = draws(subject.evaluation, len(images), "pictures.samples")
-    except Unavailable:
-        pass
     means = {name: sharpness(of).mean().item() for name, of in said.items() if min(of.shape[-2:]) > 2}
     return f" Sharpness: {', '.join(f'{name} {value:.3g}' for name, value in means.items())}." * bool(means)
 
@@ -123,8 +123,9 @@ def draw(subject: Subject) -> Figure:
     """Two rows of three panels."""
     found, side = sheets(subject)
     caption = (
-        f"{subject.name}. In the two sheets of reconstructions odd rows are the images. Codes: with the encoder's noise, in the plane where "
-        f"their mean and covariance depart most from N(0, I), over draws of the prior or else of the fitted density (crosses).{sharpness_words(subject)}"
+        f"{subject.name}. In the two sheets of reconstructions odd rows are the images. Codes: with the encoder's noise, in the plane "
+        "where their mean and covariance depart most from N(0, I), over draws of the prior or else of the fitted density (crosses)."
+        f"{sharpness_words(subject)}"
     )
     figure, axes = canvas.of_plots(caption, 2, 3, height=1.45, gridspec_kw={"width_ratios": (1, 1, 0.85)})
     for place, (title, images) in zip((axes[0], axes[1], axes[3], axes[4]), found.items(), strict=True):

@@ -1,6 +1,7 @@
 """Samples of a run (SPEC 7, F1), and of every row of a suite on one sheet."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import torch
 from matplotlib.figure import Figure
@@ -67,9 +68,7 @@ def strip(subject: Subject) -> bytes:
     images, method = subject.images(each), subject.evaluation.method
     shown = drawing(subject.values, subject.images(1000))[0]
     rows = [images, method.decode(method.draw(images, subject.evaluation.noise("figures.strip")).mean)]
-    try:
+    with suppress(Unavailable):
         rows.append(draws(subject.evaluation, each, "pictures.samples"))
-    except Unavailable:
-        pass
     picture = sheet(torch.cat([shown(row) for row in rows]), each)
     return pictures.png(picture.convert("L") if canvas.grey([picture]) else picture)

@@ -55,7 +55,8 @@ def cost_of(found: Sequence[Front]) -> str:
     on = front(np.array([[price[row], sign * quality[row]] for row in of.chances]))
     ordered = sorted((row for row, best in zip(of.chances, on.tolist(), strict=True) if best), key=lambda row: price[row])
     said = listed(f"`{row}` ({short(price[row])} s, {of.head.title} {value(of.quality, row)})" for row in ordered)
-    return f"**Cost**: no row has both better {of.head.title} and fewer seconds than {said}{', the cheapest first' * (len(ordered) > 1)}, by means."
+    order = ", the cheapest first" * (len(ordered) > 1)
+    return f"**Cost**: no row has both better {of.head.title} and fewer seconds than {said}{order}, by means."
 
 
 def ended(rows: Sequence[Row]) -> str:

@@ -38,7 +38,7 @@ class Overview:
     def text(self) -> str:
         """Its section of the index."""
         drawn = f"![Critical-difference diagram: rows under one bar are not told apart]({FOLDER}/{across(self.metric)})"
-        return section(self.title, drawn, narrow(list(HEADS), self.lines, left=2), self.said)
+        return section(self.title, narrow(list(HEADS), self.lines, left=2), self.said, drawn)
 
 
 def overview(metric: str, found: Mapping[str, tuple[Head, Standing]]) -> Overview | None:

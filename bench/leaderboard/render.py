@@ -31,7 +31,8 @@ def render(
 ) -> str:
     """The whole of leaderboards/<suite>.md. `suite` has all its rows: labels that it lacks are called stale.
 
-    folder: where the commands that the page names are to be given, and where its pictures are. Raises UserError for a smoke run or a record of another suite.
+    folder: where the commands that the page names are to be given, and where its pictures are. Raises UserError for a
+    smoke run or a record of another suite.
     """
     every = rows_of(suite, records, profiles)
     rows = [row for row in every if row.records or not row.stale]
@@ -91,6 +92,6 @@ def first_screen(suite: Suite, columns: Mapping[Column, str], rows: Sequence[Row
         bullets(findings(shown, found, columns, rows, apart)),
         "How to read it:",
         bullets([*notes(shown, found, rows, apart, suite.seeds), *said]),
-        section("Quality for its cost", *drawn, *front_table(fronts(shown, found, columns, rows, apart), rows)),
+        section("Quality for its cost", *front_table(fronts(shown, found, columns, rows, apart), rows), *drawn),
         folded("Ranks over resampled seeds (95 %); of few seeds too sure", rank_table(shown, found)),
     ]

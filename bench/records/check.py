@@ -51,13 +51,11 @@ def rule(hint: Any) -> Callable[[Any], bool]:
         return rule(arguments[0])
     if origin in (Union, UnionType):
         choices = [rule(choice) for choice in arguments]
-        return lambda value: any([choice(value) for choice in choices])
+        return lambda value: any(choice(value) for choice in choices)
     if is_typeddict(hint):
         needed, known = hint.__required_keys__, {key: rule(field) for key, field in fields(hint).items()}
         return lambda value: (
-            isinstance(value, dict)
-            and needed <= value.keys()
-            and all([known[key](field) for key, field in value.items() if key in known])
+            isinstance(value, dict) and needed <= value.keys() and all(known[key](field) for key, field in value.items() if key in known)
         )
     if origin is dict:
         inner = rule(arguments[1])

@@ -247,7 +247,7 @@ def test_densities_of_rows_stand_on_one_scale_and_others_are_named() -> None:
         "long": subject(images(30), images(30), density=Law(4)),
     }
     figure = densities.draw(rows, "some", 3)
-    codes, wide, high, *empty = figure.axes
+    codes, wide, high, *_ = figure.axes
     assert [codes.get_title(), wide.get_title(), high.get_title()] == ["codes of wide", "wide", "high"]
     assert wide.images[0].get_clim() == high.images[0].get_clim() == pytest.approx((5 - densities.NATS, 5), abs=0.1)
     assert high.images[0].get_array().max() == 5
