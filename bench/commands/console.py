@@ -15,7 +15,7 @@ from bench.runs.events import Event, Tell
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 NOW = TextColumn("{task.fields[now]}", markup=False)  # what a run that trains has come to
-LEAST = 7  # characters of a column that is made narrower: nine columns fit the 80 that terminals have at least
+LEAST = 8  # characters of a column that is made narrower, where there is room for so many
 
 
 class News:
@@ -100,9 +100,11 @@ def laid_out(head: list[str], rows: list[list[str]], columns: int) -> list[str]:
 
 
 def fitting(head: list[str], rows: list[list[str]], columns: int) -> list[int]:
-    """Widths of a table's columns that fit a terminal: the widest ones give, down to LEAST characters."""
+    """Widths of a table's columns that fit a terminal: the widest ones give, down to LEAST characters, or to what there is room for."""
+    room = columns - 2 * (len(head) - 1)
+    least = max(1, min(LEAST, room // len(head)))
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    while sum(widths) + 2 * (len(widths) - 1) > columns and max(widths) > LEAST:
+    while sum(widths) > room and max(widths) > least:
         widest = max(range(len(widths)), key=widths.__getitem__)
         widths[widest] -= 1
     return widths
