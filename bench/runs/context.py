@@ -8,7 +8,7 @@ import torch
 
 from bench.datasets.dataset import Dataset, Source
 from bench.environment import default_device, set_up
-from bench.errors import UserError, in_a_line
+from bench.errors import FOREIGN, UserError, in_a_line
 from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.feature_networks import FeatureNetworks
 from bench.processes import default_jobs
@@ -39,7 +39,7 @@ def read(source: Source, root: Path, validation: bool) -> Dataset:
         mismatch = source.mismatch(dataset)
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # a plugin's
+    except FOREIGN as error:  # a plugin's
         raise UserError(f"dataset {source.name} cannot be read: {in_a_line(error)}") from error
     if mismatch:
         raise UserError(f"dataset {source.name}: {mismatch}")

@@ -10,7 +10,7 @@ from multiprocessing.sharedctypes import Synchronized
 from typing import Any
 
 from bench.environment import code_hash, describe
-from bench.errors import RunError, UserError, in_a_line
+from bench.errors import FOREIGN, RunError, UserError, in_a_line
 from bench.evaluation.evaluate import evaluate, name_of
 from bench.processes import Tell
 from bench.records.comparison import Change, Now, changes, updated
@@ -151,7 +151,7 @@ def measured(prepared: Prepared, context: Context, metrics: list[Metric]) -> dic
         return evaluate(prepared.evaluation(context.data(prepared.run)), metrics)
     except UserError:
         raise
-    except Exception as error:
+    except FOREIGN as error:
         raise RunError(f"it cannot be measured: {in_a_line(error)}") from error
 
 

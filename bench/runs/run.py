@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.datasets.batches import derive
 from bench.environment import code_hash, describe, reset_peak_memory
-from bench.errors import RunError, UserError, in_a_line
+from bench.errors import FOREIGN, RunError, UserError, in_a_line
 from bench.evaluation.evaluate import evaluate
 from bench.figures.pictures import pictures
 from bench.files import write, writing
@@ -53,7 +53,7 @@ def execute(resolved: Resolved, context: Context, report: Report | None = None, 
         record |= carry_out(prepared, context, record, live, note)
     except UserError:
         raise
-    except Exception as error:  # one run's failure, a plugin's bug included, is its row's status; the suite goes on
+    except FOREIGN as error:  # one run's failure, a plugin's bug included, is its row's status; the suite goes on
         text = out_of_memory(error, prepared) or (str(error) if isinstance(error, RunError) else in_a_line(error))
         record |= failure(text)
         write(context.store.folder(run) / ERROR, traceback.format_exc().encode())
@@ -90,7 +90,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def out_of_memory(error: Exception, prepared: Prepared) -> str | None:
+def out_of_memory(error: BaseException, prepared: Prepared) -> str | None:
     """What to say where memory was not enough: the sizes that need it, and what makes them smaller; None for another error.
 
     Python, torch on the CPU and torch on a GPU each have an error of their own for it.
