@@ -12,8 +12,9 @@ from torch import Tensor
 from bench.errors import UserError, in_a_line
 
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # who carries the tensors of a kind of device
-# a process waits for others as long as these live: for whoever has the run, or for the first one's evaluation; torchrun ends them all
-# when one has died, and --limit ends one that hangs
+MEETING = timedelta(minutes=10)  # until all have come
+# then a process waits as long as the others live, while the first one waits for a run that another command has, say; torchrun ends them all
+# when one has died, and --limit ends a run that hangs
 PATIENCE = timedelta(days=30)
 
 
@@ -24,8 +25,8 @@ class LostError(UserError):
 class Team:
     """This process among those of a run. The first one has the run's folder to itself, writes all that is written and measures."""
 
-    def __init__(self, rank: int, size: int):
-        self.rank, self.size = rank, size
+    def __init__(self, rank: int, size: int, group: dist.ProcessGroup | None = None):
+        self.rank, self.size, self.group = rank, size, group
         self.has_called = False
 
     @property
@@ -46,7 +47,7 @@ class Team:
         """The rows of all processes, in their order.   (B / size, ...) -> (B, ...)"""
         whole = share.new_empty((self.size * len(share), *share.shape[1:]))
         with self.together():
-            dist.all_gather_into_tensor(whole, share.contiguous())
+            dist.all_gather_into_tensor(whole, share.contiguous(), self.group)
         return whole
 
     def share(self, whole: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ class Team:
         own = list(tensors)
         flat = torch.cat([tensor.flatten() for tensor in own])
         with self.together():
-            dist.all_reduce(flat)
+            dist.all_reduce(flat, group=self.group)
         for tensor, mean in zip(own, flat.div_(self.size).split([tensor.numel() for tensor in own]), strict=True):
             tensor.copy_(mean.view_as(tensor))
 
@@ -70,7 +71,7 @@ class Team:
             return
         flat = torch.cat([tensor.detach().reshape(-1).view(torch.uint8) for tensor in own])  # of any types, bit by bit
         with self.together():
-            dist.broadcast(flat, 0)
+            dist.broadcast(flat, 0, self.group)
         for tensor, same in zip(own, flat.split([tensor.numel() * tensor.element_size() for tensor in own]), strict=True):
             tensor.copy_(same.clone().view(tensor.dtype).view_as(tensor))
 
@@ -117,10 +118,10 @@ def joined(device: str) -> Iterator[Team]:
             )
         torch.cuda.set_device(place)
     try:
-        dist.init_process_group(BACKENDS[device], timeout=PATIENCE)
+        dist.init_process_group(BACKENDS[device], timeout=MEETING)
     except (ValueError, RuntimeError) as error:  # variables that torchrun sets, an address that nobody answers
         raise UserError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but no other process answers ({in_a_line(error)})") from error
     try:
-        yield Team(dist.get_rank(), dist.get_world_size())
+        yield Team(dist.get_rank(), dist.get_world_size(), dist.new_group(backend=BACKENDS[device], timeout=PATIENCE))
     finally:
         dist.destroy_process_group()

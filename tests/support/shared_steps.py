@@ -165,7 +165,7 @@ def batch_norm_state(team: Team) -> list[dict[str, bytes]]:
 def all_of_it(team: Team) -> dict[str, Any]:
     """What tests look at that need no long team of their own."""
     return {
-        "curves": curves(team, 30),
+        "curves": curves(team, 20),
         "wholes": wholes(team),
         "kinds": kinds(team),
         "agreed": agreed(team),

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from shared_steps import ISSUE, all_of_it, each_apart
+from shared_steps import ISSUE, all_of_it, each_apart, wholes
 from teams import in_team
 from variants import VARIANTS
 
@@ -46,12 +46,12 @@ def test_batch_norm_clipping_and_bfloat16_are_those_of_one_process(found: list[d
             np.testing.assert_allclose(*(np.frombuffer(state[name], np.float32) for state in (alone, together)), rtol=1e-5, atol=1e-6)
 
 
-def test_what_is_no_step_of_players_ends_the_same_in_all_processes(found: list[dict[str, Any]]) -> None:
-    for name in found[0]["wholes"]:
-        alone, (outcome, weights) = found[0]["wholes"][name]
-        assert outcome.status == "done"
-        assert outcome.execution == "eager: 2 processes"
-        assert weights == found[1]["wholes"][name][1][1], f"{name}: to the bit"
+@pytest.mark.slow
+def test_what_is_no_step_of_players_ends_the_same_in_all_processes() -> None:
+    first, second = in_team(wholes)
+    for name, (alone, (outcome, weights)) in first.items():
+        assert (outcome.status, outcome.execution) == ("done", "eager: 2 processes")
+        assert weights == second[name][1][1], f"{name}: to the bit"
         last = alone[0].curve[-1]
         assert {term: value for term, value in outcome.curve[-1].items() if abs(value - last[term]) > 1e-4 * abs(last[term]) + 1e-4} == {}
 
