@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -25,7 +26,7 @@ class LostError(UserError):
 class Team:
     """This process among those of a run. The first one has the run's folder to itself, writes all that is written and measures."""
 
-    def __init__(self, rank: int, size: int, group: dist.ProcessGroup | None = None):
+    def __init__(self, rank: int, size: int, group: Any = None):
         self.rank, self.size, self.group = rank, size, group
         self.has_called = False
 
