@@ -13,7 +13,7 @@ from bench.leaderboard.headline import heads, names
 from bench.leaderboard.rows import Column, Record, Row, columns_of, network_of, progress, rows_of
 from bench.leaderboard.standing import column_standing, head_standing
 from bench.markdown import bullets, counted, folded, section
-from bench.suites.names import built_in, options, stem_of
+from bench.suites.names import options
 from bench.suites.schema import Suite
 
 GROUPS = ("reconstruction", "generalisation", "latent", "samples")  # tables in this order, then any others, costs last
@@ -34,8 +34,10 @@ def render(
     every = rows_of(suite, records, profiles)
     rows = [row for row in every if row.records or not row.stale]
     words, seeds = options(suite, folder), max((r["seed"] + 1 for row in rows if not row.stale for r in row.records), default=0)
-    remake = f"{'nox -s bench --' if stem_of(suite) in built_in() else 'python -m bench run'} {words}"
-    remake += f" --seeds {seeds}" * (seeds > suite.seeds)
+    remake = f"python -m bench run {words}" + f" --seeds {seeds}" * (seeds > suite.seeds)
+    threads = {r["environment"].get("threads", 1) for row in rows if not row.stale for r in row.records}
+    if len(threads) == 1 and threads != {1}:
+        remake += f" --threads {max(threads)}"  # weights repeat at the same number
     columns = columns_of(suite, rows)
     apart = other_codes(suite, rows)
     standings = {column: column_standing(column, rows, apart) for column in columns}
