@@ -16,6 +16,7 @@ from bench.records.store import Store
 from bench.registry import Catalogue, catalogue
 from bench.runs.settings import Settings
 from bench.suites.schema import Run
+from bench.training.team import Team
 from metrics.kernels.backends import backend_of
 
 
@@ -54,6 +55,7 @@ class Context:
     device: torch.device
     settings: Settings
     datasets: dict[tuple[str, str], DeviceDataset] = field(default_factory=dict)
+    team: Team | None = None  # of several processes that train one run together
 
     @property
     def jobs(self) -> int:

@@ -142,7 +142,7 @@ def changed_model(record: dict[str, Any], prepared: Prepared) -> list[str]:
         return []
     now = prepared.trained
     codes = [{name: code for name, code in of["trained_by"].items() if not name.startswith("bench/")} for of in (record, now)]
-    return differences({**record, "trained_by": codes[0]}, {**now, "trained_by": codes[1]})
+    return differences({**record, "trained_by": codes[0]}, {**now, "trained_by": codes[1], "environment": record["environment"]})
 
 
 def measured(prepared: Prepared, context: Context, metrics: list[Metric]) -> dict[str, dict[str, Any]]:
