@@ -12,7 +12,7 @@ from bench.leaderboard.groups import group_table, nowhere, protocols, rank_table
 from bench.leaderboard.headline import heads, names
 from bench.leaderboard.rows import Column, Record, Row, columns_of, network_of, progress, rows_of
 from bench.leaderboard.standing import column_standing, head_standing
-from bench.markdown import bullets, counted, folded, section
+from bench.markdown import bullets, counted, folded, prose, section
 from bench.suites.names import options
 from bench.suites.schema import Suite
 
@@ -44,7 +44,7 @@ def render(
     others = sorted({column.group for column in columns} - {*GROUPS, "cost", "reference"})
     measured = {column: name for column, name in columns.items() if standings[column].values}
     blocks = [
-        f"{NOTICE.format(command or remake)}: {suite.name}\n\n{suite.question}",
+        f"{NOTICE.format(command or remake)}: {suite.name}\n\n{prose(suite.question)}",
         summary(suite, rows),
         *first_screen(suite, columns, rows, apart),
         section(

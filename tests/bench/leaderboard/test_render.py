@@ -386,6 +386,24 @@ def test_header_and_footer_say_how_it_was_made() -> None:
     assert "command: `python -m bench run --suite digits --set seeds=2 --set 'a=x y'`" in render(variant, [], [])
 
 
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("Is *this* so?\n# No\n\n- and [that](x)", r"Is \*this\* so? # No - and \[that\](x)"),
+        ("# A heading", r"\# A heading"),
+        ("1. a list", r"1\. a list"),
+        ("---\x0bx\u2028<b>", r"\--- x &lt;b>"),
+        ("a_b `c` 2-3 > 1", "a_b `c` 2-3 > 1"),
+    ],
+)
+def test_a_suites_own_words_are_a_paragraph_whatever_is_in_them(words: str, shown: str) -> None:
+    board = render(replace(SUITE, question=words, hardware=words, expected_time=words), full(), [])
+    usual = render(SUITE, full(), [])
+    assert f": digits\n\n{shown}\n\n" in board
+    assert f"\n- hardware: {shown}; expected time: {shown}\n" in board
+    assert len(board.splitlines()) == len(usual.splitlines())
+
+
 def test_the_index_has_a_line_for_each_board() -> None:
     other = replace(SUITE, name="mnist", seeds=2, question="And on MNIST?")
     mnist = [record("vae", 0, values("vae", 0), other), record("vae", 1, {}, other, row_key="0" * 16)]
