@@ -230,7 +230,7 @@ def summary(records: list[dict[str, Any]], columns: Iterable[str], question: str
         done = [record for record in own if record["status"] == "done"]
         status = f"{len(done)}/{len(own)} done{losses(own)}"
         rows.append([label, status, *(mean([record["metrics"].get(name) for record in done]) for name in shown)])
-    console.table(["method", "status", *shown], rows, question)
+    console.table(["method", "status", *shown], rows, " ".join(question.split()))
 
 
 def mean(entries: list[dict[str, Any] | None]) -> str:

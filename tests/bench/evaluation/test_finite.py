@@ -22,6 +22,7 @@ from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.feature_networks import FeatureNetworks
 from bench.registry import catalogue
+from metrics.copies import centres, copies
 from metrics.disentanglement import votes
 from metrics.disentanglement.representation import represented
 from metrics.features.network import eight_bit
@@ -229,6 +230,15 @@ def test_neighbours_do_not_depend_on_where_the_points_lie(shift: float) -> None:
     assert there == here
     loops = torch.stack([(a - row).norm(dim=1).min() for row in b])
     assert torch.allclose(nearest(b + shift, [a + shift]), loops, rtol=1e-4, atol=1e-3 * abs(shift) * 1e-9)
+
+
+@pytest.mark.parametrize("shift", [1e5, -1e6])
+def test_copies_do_not_depend_on_where_the_points_lie(shift: float) -> None:
+    a, b = (0.01 * torch.randn(n, 4, generator=noise(n), dtype=torch.float64) for n in (300, 60))
+    here, there = (copies(b + s, lambda s=s: [a + s], centres(a + s)) for s in (0.0, shift))
+    assert torch.allclose(here.distance, there.distance, rtol=1e-6)
+    assert torch.allclose(here.own, there.own, rtol=1e-6)
+    assert torch.equal(here.cell, there.cell)
 
 
 def failing(error: BaseException) -> Callable[..., Any]:
