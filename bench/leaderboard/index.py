@@ -10,7 +10,7 @@ from bench.leaderboard.overview import Overview, overview
 from bench.leaderboard.render import NOTICE
 from bench.leaderboard.rows import Row, columns_of, losses, progress
 from bench.leaderboard.standing import Standing, head_standing
-from bench.markdown import compact
+from bench.markdown import compact, prose
 from bench.suites.schema import Suite
 
 OVER_SUITES = ("rec_sse_test", "frechet_pca")  # columns whose rows are compared over suites
@@ -37,7 +37,7 @@ def indexed(name: str, suite: Suite, rows: Sequence[Row]) -> Indexed:
     standings = [(head, head_standing(head, rows, apart)) for head in heads(names(suite), columns, rows)]
     shown = f"[{name}]({name}.md)" if any(row.records for row in rows) else name
     compared = {metric: (head, head_standing(head, rows, apart)) for metric in OVER_SUITES for head in heads((metric,), columns, rows)}
-    return Indexed([shown, suite.question, *line(suite, rows, standings)], compared)
+    return Indexed([shown, prose(suite.question), *line(suite, rows, standings)], compared)
 
 
 def index(boards: Mapping[str, Indexed], reproduction: bool = False) -> str:
@@ -48,7 +48,7 @@ def index(boards: Mapping[str, Indexed], reproduction: bool = False) -> str:
     ordered = dict(sorted(boards.items()))
     table = compact(["suite", "question", "dataset", "first tiers", "seeds", "state"], [of.line for of in ordered.values()])
     over = (found.text() for found in overviews(ordered))
-    return "\n\n".join(filter(None, [f"{NOTICE.format('nox -s bench')}s", PAGE, REPRODUCTION * reproduction, table, *over])) + "\n"
+    return "\n\n".join(filter(None, [f"{NOTICE.format('python -m bench page')}s", PAGE, REPRODUCTION * reproduction, table, *over])) + "\n"
 
 
 def overviews(boards: Mapping[str, Indexed]) -> list[Overview]:

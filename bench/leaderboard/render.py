@@ -14,8 +14,8 @@ from bench.leaderboard.page.scatter import scatters
 from bench.leaderboard.pictures import FOLDER, front, pictures
 from bench.leaderboard.rows import Column, Record, Row, columns_of, network_of, progress, rows_of
 from bench.leaderboard.standing import column_standing, head_standing
-from bench.markdown import bullets, counted, folded, section
-from bench.suites.names import built_in, options, stem_of
+from bench.markdown import bullets, counted, folded, prose, section
+from bench.suites.names import options
 from bench.suites.schema import Suite
 
 GROUPS = ("reconstruction", "generalisation", "latent", "samples")  # tables in this order, then any others, costs last
@@ -37,15 +37,17 @@ def render(
     every = rows_of(suite, records, profiles)
     rows = [row for row in every if row.records or not row.stale]
     words, seeds = options(suite, folder), max((r["seed"] + 1 for row in rows if not row.stale for r in row.records), default=0)
-    remake = f"{'nox -s bench --' if stem_of(suite) in built_in() else 'python -m bench run'} {words}"
-    remake += f" --seeds {seeds}" * (seeds > suite.seeds)
+    remake = f"python -m bench run {words}" + f" --seeds {seeds}" * (seeds > suite.seeds)
+    threads = {r["environment"].get("threads", 1) for row in rows if not row.stale for r in row.records}
+    if len(threads) == 1 and threads != {1}:
+        remake += f" --threads {max(threads)}"  # weights repeat at the same number
     columns = columns_of(suite, rows)
     apart = other_codes(suite, rows)
     standings = {column: column_standing(column, rows, apart) for column in columns}
     others = sorted({column.group for column in columns} - {*GROUPS, "cost", "reference"})
     measured = {column: name for column, name in columns.items() if standings[column].values}
     blocks = [
-        f"{NOTICE.format(command or remake)}: {suite.name}\n\n{suite.question}",
+        f"{NOTICE.format(command or remake)}: {suite.name}\n\n{prose(suite.question)}",
         summary(suite, rows),
         *first_screen(suite, columns, rows, apart),
         pictures(folder / "leaderboards", suite.name) if folder else "",

@@ -21,7 +21,7 @@ from bench.suites.schema import AUTO, Suite
 
 Record = Mapping[str, Any]  # one training run, or one profile, as the store reads them
 Place = tuple[str, str, str]  # label, kind of device, row key
-MACHINE = ("device", "processor", "driver", "threads", "jobs", "torch", "python")  # what times depend on
+MACHINE = ("device", "processor", "driver", "threads", "jobs", "processes", "torch", "python")  # what times depend on
 ABSENT = "–"
 
 
