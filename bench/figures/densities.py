@@ -91,7 +91,8 @@ def draw(subjects: Mapping[str, Subject], suite: str, seed: int) -> Figure:
         place.imshow(
             values, origin="lower", extent=of.extent, cmap="cividis", vmin=low, vmax=highest, aspect="auto", interpolation="nearest"
         )
-        place.scatter(*of.codes[:DOTS].T.numpy(), s=0.5, c="white", linewidths=0, alpha=0.6, rasterized=True)
+        x, y = of.codes[:DOTS].T.numpy()
+        place.scatter(x, y, s=0.5, c="white", linewidths=0, alpha=0.6, rasterized=True)
         place.set(xlim=of.extent[:2], ylim=of.extent[2:], title=of.label)
     for place in axes[len(found) + 1 :]:
         place.set_axis_off()

@@ -46,8 +46,8 @@ def player(axes: Axes, title: str, lines: Mapping[str, Line]) -> None:
     axes.set(title=title, xlabel="step", yscale="log" if logarithmic(lines) else "linear")
     if axes.get_yscale() == "log":
         canvas.plain(axes.yaxis)
-    below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.3), "ncols": 3}
-    canvas.legend(axes, **below if len(lines) > MOST else {})
+    under: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.3), "ncols": 3}
+    canvas.legend(axes, **under if len(lines) > MOST else {})
 
 
 def draw(subject: Subject) -> Figure:

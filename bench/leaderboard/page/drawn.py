@@ -12,16 +12,17 @@ def front_file(plots: Sequence[Scatter]) -> bytes:
     """The first drawing of quality against its cost."""
     plot = plots[0]
     numbers = {point.row: i for i, point in enumerate(plot.points)}
-    return alone(environment().get_template("drawings.jinja").module.scatter_plot(plot, numbers, False))
+    return alone("scatter_plot", plot, numbers, False)
 
 
 def critical_file(over: Overview) -> bytes:
     """The critical-difference diagram of several suites."""
-    return alone(environment().get_template("drawings.jinja").module.critical_plot(critical(over), over.title))
+    return alone("critical_plot", critical(over), over.title)
 
 
-def alone(svg: str) -> bytes:
-    """A drawing that needs no page around it."""
-    head, rest = str(svg).strip().split(">", 1)
+def alone(name: str, *of: object) -> bytes:
+    """A drawing of the template, by the name of its macro, that needs no page around it."""
+    macro = getattr(environment().get_template("drawings.jinja").module, name)
+    head, rest = str(macro(*of)).strip().split(">", 1)
     style = f"<style>svg{{font-family:sans-serif;background:var(--bg)}}{style_of(DRAWINGS)}</style>"
     return f'{head} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'.encode()
