@@ -21,7 +21,7 @@ import metrics
 import models
 from bench.datasets import folder
 from bench.datasets.dataset import Source
-from bench.errors import UserError, in_a_line, unknown
+from bench.errors import FOREIGN, UserError, in_a_line, unknown
 from bench.records import code
 from bench.suites.schema import digest
 from bench.suites.values import convert
@@ -50,6 +50,10 @@ KINDS = {
 SOURCE = "__source__"  # of a plugin's module, what its file said
 BUILT_IN = (metrics, models, bench.datasets)
 ENTRY_POINTS = "latentbench.plugins"
+# what makes the views that metrics are functions of, whatever these ask for; modules that these import count too
+MEASURERS = tuple(
+    f"bench.evaluation.{name}" for name in ("evaluate", "code_views", "feature_views", "feature_networks", "device_dataset", "view_checks")
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Catalogue:
     homes: dict[tuple[str, str], code.Module] = field(default_factory=dict)  # where each was found: {("method", "ae"): models.vae}
     plugins: dict[Path, bytes] = field(default_factory=dict)  # what each plugin file said when it was run
     known: dict[tuple[code.Module, ...], code.Hashes] = field(default_factory=dict)
+    codes: dict[code.Module, str] = field(default_factory=dict)  # of each module with metrics, the hash of what measures them
 
     @property
     def every_metric(self) -> dict[str, Metric]:
@@ -88,9 +93,16 @@ class Catalogue:
         self.homes["dataset", source.name] = code.project_module(folder.__name__)
 
     def measured_by(self, metric: str) -> Metric:
-        """The metric of that name, with the hash of the code that it stands on."""
+        """The metric of that name, with the hash of the code that its value stands on: its own module and what makes views."""
         found: Metric = self.get("metric", metric)
-        return replace(found, code=digest(self.standing_on((self.homes["metric", metric],)))[:8])
+        home = self.homes["metric", metric]
+        if home not in self.codes:
+            self.codes[home] = digest(self.measuring(home))[:8]
+        return replace(found, code=self.codes[home])
+
+    def measuring(self, home: code.Module) -> code.Hashes:
+        """The modules that the values of a module's metrics stand on, with their hashes."""
+        return self.standing_on((home, *map(code.project_module, MEASURERS)))
 
     def standing_on(self, roots: tuple[code.Module, ...]) -> code.Hashes:
         """The modules that these stand on, with their hashes."""
@@ -134,7 +146,7 @@ def catalogue(plugins: tuple[str, ...] = ()) -> Catalogue:
     for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
         try:
             found.add(point.load(), f"entry point {point.value}")
-        except Exception as error:  # whatever an installed package raises
+        except FOREIGN as error:  # whatever an installed package raises
             raise UserError(f"entry point {point.value} of {ENTRY_POINTS}: {in_a_line(error)}") from error
     for path in files:
         found.add(load_plugin(Path(path)), f"plugin {path}")
@@ -162,7 +174,7 @@ def load_plugin(path: Path) -> ModuleType:
     try:
         vars(module)[SOURCE] = path.read_bytes()
         exec(compile(vars(module)[SOURCE], path, "exec", dont_inherit=True), vars(module))  # never the bytecode of an edit before
-    except (Exception, SystemExit) as error:  # whatever a user's file raises is the user's to fix
+    except FOREIGN as error:  # whatever a user's file raises is the user's to fix
         raise UserError(f"plugin {path}: {in_a_line(error)}") from error
     if not any(getattr(module, kind, None) for kind in LISTS):
         raise UserError(f"plugin {path}: it has none of the lists {', '.join(LISTS)}")
