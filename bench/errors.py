@@ -14,6 +14,13 @@ class RunError(Exception):
     """One run cannot go on, the others can: its row says `failed` and why, and the command exits with 1."""
 
 
+class Terminated(BaseException):
+    """SIGTERM: this process is to end. No SystemExit, which someone else's code may raise too."""
+
+
+FOREIGN = (Exception, SystemExit)  # what someone else's code may raise: `sys.exit(0)` in it must not end a command as if all were done
+
+
 def in_a_line(error: BaseException) -> str:
     """`ValueError: message (file.py, line 3)`: an exception of someone else's code, and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,5 +1,6 @@
 """Markdown of generated pages. No torch here."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def bullets(lines: Iterable[str]) -> str:
 def text(value: object) -> str:
     """One line that Markdown shows as it is."""
     return " ".join(str(value).split()).replace("<", "&lt;")
+
+
+def prose(value: object) -> str:
+    """A user's words as one paragraph that has no emphasis, links, headings or lists, whatever characters are in them."""
+    line = re.sub(r"([*\[\]\\])", r"\\\1", text(value))
+    return re.sub(r"^(\d*)([#>+=~.)-])", r"\1\\\2", line)
 
 
 def table(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> str:

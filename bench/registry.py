@@ -21,7 +21,7 @@ import metrics
 import models
 from bench.datasets import folder
 from bench.datasets.dataset import Source
-from bench.errors import UserError, in_a_line, unknown
+from bench.errors import FOREIGN, UserError, in_a_line, unknown
 from bench.records import code
 from bench.suites.schema import digest
 from bench.suites.values import convert
@@ -146,7 +146,7 @@ def catalogue(plugins: tuple[str, ...] = ()) -> Catalogue:
     for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
         try:
             found.add(point.load(), f"entry point {point.value}")
-        except Exception as error:  # whatever an installed package raises
+        except FOREIGN as error:  # whatever an installed package raises
             raise UserError(f"entry point {point.value} of {ENTRY_POINTS}: {in_a_line(error)}") from error
     for path in files:
         found.add(load_plugin(Path(path)), f"plugin {path}")
@@ -174,7 +174,7 @@ def load_plugin(path: Path) -> ModuleType:
     try:
         vars(module)[SOURCE] = path.read_bytes()
         exec(compile(vars(module)[SOURCE], path, "exec", dont_inherit=True), vars(module))  # never the bytecode of an edit before
-    except (Exception, SystemExit) as error:  # whatever a user's file raises is the user's to fix
+    except FOREIGN as error:  # whatever a user's file raises is the user's to fix
         raise UserError(f"plugin {path}: {in_a_line(error)}") from error
     if not any(getattr(module, kind, None) for kind in LISTS):
         raise UserError(f"plugin {path}: it has none of the lists {', '.join(LISTS)}")

@@ -1,12 +1,12 @@
 """`python -m bench cell`: one cell of a suite, for whatever hands out cells: an array of jobs, a script, a person."""
 
 import os
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from bench.commands.options import DATA, HERE, DataRoot, Device, Limit, Name, Out, Set, Threads, check_counts, number, whole
-from bench.errors import UserError
 from bench.runs.settings import Settings
 from bench.suites import reader
 
@@ -27,12 +27,21 @@ def cell(
     """Train and measure one cell, a row with a seed, unless that is done; a later `run` of the suite writes the leaderboard.
 
     It may be started any number of times and anywhere where the results lie: it goes on from its checkpoint, and waits where another
-    process has the cell. Exit code 0: it is done; 1: it failed or diverged.
+    process has the cell. Exit code 0: it is done; 1: it failed or diverged. Processes of one `torchrun --nproc-per-node N -m bench cell
+    SUITE INDEX` train the cell together, each with its share of every batch, to the losses of one process.
     """
     check_counts(threads=threads)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: a cell is trained by one process; start it without torchrun")
-    chosen = reader.read(suite, tuple(overrides or ()), name=name)
+    read, settings = (
+        partial(reader.read, suite, tuple(overrides or ()), name=name),
+        Settings(out, data_root, device, threads, None, save_every, limit=limit),
+    )
+    chosen = None if several() else read()  # before torch is imported
     from bench.commands import run as command  # here, so that --help needs no torch
 
-    raise typer.Exit(command.cell(chosen, index, Settings(out, data_root, device, threads, None, save_every, limit=limit), smoke))
+    code = command.cell(chosen, index, settings, smoke) if chosen else command.cell_together(read, index, settings, smoke)
+    raise typer.Exit(code)
+
+
+def several() -> bool:
+    """Whether `torchrun` has started this process with others."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1

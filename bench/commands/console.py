@@ -4,6 +4,8 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, zip_longest
+from textwrap import wrap
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -13,7 +15,7 @@ from bench.runs.events import Event, Tell
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 NOW = TextColumn("{task.fields[now]}", markup=False)  # what a run that trains has come to
-LEAST = 8  # characters of a column that is made narrower
+LEAST = 8  # characters of a column that is made narrower, where there is room for so many
 
 
 class News:
@@ -78,14 +80,31 @@ def warn(text: str) -> None:
 def table(head: list[str], rows: list[list[str]], title: str | None = None) -> None:
     """A table on standard output; on a terminal no wider than that, its longest cells in several lines."""
     lines = [title, ""] if title else []
-    widths = fitting(head, rows, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
-    print("\n".join([*lines, tabulate(rows, head, tablefmt="simple", disable_numparse=True, maxcolwidths=widths)]))
+    if sys.stdout.isatty():
+        lines += laid_out(head, rows, shutil.get_terminal_size().columns)
+    else:
+        lines.append(tabulate(rows, head, tablefmt="simple", disable_numparse=True))
+    print("\n".join(lines))
+
+
+def laid_out(head: list[str], rows: list[list[str]], columns: int) -> list[str]:
+    """The lines of a table that fits a terminal: tabulate makes columns wider than it is told, and numbers with commas break it."""
+    widths = fitting(head, rows, columns)
+
+    def in_lines(row: list[str]) -> list[str]:
+        cells = [[part for line in cell.split("\n") for part in wrap(line, width) or [""]] for cell, width in zip(row, widths, strict=True)]
+        lines = zip_longest(*cells, fillvalue="")
+        return ["  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+    return [*in_lines(head), "  ".join("-" * width for width in widths), *chain.from_iterable(map(in_lines, rows))]
 
 
 def fitting(head: list[str], rows: list[list[str]], columns: int) -> list[int]:
-    """Widths of a table's columns that fit a terminal: the widest ones give, down to LEAST characters."""
+    """Widths of a table's columns that fit a terminal: the widest ones give, down to LEAST characters, or to what there is room for."""
+    room = columns - 2 * (len(head) - 1)
+    least = max(1, min(LEAST, room // len(head)))
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    while sum(widths) + 2 * (len(widths) - 1) > columns and max(widths) > LEAST:
+    while sum(widths) > room and max(widths) > least:
         widest = max(range(len(widths)), key=widths.__getitem__)
         widths[widest] -= 1
     return widths

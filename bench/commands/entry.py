@@ -6,11 +6,12 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any, TextIO, cast
+from types import FrameType
+from typing import Any, NoReturn, TextIO, cast
 
 import typer
 
-from bench.errors import UserError
+from bench.errors import Terminated, UserError
 
 NAME = "python -m bench"
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +20,7 @@ ENDS = {130: "interrupted", 143: "terminated"}  # exit codes of Ctrl-C and of SI
 
 def enter(app: typer.Typer) -> None:
     """Run the command of `sys.argv` and end this process with its exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, terminate)
     open_streams()
     try:
         code = run(app)
@@ -41,6 +42,11 @@ def enter(app: typer.Typer) -> None:
     sys.exit(code)
 
 
+def terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """What SIGTERM does: everything is left in order, as after Ctrl-C."""
+    raise Terminated
+
+
 def run(app: typer.Typer) -> int:
     """The command's exit code; raises what it raises but for the ends of a process."""
     check_packages()
@@ -48,6 +54,8 @@ def run(app: typer.Typer) -> int:
         return int(app(prog_name=NAME, standalone_mode=False) or 0)
     except SystemExit as end:
         return int(end.code or 0)
+    except Terminated:
+        return 143
 
 
 def check_packages() -> None:

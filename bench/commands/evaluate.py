@@ -138,7 +138,7 @@ def task_of(target: Target, settings: Settings, metrics: tuple[str, ...], known:
 def target_of(what: str, overrides: tuple[str, ...], out: Path, name: str | None) -> Target:
     """The runs that were asked for, of a suite or by a run's folder; UserError where there are none, or none with weights."""
     folder = Path(what)
-    if folder.is_dir() or ("/" in what and not what.endswith(".toml")):
+    if what not in reader.names() and (folder.is_dir() or ("/" in what and not what.endswith(".toml"))):
         if overrides or name:
             raise UserError("--set and --name are of a suite; a run's folder has its values")
         return target_of_run(folder)

@@ -9,7 +9,7 @@ from typing import Any
 from bench.commands import console
 from bench.commands.absent import recorded_names, say_absent
 from bench.engines import local
-from bench.engines.cell import run_cell
+from bench.engines.cell import run_cell, train_along
 from bench.engines.choose import Sweep
 from bench.environment import default_device
 from bench.errors import RunError, UserError
@@ -31,7 +31,8 @@ from bench.runs.run import check_writable
 from bench.runs.settings import Settings
 from bench.runs.up_to_date import stale, unmeasured
 from bench.suites.names import argument
-from bench.suites.schema import AUTO, Suite
+from bench.suites.schema import AUTO, Run, Suite
+from bench.training.team import LostError, Team, joined
 
 COLUMNS = ("rec_sse_test", "rec_sse_train", "overfit_gap", "frechet_pixels_pz", "frechet_pixels_qz")  # of the table on the console
 
@@ -150,19 +151,44 @@ def carry_out(
     return Ended(found, None if smoke else boards.publish(store.out, whole, warn))
 
 
-def cell(suite: Suite, index: int, settings: Settings, smoke: bool) -> int:
+def cell(suite: Suite, index: int, settings: Settings, smoke: bool, team: Team | None = None) -> int:
     """Run one cell of a suite, by its number among the suite's runs, unless it is finished; -> exit code. Writes no leaderboard."""
     settings = settings.on(settings.device or default_device())
-    runs = suite.runs(str(settings.device), smoke=smoke)
-    if not 0 <= index < len(runs):
-        raise UserError(f"{suite.where}: INDEX must be 0 to {len(runs) - 1}, not {index}; --dry-run of run shows them in their order")
+    one, store = cell_of(suite, index, settings, smoke), Store(settings.out, suite.name)
     boards.check(settings.out, suite)
-    one, store = runs[index], Store(settings.out, suite.name)
     with console.progress(1) as tell:
-        run_cell(one, settings, store.written(one), tell)
+        run_cell(one, settings, store.written(one), tell, team)
     record = store.record(one) or {"status": "failed"}
     print(f"{store.folder(one)}: {record['status']}")
     return 0 if record["status"] == "done" else 1
+
+
+def cell_of(suite: Suite, index: int, settings: Settings, smoke: bool) -> Run:
+    """The run of that number on the settings' device; UserError where there is none."""
+    runs = suite.runs(str(settings.device), smoke=smoke)
+    if not 0 <= index < len(runs):
+        raise UserError(f"{suite.where}: INDEX must be 0 to {len(runs) - 1}, not {index}; --dry-run of run shows them in their order")
+    return runs[index]
+
+
+def cell_together(read: Callable[[], Suite], index: int, settings: Settings, smoke: bool) -> int:
+    """The same in each of the processes that `torchrun` has started; -> exit code.
+
+    All but the first wait until that one has something to train: whatever is wrong is said once, and what is finished is left alone.
+    """
+    settings = settings.on(settings.device or default_device())
+    with joined(str(settings.device)) as team:
+        if team.first:
+            try:
+                return cell(read(), index, settings, smoke, team)
+            finally:
+                team.release()
+        try:
+            if team.called():
+                train_along(cell_of(read(), index, settings, smoke), settings, team)
+        except LostError:  # who was lost has said why, or torchrun does
+            return 1
+        return 0
 
 
 def with_records(runs: list[Resolved], store: Store) -> list[tuple[Resolved, dict[str, Any]]]:
@@ -204,7 +230,7 @@ def summary(records: list[dict[str, Any]], columns: Iterable[str], question: str
         done = [record for record in own if record["status"] == "done"]
         status = f"{len(done)}/{len(own)} done{losses(own)}"
         rows.append([label, status, *(mean([record["metrics"].get(name) for record in done]) for name in shown)])
-    console.table(["method", "status", *shown], rows, question)
+    console.table(["method", "status", *shown], rows, " ".join(question.split()))
 
 
 def mean(entries: list[dict[str, Any] | None]) -> str:

@@ -8,14 +8,21 @@ from contextlib import suppress
 from functools import cache
 
 from bench.engines.watch import STALLED, Watch, name_of, stalled
+from bench.errors import UserError, in_a_line
 from bench.records.store import Store
 from bench.runs.context import Context, context_of
 from bench.runs.events import Event, Tell
+from bench.runs.live import Live
+from bench.runs.prepare import build
 from bench.runs.resolve import Resolved, resolve
-from bench.runs.run import check_writable, execute, failed
+from bench.runs.run import check_writable, execute, failed, train_stages
 from bench.runs.settings import Settings
+from bench.runs.shareable import check_shareable
+from bench.runs.together import trained_together, with_team
+from bench.runs.trackers import Followed, Trackers
 from bench.runs.up_to_date import up_to_date
 from bench.suites.schema import Run
+from bench.training.team import Team
 
 Before = dict[str, int | None]  # by key of run: when its record was written that was there before this command, if one was
 
@@ -56,16 +63,38 @@ def attempt(resolved: Resolved, before: Before, context: Context, tell: Tell, wa
         return True
 
 
-def run_cell(run: Run, settings: Settings, since: int | None, tell: Tell) -> None:
+def run_cell(run: Run, settings: Settings, since: int | None, tell: Tell, team: Team | None = None) -> None:
     """Bring a cell to its end in this process; its record is in the store then, whatever became of it.
 
-    since: when the record was written that was there before, if one was; a later one is taken for the end. UserError where data are
-    missing or nothing can be written, which every cell would meet.
+    since: when the record was written that was there before, if one was; a later one is taken for the end. team: of several processes
+    that train it, of which this is the first. UserError where data are missing or nothing can be written, which every cell would meet.
     """
     context = context_here(settings, run.device, run.suite, run.plugins)
-    context.data(run)
+    resolved = resolve(run, context.catalogue)
+    data = context.data(run)
     check_writable(context.store)
-    attempt(resolve(run, context.catalogue), {run.key(): since}, context, tell, wait=True)
+    if team:
+        check_shareable(build(resolved), resolved.where, data, team)
+        context = with_team(context, team)
+    attempt(resolved, {run.key(): since}, context, tell, wait=True)
+
+
+def train_along(run: Run, settings: Settings, team: Team) -> None:
+    """Train a cell with the first process of a team, in any other; UserError where this one cannot go on."""
+    context = with_team(context_here(settings, run.device, run.suite, run.plugins), team)
+    prepared = build(trained_together(resolve(run, context.catalogue), team))
+    live = Live(
+        context.store,
+        run,
+        len(prepared.stages),
+        Trackers((), Followed(run.suite, name_of(run), run.key(), context.store.folder(run), {}), None),
+    )
+    try:
+        train_stages(prepared, context, live, None)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"process {team.rank} of {team.size}: {in_a_line(error)}") from error
 
 
 @cache

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bench.datasets.batches import generator, scaled
 from bench.datasets.dataset import Values
-from bench.errors import UserError, in_a_line, unknown
+from bench.errors import FOREIGN, UserError, in_a_line, unknown
 from bench.evaluation import code_views, feature_views
 from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.view_checks import checked
@@ -267,7 +267,7 @@ def entry_of(metric: Metric, views: Views) -> dict[str, Any]:
         return measure(metric, views)
     except UserError:
         raise
-    except Exception as error:  # a plugin's metric may raise anything
+    except FOREIGN as error:  # a plugin's metric may raise anything
         return absent(metric, views, f"{metric.name} failed: {in_a_line(error)}")
 
 

@@ -7,7 +7,7 @@ better than one of none. A view with such rows is refused whole, with their coun
 from collections.abc import Callable
 from typing import Any
 
-from bench.errors import UserError, in_a_line
+from bench.errors import FOREIGN, UserError, in_a_line
 from metrics.finite import rows_not_finite
 from metrics.metric import Unavailable, Views
 
@@ -27,7 +27,7 @@ def checked(name: str, maker: Maker, words: str, ruined: list[str]) -> Maker:
             view = maker(views)
         except (Unavailable, UserError):  # a full disk, say, would meet every view
             raise
-        except Exception as error:  # a plugin's part may raise anything; other views are there all the same
+        except FOREIGN as error:  # a plugin's part may raise anything; other views are there all the same
             raise Unavailable(f"the view {name} failed: {in_a_line(error)}") from None
         bad, n = rows_not_finite(looked_at(name, view))
         if bad:

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from bench.datasets.dataset import Values
-from bench.errors import in_a_line
+from bench.errors import FOREIGN, in_a_line
 from bench.evaluation.evaluate import Evaluation
 from metrics.features.network import eight_bit
 from metrics.metric import Unavailable
@@ -83,7 +83,7 @@ def pictures(evaluation: Evaluation) -> tuple[dict[str, bytes], dict[str, str]]:
             drawn[name] = png(draw(evaluation))
         except Unavailable as reason:
             absent[name] = str(reason)
-        except Exception as error:  # a plugin's method may raise anything
+        except FOREIGN as error:  # a plugin's method may raise anything
             absent[name] = in_a_line(error)
     return drawn, absent
 

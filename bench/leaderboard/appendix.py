@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bench.leaderboard.rows import ABSENT, Column, Record, Row, machine, machines, network_of
 from bench.leaderboard.statistics import figures
-from bench.markdown import bullets, compact, counted, text
+from bench.markdown import bullets, compact, counted, prose, text
 from bench.suites.schema import Suite, plain
 
 RECIPE, TABLES = ("posterior", "cost", "regularisers", "prior", "density"), ("hyperparameters", "budget", "optimizer")
@@ -24,7 +24,7 @@ def header(suite: Suite, remake: str, rows: Sequence[Row]) -> list[str]:
         f"network: {network_of(suite, rows)}, latent size {suite.latent_dim}; {suite.budget}, batches of {suite.batch_size}, "
         f"{counted(suite.seeds, 'seed')}",
         f"optimizer: Adam with {settings(plain(suite.optimizer))}",
-        f"hardware: {suite.hardware}; expected time: {suite.expected_time}",
+        f"hardware: {prose(suite.hardware)}; expected time: {prose(suite.expected_time)}",
     ]
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.datasets.storage.raw import digest
-from bench.errors import UserError, in_a_line, unknown
+from bench.errors import FOREIGN, UserError, in_a_line, unknown
 from bench.measure.arrays import Range
 
 PYTHON = ".py:"  # file.py:encoder,decoder
@@ -48,7 +48,7 @@ class Autoencoder:
         try:
             z = self.encode(x) if self.encode else None
             y = self.decode(x if z is None else z)
-        except Exception as error:  # a model of someone else's
+        except FOREIGN as error:  # a model of someone else's
             raise UserError(f"{self.given}: it cannot be applied to images of {tuple(x.shape[1:])}: {in_a_line(error)}") from None
         for what, found in (("codes", z), ("images", y)):
             if found is not None and not isinstance(found, Tensor):
@@ -84,7 +84,7 @@ def of_python(text: str, values: Range) -> Autoencoder:
     sys.path.insert(0, str(path.resolve().parent))
     try:
         exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))
-    except (Exception, SystemExit) as error:  # whatever a user's file raises
+    except FOREIGN as error:  # whatever a user's file raises
         raise UserError(f"{path}: {in_a_line(error)}") from None
     finally:
         sys.path.remove(str(path.resolve().parent))

@@ -5,15 +5,19 @@ from typing import Any
 
 from bench.suites.schema import canonical, digest
 
-Record = Mapping[str, Any]  # {config, trained_by} at least
+Record = Mapping[str, Any]  # {config, trained_by} at least, and {environment} of several processes
 SHOWN = 6  # modules at most, in a line
 
 
 def trained_values(record: Record) -> dict[str, Any]:
-    """The values that a method and a density got, their functions' defaults included; all others are in the row's key."""
-    config = record["config"]
+    """The values that a method and a density got, their functions' defaults included; all others are in the row's key.
+
+    And how many processes trained it together, where they were several: the order of their sums is in the weights' last digits.
+    """
+    config, processes = record["config"], record.get("environment", {}).get("processes")
     options = (config.get("density") or {}).get("options") or {}
-    return {**config.get("hyperparameters", {}), **{f"density.{name}": value for name, value in options.items()}}
+    several = {"processes": processes} if processes else {}
+    return {**config.get("hyperparameters", {}), **{f"density.{name}": value for name, value in options.items()}, **several}
 
 
 def identity(record: Record) -> str:

@@ -34,6 +34,7 @@ Environment = TypedDict(
         "kernels": str,  # which implementation of the own kernels ran
         "threads": int,  # CPU threads of the run
         "jobs": int,  # runs at a time on the machine: times depend on it
+        "processes": int,  # that trained the run together, where they were several
         "precision": str,  # of the matrix products
     },
     total=False,

@@ -8,7 +8,7 @@ import torch
 
 from bench.datasets.dataset import Dataset, Source
 from bench.environment import default_device, set_up
-from bench.errors import UserError, in_a_line
+from bench.errors import FOREIGN, UserError, in_a_line
 from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.feature_networks import FeatureNetworks
 from bench.processes import default_jobs
@@ -16,6 +16,7 @@ from bench.records.store import Store
 from bench.registry import Catalogue, catalogue
 from bench.runs.settings import Settings
 from bench.suites.schema import Run
+from bench.training.team import Team
 from metrics.kernels.backends import backend_of
 
 
@@ -38,7 +39,7 @@ def read(source: Source, root: Path, validation: bool) -> Dataset:
         mismatch = source.mismatch(dataset)
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # a plugin's
+    except FOREIGN as error:  # a plugin's
         raise UserError(f"dataset {source.name} cannot be read: {in_a_line(error)}") from error
     if mismatch:
         raise UserError(f"dataset {source.name}: {mismatch}")
@@ -54,6 +55,7 @@ class Context:
     device: torch.device
     settings: Settings
     datasets: dict[tuple[str, str], DeviceDataset] = field(default_factory=dict)
+    team: Team | None = None  # of several processes that train one run together
 
     @property
     def jobs(self) -> int:

@@ -12,7 +12,7 @@ from torch.autograd.profiler_util import FunctionEvent
 
 from bench.datasets.batches import Batches, generator
 from bench.environment import describe
-from bench.errors import RunError, UserError, in_a_line
+from bench.errors import FOREIGN, RunError, UserError, in_a_line
 from bench.runs.context import Context
 from bench.runs.prepare import Prepared
 from bench.training.clock import Clock
@@ -30,7 +30,7 @@ def profiled(prepared: Prepared, context: Context) -> dict[str, Any]:
         return profile_run(prepared, context)
     except UserError:
         raise
-    except Exception as error:  # a plugin's, or no memory left
+    except FOREIGN as error:  # a plugin's, or no memory left
         raise RunError(f"cannot be profiled: {in_a_line(error)}") from error
 
 

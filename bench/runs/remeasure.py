@@ -10,7 +10,7 @@ from multiprocessing.sharedctypes import Synchronized
 from typing import Any
 
 from bench.environment import code_hash, describe
-from bench.errors import RunError, UserError, in_a_line
+from bench.errors import FOREIGN, RunError, UserError, in_a_line
 from bench.evaluation.evaluate import evaluate, name_of
 from bench.processes import Tell
 from bench.records.comparison import Change, Now, changes, updated
@@ -142,7 +142,7 @@ def changed_model(record: dict[str, Any], prepared: Prepared) -> list[str]:
         return []
     now = prepared.trained
     codes = [{name: code for name, code in of["trained_by"].items() if not name.startswith("bench/")} for of in (record, now)]
-    return differences({**record, "trained_by": codes[0]}, {**now, "trained_by": codes[1]})
+    return differences({**record, "trained_by": codes[0]}, {**now, "trained_by": codes[1], "environment": record["environment"]})
 
 
 def measured(prepared: Prepared, context: Context, metrics: list[Metric]) -> dict[str, dict[str, Any]]:
@@ -151,7 +151,7 @@ def measured(prepared: Prepared, context: Context, metrics: list[Metric]) -> dic
         return evaluate(prepared.evaluation(context.data(prepared.run)), metrics)
     except UserError:
         raise
-    except Exception as error:
+    except FOREIGN as error:
         raise RunError(f"it cannot be measured: {in_a_line(error)}") from error
 
 

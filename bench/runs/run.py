@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.datasets.batches import derive
 from bench.environment import code_hash, describe, reset_peak_memory
-from bench.errors import RunError, UserError, in_a_line
+from bench.errors import FOREIGN, RunError, UserError, in_a_line
 from bench.evaluation.evaluate import evaluate
 from bench.figures.pictures import pictures
 from bench.files import write, writing
@@ -28,6 +28,7 @@ from bench.runs.live import Live, Report
 from bench.runs.prepare import Prepared, build
 from bench.runs.resolve import Resolved
 from bench.runs.stages import train_stage
+from bench.runs.together import processes, stages_of, trained_together
 from bench.runs.trackers import Followed, Trackers
 from bench.suites.schema import SCHEMA
 from bench.training.checkpoint import weights_file, weights_hash
@@ -44,7 +45,7 @@ def execute(resolved: Resolved, context: Context, report: Report | None = None, 
     UserError (a full disk, missing data) leaves no record: it would meet every run.
     """
     started = now()
-    run, prepared = resolved.run, build(resolved)
+    run, prepared = resolved.run, build(trained_together(resolved, context.team))
     record = head(prepared, context)
     trackers = Trackers(context.settings.log, followed(record, context.store.folder(run)), note)
     live = Live(context.store, run, len(prepared.stages), trackers, report)
@@ -52,7 +53,7 @@ def execute(resolved: Resolved, context: Context, report: Report | None = None, 
         record |= carry_out(prepared, context, record, live, note)
     except UserError:
         raise
-    except Exception as error:  # one run's failure, a plugin's bug included, is its row's status; the suite goes on
+    except FOREIGN as error:  # one run's failure, a plugin's bug included, is its row's status; the suite goes on
         text = out_of_memory(error, prepared) or (str(error) if isinstance(error, RunError) else in_a_line(error))
         record |= failure(text)
         write(context.store.folder(run) / ERROR, traceback.format_exc().encode())
@@ -89,7 +90,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def out_of_memory(error: Exception, prepared: Prepared) -> str | None:
+def out_of_memory(error: BaseException, prepared: Prepared) -> str | None:
     """What to say where memory was not enough: the sizes that need it, and what makes them smaller; None for another error.
 
     Python, torch on the CPU and torch on a GPU each have an error of their own for it.
@@ -113,7 +114,8 @@ def head(prepared: Prepared, context: Context) -> dict[str, Any]:
         "row_key": run.row_key(),
         "config": {**prepared.values.config(), "recipe": recipe, "convention": convention},
         "trained_by": prepared.trained_by,
-        "environment": describe(context.device, context.jobs, run.precision or "float32") | {"kernels": kernels_on(context.device)},
+        "environment": describe(context.device, context.jobs, run.precision or "float32")
+        | {"kernels": kernels_on(context.device), **processes(context.team)},
         "hashes": {"code": code_hash(run.plugins)},
     }
 
@@ -164,25 +166,26 @@ def train_stages(prepared: Prepared, context: Context, live: Live, note: Note | 
 
     It does if the same code trained it with the same values, on the same weights of the stages before.
     """
-    trained = identity(prepared.trained)
+    trained = identity({**prepared.trained, "environment": processes(context.team)})
     torch.manual_seed(derive(prepared.run.seed, "layers"))  # dropout and its like draw from torch's own stream
-    outcomes, tensors, stages = list[Outcome](), dict[str, Tensor](), prepared.stages
-    for stage in stages:
-        outcomes.append(
-            train_stage(
-                stage,
-                prepared.run,
-                context,
-                of=f"{trained} {weights_hash(tensors) if tensors else ''}",
-                note=note,
-                save_end=stage is not stages[-1],
-                report=live,
+    outcomes, tensors = list[Outcome](), dict[str, Tensor]()
+    with stages_of(prepared, context.team) as stages:
+        for stage in stages:
+            outcomes.append(
+                train_stage(
+                    stage,
+                    prepared.run,
+                    context,
+                    of=f"{trained} {weights_hash(tensors) if tensors else ''}",
+                    note=note,
+                    save_end=stage is not stages[-1],
+                    report=live,
+                )
             )
-        )
-        live.stage_ended(outcomes[-1].curve, outcomes[-1].step)
-        if outcomes[-1].status != "done":
-            break
-        tensors |= stage.tensors()
+            live.stage_ended(outcomes[-1].curve, outcomes[-1].step)
+            if outcomes[-1].status != "done":
+                break
+            tensors |= stage.tensors()
     return outcomes
 
 

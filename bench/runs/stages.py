@@ -27,6 +27,7 @@ class Stage:
     seconds: tuple[str, str]  # what the record calls the time that it takes, and how that is taken
     scope: tuple[str, ...] = ()  # begins the names of its weights, random streams and errors; () of the first stage
     fit: Callable[[Batches, Generator], str | None] | None = None  # before any step; -> why it cannot be done, if it cannot
+    trainer: Callable[[Trainable, Plan, Generator], Training] = Training
 
     def tensors(self) -> dict[str, Tensor]:
         """Its state, under the names that it has among the weights of the run."""
@@ -70,7 +71,7 @@ def train_stage(
     def save(state: dict[str, Any]) -> None:
         store.save_checkpoint(run, dump_state({**state, "of": of}, device), stage.checkpoint)
 
-    training = Training(stage.trainable, stage.plan, noise)
+    training = stage.trainer(stage.trainable, stage.plan, noise)
     state = resume(training, store.checkpoint(run, stage.checkpoint), store.folder(run) / stage.checkpoint, of, note)
     trained = train(training, batches, state=state, save=save, save_every=context.settings.save_every, report=report)
     outcome = ended(stage, replace(trained, seconds=trained.seconds + clock.spent))

@@ -8,11 +8,12 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -121,10 +122,10 @@ def cli(*arguments: object) -> Result:
 class Started:
     """A command in a process, and a process group, of its own; what it says is in two files, or on the device or pipe that is named."""
 
-    def __init__(self, folder: Path, *arguments: object, out: str | Connection = ""):
+    def __init__(self, folder: Path, *arguments: object, out: str | Connection = "", environment: Mapping[str, str] = MappingProxyType({})):
         self.logs = [folder / f"{len(list(folder.glob('*.out')))}.{name}" for name in ("out", "err")]
         sinks = [out or str(self.logs[0]), str(self.logs[1])]
-        self.process = FORKS.Process(target=child, args=([str(a) for a in arguments], sinks))
+        self.process = FORKS.Process(target=child, args=([str(a) for a in arguments], sinks, dict(environment)))
         self.process.start()
         self.pid = self.process.pid or 0
 
@@ -152,8 +153,9 @@ class Started:
         return [pid for pid in pids() if pid != self.pid and group_of(pid) == self.pid]
 
 
-def child(arguments: list[str], sinks: list[str | Connection]) -> None:
+def child(arguments: list[str], sinks: list[str | Connection], environment: dict[str, str]) -> None:
     """What a started process does."""
+    os.environ |= environment
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have it ignored, or blocked
     signal.pthread_sigmask(signal.SIG_SETMASK, [])

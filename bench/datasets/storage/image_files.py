@@ -3,9 +3,10 @@
 1, L                       grey as it is; 1 bit is 0 and 255
 P, PA                      the palette's colours
 RGB, RGBX, CMYK, YCbCr, HSV    colour by Pillow's conversion; of 16-bit colour Pillow itself reads the upper byte
-LA, La, RGBA, RGBa, and palettes with transparency    without their alpha where every pixel is opaque; where one is not, laid over
-                           white or black if the caller says which, else refused, for what shows through is not said
-I;16 (also L, B, N), I     grey of 16 bits, value / 257 rounded, so that 65535 is 255; I beyond 0..65535 is refused
+LA, La, RGBA, RGBa, and any that names a transparent value    without their alpha where every pixel is opaque; where one is not, laid
+                           over white or black if the caller says which, else refused, for what shows through is not said
+I;16 (also L, B, N), I     grey of 16 bits, value / 257 rounded, so that 65535 is 255; I beyond 0..65535 is refused, and so are TIFF's
+                           values of other ranges that Pillow gives as these: 12 bits, signed ones, 0 for white
 F, LAB, and any other      refused: which value is white is not said
 
 An orientation in the file (EXIF) is applied. More than one frame is refused, but for MPO, a photograph with previews behind it; and so
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from bench.errors import UserError
 
@@ -28,6 +29,7 @@ OPAQUE = 255
 MAX_PIXELS = 2**26  # of one image: a file of a few kilobytes may claim any size
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000")
 ORIENTATION = 0x0112  # EXIF's tag; 1 is upright, from 5 on width and height change places
+BITS, PHOTOMETRIC, SAMPLES = 258, 262, 339  # tags of TIFF
 GREY, COLOUR, SIXTEEN = ("1", "L"), ("RGB", "RGBX", "CMYK", "YCbCr", "HSV"), ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
@@ -101,10 +103,25 @@ def decoded(image: Encoded, again: str = "", flatten: Flatten | None = None) -> 
 def decoded_and_said(image: Encoded, again: str = "", flatten: Flatten | None = None) -> Decoded:
     """The same, with the conversions that were made."""
     with opened(io.BytesIO(image.data), len(image.data), image.where, again) as file:
+        check_range(file, image.where)
         turned = file.getexif().get(ORIENTATION, 1) not in (0, 1)
         upright = ImageOps.exif_transpose(file)
         upright.load()
     return Decoded(converted(upright, image.where, flatten), (*("turned as EXIF says",) * turned, *conversions(upright, flatten)))
+
+
+def check_range(image: Image.Image, where: str) -> None:
+    """UserError for a TIFF whose whole numbers are not 0 for black to 65535 for white: Pillow's modes do not say."""
+    if image.mode not in SIXTEEN or not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return
+    (bits, *_), tags = image.tag_v2.get(BITS, (1,)), image.tag_v2
+    faults = {
+        f"of {bits} bits": bits < 16,
+        "of signed values": bits == 16 and tags.get(SAMPLES, (1,))[0] == 2,
+        "whose 0 is white": tags.get(PHOTOMETRIC) == 0,
+    }
+    if found := [fault for fault, there in faults.items() if there]:
+        raise UserError(f"{where} is a TIFF {found[0]}, grey of 16 bits from 0 for black expected; save it as 8-bit grey")
 
 
 def conversions(image: Image.Image, flatten: Flatten | None) -> tuple[str, ...]:
@@ -123,17 +140,14 @@ def conversions(image: Image.Image, flatten: Flatten | None) -> tuple[str, ...]:
 
 def converted(image: Image.Image, where: str, flatten: Flatten | None = None) -> Image.Image:
     """By the rules above.   any mode -> L or RGB"""
-    if image.mode in SIXTEEN:
-        return sixteen_bits(image, where)
-    if image.mode in GREY:
-        return image.convert("L")
+    if image.mode in (*GREY, *SIXTEEN):
+        grey = sixteen_bits(image, where) if image.mode in SIXTEEN else image.convert("L")
+        return opaque(transparent_value(image, grey), where, grey=True, flatten=flatten) if image.has_transparency_data else grey
     if image.mode in COLOUR and not image.has_transparency_data:
         return image.convert("RGB")
     if image.mode in ("RGB", "P", "PA", "LA", "La", "RGBA", "RGBa"):
-        grey, whole = image.mode in ("LA", "La"), image.convert("LA") if image.mode == "La" else image.convert("RGBA")
-        if flatten:
-            whole = Image.alpha_composite(Image.new("RGBA", whole.size, flatten), whole.convert("RGBA"))
-        return opaque(whole, where, grey)
+        whole = image.convert("LA") if image.mode == "La" else image.convert("RGBA")
+        return opaque(whole, where, image.mode in ("LA", "La"), flatten)
     raise UserError(f"{where} is of Pillow's mode {image.mode}, which has no stated range; save it as 8-bit grey or colour")
 
 
@@ -145,8 +159,17 @@ def sixteen_bits(image: Image.Image, where: str) -> Image.Image:
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 
-def opaque(image: Image.Image, where: str, grey: bool) -> Image.Image:
-    """Without the alpha, which must be 255 everywhere; a grey image stays grey."""
+def transparent_value(image: Image.Image, grey: Image.Image) -> Image.Image:
+    """A grey image with the alpha that the file means by naming one of its values transparent.   -> LA"""
+    values = np.asarray(image.convert("L") if image.mode in GREY else image)
+    alpha = np.where(values == image.info["transparency"], 0, OPAQUE).astype(np.uint8)
+    return Image.merge("LA", (grey, Image.fromarray(alpha)))
+
+
+def opaque(image: Image.Image, where: str, grey: bool, flatten: Flatten | None = None) -> Image.Image:
+    """Without the alpha, which must be 255 everywhere or is laid over a colour; a grey image stays grey."""
+    if flatten:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, flatten), image.convert("RGBA"))
     alpha = np.asarray(image)[..., -1]
     if (alpha < OPAQUE).any():
         raise UserError(f"{where} has {int((alpha < OPAQUE).sum()):,} pixels that are not opaque; save it without transparency")

@@ -34,6 +34,15 @@ COMMANDS = sorted({line for page in PAGES for line in quoted(page, "python -m be
 MODULES = sorted({line.split()[2] for page in PAGES for line in quoted(page, "python -m bench.")})
 
 
+def test_the_program_has_one_name_in_all_texts() -> None:
+    """`python -m bench`; nox makes its environment, which the README alone speaks of. latentbench is the project, and begins messages."""
+    names = "|".join(sorted(command.name or command.callback.__name__ for command in app.registered_commands if command.callback))
+    other = re.compile(rf"nox -s bench|latentbench (?:--help\b|(?:{names})[ `])|python -m latentbench")
+    texts = {page: page.read_text(encoding="utf-8") for page in [*PAGES, *SOURCES] if page.parent != ROOT}
+    assert [str(page.relative_to(ROOT)) for page, text in texts.items() if other.search(text)] == []
+    assert other.search("`latentbench run --suite digits`")
+
+
 def parse(line: str) -> tuple[str, dict[str, object]]:
     """The subcommand of `python -m bench ...` and its values; raises what the command line would."""
     command: Any = typer.main.get_command(app)

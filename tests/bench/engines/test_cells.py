@@ -61,10 +61,11 @@ def test_a_number_of_no_cell_is_one_line(tmp_path: Path, index: int) -> None:
     assert result.line() == f"{file}: INDEX must be 0 to 1, not {index}; --dry-run of run shows them in their order"
 
 
-def test_a_cell_under_torchrun_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_whose_team_does_not_answer_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    result = cli("cell", suite(tmp_path, steps=5), 0, "-o", tmp_path)
-    assert (result.code, result.line()) == (2, "WORLD_SIZE is 2: a cell is trained by one process; start it without torchrun")
+    result = cli("cell", suite(tmp_path, steps=5), 0, "-o", tmp_path, "--device", "cpu")
+    assert result.code == 2
+    assert result.line().startswith("WORLD_SIZE is 2, but no other process answers (ValueError: ")
 
 
 def test_a_dry_run_numbers_the_cells(tmp_path: Path) -> None:

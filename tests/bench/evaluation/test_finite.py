@@ -17,10 +17,13 @@ from torch import Tensor, nn
 
 from bench.datasets.dataset import Split
 from bench.errors import UserError
+from bench.evaluation.code_views import scored
 from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.feature_networks import FeatureNetworks
 from bench.registry import catalogue
+from metrics.copies import centres, copies
+from metrics.disentanglement import votes
 from metrics.disentanglement.representation import represented
 from metrics.features.network import eight_bit
 from metrics.finite import require_finite, rows_not_finite
@@ -229,6 +232,15 @@ def test_neighbours_do_not_depend_on_where_the_points_lie(shift: float) -> None:
     assert torch.allclose(nearest(b + shift, [a + shift]), loops, rtol=1e-4, atol=1e-3 * abs(shift) * 1e-9)
 
 
+@pytest.mark.parametrize("shift", [1e5, -1e6])
+def test_copies_do_not_depend_on_where_the_points_lie(shift: float) -> None:
+    a, b = (0.01 * torch.randn(n, 4, generator=noise(n), dtype=torch.float64) for n in (300, 60))
+    here, there = (copies(b + s, lambda s=s: [a + s], centres(a + s)) for s in (0.0, shift))
+    assert torch.allclose(here.distance, there.distance, rtol=1e-6)
+    assert torch.allclose(here.own, there.own, rtol=1e-6)
+    assert torch.equal(here.cell, there.cell)
+
+
 def failing(error: BaseException) -> Callable[..., Any]:
     def fn(*views: Any) -> Any:
         raise error
@@ -245,6 +257,7 @@ CODES = ("test.codes",)
         (failing(ValueError("two\nlines")), "mine failed: ValueError: two lines (test_finite.py, line "),
         (failing(torch.linalg.LinAlgError("svd did not converge")), "mine failed: _LinAlgError: svd did not converge"),
         (failing(KeyError("x")), "mine failed: KeyError: 'x'"),
+        (failing(SystemExit(0)), "mine failed: SystemExit: 0"),
         (lambda codes: "good", "mine returned 'good' (str), not a number"),
         (lambda codes: codes.z[0], "mine returned an array of shape (3,) (Tensor), not a number"),
         (lambda codes: np.ones((2, 2)), "mine returned an array of shape (2, 2) (ndarray), not a number"),
@@ -268,17 +281,20 @@ def test_numbers_of_every_kind_are_values(value: Any) -> None:
     assert measure(Metric("mine", lambda: value, (), "mine", "here"), Views({}))["value"] == 3.0
 
 
-def test_a_view_that_raises_or_does_not_exist_costs_its_metrics_alone() -> None:
+@pytest.mark.parametrize("error", [RuntimeError("no such shape"), SystemExit(0)])
+def test_a_view_that_raises_or_does_not_exist_costs_its_metrics_alone(error: BaseException) -> None:
     class Odd(AutoEncoder):
         def sample(self, n: int, noise: torch.Generator) -> Tensor:
-            raise RuntimeError("no such shape")
+            raise error
 
     built, whole = build(lambda: vae_bernoulli(DIM)), views_of([])
     odd = Odd(built.recipe, built.encoder, built.decoder, DIM)
     evaluation = Evaluation(odd, whole.data, 0)
     mine = Metric("mine", lambda x: 1.0, ("test.code",), "mine", "here")
     found = evaluate(evaluation, [ALL["frechet_pixels_pz"], ALL["rec_sse_test"], mine])
-    assert found["frechet_pixels_pz"]["reason"].startswith("the view samples.images failed: RuntimeError: no such shape (test_finite.py")
+    assert found["frechet_pixels_pz"]["reason"].startswith(
+        f"the view samples.images failed: {type(error).__name__}: {error} (test_finite.py"
+    )
     assert found["mine"]["reason"] == "mine needs the view 'test.code', which does not exist"
     assert found["rec_sse_test"]["value"] > 0
 
@@ -351,3 +367,25 @@ def test_discrete_codes_carry_their_bits() -> None:
 def test_limits_of_scale_are_said() -> None:
     for name in ("sap", "factorvae_score", "beta_vae_score"):
         assert "scale" in ALL[name].bias
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-3, 0.0), (1.0, 1e4), (1e3, -1e6), (1e-6, 1e-3)])
+def test_scores_of_perfect_codes_at_any_scale_are_what_their_bias_says(
+    scale: float, offset: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One latent a factor, with a little noise: no score falls without a word in its `bias`, which names those that do not."""
+    monkeypatch.setattr(votes, "VOTES", 200)
+    monkeypatch.setattr(votes, "FRESH", 100)
+    factors = torch.arange(360)[:, None] // torch.tensor([120, 30]) % torch.tensor([3, 4])
+    codes = factors + 0.01 * torch.randn(360, 2, generator=noise(), dtype=torch.float64)
+    found = {}
+    for where, z in (("here", codes), ("there", scale * codes + offset)):
+        given = {"train.codes": Codes(z, z, None), "train.factors": factors, "train.dci": scored(Codes(z, z, None), factors)}
+        metrics = [metric for metric in ALL.values() if metric.group == "disentanglement" and set(metric.needs) <= given.keys()]
+        found[where] = {metric.name: float(metric.fn(*(given[name] for name in metric.needs))) for metric in metrics}
+    fell = {name for name, value in found["here"].items() if found["there"][name] < value - 0.05}
+    assert {name for name in fell if "scale" not in ALL[name].bias} == set()
+    assert found["there"]["mig"] == pytest.approx(found["here"]["mig"], abs=1e-9)
+    if scale == 1e-3:
+        assert found["here"]["sap"] > 0.3 > 0.05 > found["there"]["sap"]
+        assert found["here"]["factorvae_score"] > 0.95 > found["there"]["factorvae_score"] == 0

@@ -66,6 +66,42 @@ def test_a_metric_that_raises_is_absent_with_its_reason_and_the_rest_is_there(tm
     assert list(files(tmp_path / "out", "weights.safetensors")) == ["ae/0"]
 
 
+LEAVING = """
+import sys
+from dataclasses import dataclass, replace
+
+from metrics.metric import Metric
+from models.vae import ae
+
+def leave(*arguments):
+    sys.exit(0)
+
+@dataclass(frozen=True)
+class Term:
+    name = "term"
+    __call__ = leave
+
+def leaving(dim):
+    "Ends the program while it trains."
+    return replace(ae(dim), regularisers=((1.0, Term()),))
+
+METHODS = [leaving]
+METRICS = [Metric("leaves", leave, ("test.codes",), "ends the program", "this test")]
+"""
+
+
+def test_a_plugin_that_ends_the_program_costs_its_run_or_metric_alone(tmp_path: Path) -> None:
+    """As any exception: `sys.exit(0)` in it must not look as if all had been done."""
+    file = suite(tmp_path, "[methods.leaving]\n[methods.ae]\n", steps=5, plugin=LEAVING, metrics=["rec_sse_test", "leaves"])
+    result = cli("run", "-s", file, "-o", tmp_path / "out", "--no-profile", "--jobs", 1)
+    assert result.code == 1
+    assert "leaving seed 0: failed: SystemExit: 0 (plugin.py, line 9)" in result.err
+    found = records(tmp_path / "out")
+    assert {name: record["status"] for name, record in found.items()} == {"leaving/0": "failed", "ae/0": "done"}
+    assert found["ae/0"]["metrics"]["leaves"]["reason"].startswith("leaves failed: SystemExit: 0 (plugin.py")
+    assert found["ae/0"]["metrics"]["rec_sse_test"]["value"] > 0
+
+
 def test_weights_are_there_before_anything_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even a bug of the evaluation itself costs what was trained."""
 

@@ -155,6 +155,13 @@ def test_a_suite_s_runs_get_what_the_suite_names_and_a_run_is_one(edited: Path, 
     assert "sum_latent_variance" in (out / "leaderboards" / "tiny.md").read_text(encoding="utf-8")
 
 
+def test_a_suites_name_is_the_suite_though_a_folder_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    for command in ("evaluate", "verify"):
+        assert "runs/digits: no finished run of suite digits; train them with" in cli(command, "digits", "--jobs", 1).line()
+
+
 def test_workers_share_the_runs_out_among_them(file: Path, out: Path, tmp_path: Path) -> None:
     shutil.copytree(out, tmp_path / "alone")
     assert cli("evaluate", file, "-o", tmp_path / "alone", "--metrics", "overfit_gap", "--jobs", 1).code == 0

@@ -79,6 +79,12 @@ def test_nine_ordinary_overrides_make_a_name_that_a_file_can_have() -> None:
     assert len({suite(*nine, f"latent_dim={n}").name for n in range(1, 30)}) == 29
 
 
+def test_every_page_of_ours_is_named_so_that_no_suite_can_take_its_place() -> None:
+    there = {path.stem for path in (Path(__file__).parents[3] / "leaderboards").glob("*.md")}
+    assert len(there) > 10
+    assert there - set(built_in()) <= set(PAGES)
+
+
 @pytest.mark.parametrize("name", [*PAGES, "Speed", "readme", "DIGITS", *built_in()])
 def test_a_name_of_ours_is_refused_before_work(tmp_path: Path, name: str) -> None:
     path = tmp_path / f"{name}.toml"

@@ -16,6 +16,7 @@ from metrics.kernels.backends import using
 from metrics.kernels.sliced import squared_sliced_wasserstein, unit_vectors
 from metrics.mixture_bound import mixture_kl_bound
 from metrics.mixture_density import log_mixture_density
+from models.sinkhorn import sinkhorn_divergence
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 KERNELS = {"imq": imq, "imq7": imq7, "rbf": rbf}
@@ -24,6 +25,7 @@ LOSSES: dict[str, Loss] = {  # of two (N, D)
     "mmd, custom kernel": partial(mmd, C=6.0, kernel=lambda d2, C: (-d2 / C).exp() + 1),
     "mmd rbf of the median": mmd_rbf_median,
     "bound": mixture_kl_bound,
+    "sinkhorn": partial(sinkhorn_divergence, epsilon=0.3, iterations=3),
     "sliced": lambda p, q: squared_sliced_wasserstein(p, q, unit_vectors(5, p.shape[1]).to(p)),
 }
 

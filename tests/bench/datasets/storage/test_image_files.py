@@ -59,15 +59,61 @@ def test_whole_numbers_beyond_sixteen_bits_are_refused(value: int) -> None:
         values(file(Image.fromarray(np.array([[0, value]], np.int32)), "TIFF"))
 
 
-def test_sixteen_bits_of_colour_lose_their_lower_byte() -> None:
-    rows = b"\0" + struct.pack(">6H", 0, 255, 256, 32768, 65280, 65535)
+def tiff(data: bytes, bits: int, **tags: int) -> Encoded:
+    """A row of four grey values as TIFF has them, little endian; tags by their numbers."""
+    every = {256: 4, 257: 1, 258: bits, 259: 1, 262: 1, 277: 1, 278: 1, 279: len(data), **{int(tag[1:]): v for tag, v in tags.items()}}
+    every[273] = 8 + 2 + 12 * (len(every) + 1) + 4  # where the values begin
+    fields = b"".join(struct.pack("<HHII", tag, 4, 1, every[tag]) for tag in sorted(every))
+    return Encoded(b"II*\0" + struct.pack("<IH", 8, len(every)) + fields + bytes(4) + data, "one.tif")
+
+
+WIDE = struct.pack("<4H", 0, 257, 25700, 65535)
+
+
+def test_grey_of_a_tiff_has_its_range_or_is_refused() -> None:
+    """Pillow gives all of these as I;16 or I, whatever the file says of their range."""
+    assert values(tiff(WIDE, 16)).tolist() == [[0, 1, 100, 255]]
+    for encoded, fault in (
+        (tiff(bytes([0x00, 0x03, 0xE8, 0x80, 0x0F, 0xFF]), 12), "of 12 bits"),
+        (tiff(WIDE, 16, t262=0), "whose 0 is white"),
+        (tiff(WIDE, 16, t339=2), "of signed values"),
+    ):
+        with pytest.raises(UserError, match=rf"^one\.tif is a TIFF {fault}, grey of 16 bits from 0 for black expected; save it as 8-bit"):
+            values(encoded)
+    assert values(tiff(bytes([0, 1, 100, 255]), 8, t262=0)).tolist() == [[255, 254, 155, 0]]
+
+
+def png(width: int, bits: int, colour: int, row: bytes, transparent: bytes = b"") -> Encoded:
+    """A row of pixels as PNG has them; transparent: the value that is to be seen through."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    head = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
-    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    assert values(Encoded(content, "x.png")).tolist() == [[[0, 0, 1], [128, 255, 255]]]
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, 1, bits, colour, 0, 0, 0))
+    parts = head + chunk(b"tRNS", transparent) * bool(transparent) + chunk(b"IDAT", zlib.compress(b"\0" + row)) + chunk(b"IEND", b"")
+    return Encoded(b"\x89PNG\r\n\x1a\n" + parts, "x.png")
+
+
+def test_sixteen_bits_of_colour_lose_their_lower_byte() -> None:
+    content = png(2, 16, 2, struct.pack(">6H", 0, 255, 256, 32768, 65280, 65535))
+    assert values(content).tolist() == [[[0, 0, 1], [128, 255, 255]]]
+
+
+@pytest.mark.parametrize(
+    ("bits", "row", "seen", "unused"),
+    [(1, bytes([0b01100000]), 1, None), (8, bytes([7, 100, 100, 255]), 100, 99), (16, WIDE[::-1], 257, 256)],
+)
+def test_a_grey_value_that_is_named_transparent_is_as_an_alpha(bits: int, row: bytes, seen: int, unused: int | None) -> None:
+    with pytest.raises(UserError, match=r"^x\.png has [12] pixels that are not opaque; save it without transparency$"):
+        values(png(4, bits, 0, row, struct.pack(">H", seen)))
+    plain = values(png(4, bits, 0, row))
+    if unused is not None:
+        np.testing.assert_array_equal(values(png(4, bits, 0, row, struct.pack(">H", unused))), plain)
+    laid = decoded(png(4, bits, 0, row, struct.pack(">H", seen)), flatten="white")
+    assert laid.mode == "L"
+    changed = np.asarray(laid) != plain
+    assert np.asarray(laid)[changed].tolist() == ([255] * int(changed.sum()))
+    assert changed.sum() == (0 if bits == 1 else 2 if bits == 8 else 1)
 
 
 def test_one_bit_is_black_and_white() -> None:
