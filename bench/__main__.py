@@ -43,6 +43,7 @@ from bench.commands.options import (
 from bench.commands.page import page
 from bench.commands.records import records
 from bench.commands.reproducing import reproduce
+from bench.errors import UserError
 from bench.processes import default_jobs, make_ready
 from bench.runs import trackers
 from bench.runs.settings import Settings
@@ -231,16 +232,28 @@ def gpu_check(
     compile_only: Annotated[
         bool, typer.Option("--compile-only", help="Compile the Triton kernels for sm_80 and sm_90 and no more; needs no GPU.")
     ] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Count launches, bytes and FLOPs of each suite's steps and no more; needs no GPU.")
+    ] = False,
+    suite: Annotated[str | None, typer.Option(help="With --estimate: this suite alone, a name or a path; nothing is written.")] = None,
 ) -> None:
     """Check and measure all that needs a GPU, in under nine minutes; writes leaderboards/gpu/NAME/check.md and check.json.
 
     Kernels against float64, steps as CUDA graphs against eager ones, times of kernels and of training in each precision, the
     CelebA network's share of the device's own matrix rate, hot spots. A part that fails or hangs is a line of the report.
-    Exit code 1 if a check failed. With --compile-only a table of registers, spills and shared memory is printed, and nothing written.
+    Exit code 1 if a check failed. With --compile-only a table of registers, spills and shared memory is printed, and nothing written;
+    with --estimate what would bound training on an H100, kept as leaderboards/gpu/estimate.md.
     """
     entry.check_installed("gpu-check", "zuko", "torch_fidelity")
+    if compile_only and estimate:
+        raise UserError("gpu-check: --compile-only and --estimate are two commands; give one of them")
+    if suite is not None and not estimate:
+        raise UserError("gpu-check: --suite is for --estimate; the checks have networks of their own")
     from bench.commands import speed as command
 
+    if estimate:
+        command.estimate(suite, out)
+        return
     raise typer.Exit(command.compile_kernels(quick) if compile_only else command.gpu_check(device, out, quick))
 
 

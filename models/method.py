@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
-from metrics.latent import Channel
+from metrics.latent import Channel, has_closed_form
 from models.assembly import check_hooks, checked_parts, described, why_eager
 from models.interfaces import Cost, Draw, Likelihood, Part, Player, Posterior, Prior, Regulariser
 from models.networks.network import Levels, Network
@@ -229,8 +229,21 @@ class AutoEncoder(Assembled):
         """The named terms of the objective, batch means; "loss" is their sum."""
         with losses_in_float32(x.device):
             draw = self.draw(x, noise)
-            terms = {"reconstruction": self.recipe.cost(x, self.raw(draw.z)).mean()}
+            y = self.raw(draw.z)
+            terms = {"reconstruction": self.recipe.cost(x, y).mean()}
             with record_function("regulariser"):
                 for i, (_, regulariser) in enumerate(self.recipe.regularisers):
                     terms[regulariser.name] = self.weight(i) * regulariser(draw, self.recipe.prior)
-            return {"loss": torch.stack(list(terms.values())).sum(), **terms, **self.moving_weights()}
+            return {"loss": torch.stack(list(terms.values())).sum(), **terms, **self.moving_weights(), **self.bound(draw, y)}
+
+    @torch.no_grad()
+    def bound(self, draw: Draw, y: Tensor) -> dict[str, Tensor]:
+        """For the training curve, what a VAE (AEVB) would minimise at this draw (WiSE-ALE Fig. 6), whatever the method itself does.
+
+        `aevb_kl`: mean KL(q(z|x) || p(z)); `elbo`: mean log p(x|z) less that, nats per image. Nothing of a method whose cost is no
+        likelihood, or whose KL has no closed form.   (B, C, H, W) -> of ()
+        """
+        if self.likelihood is None or draw.x is None or draw.log_variance is None or not has_closed_form(self.prior, "gaussian_kl"):
+            return {}
+        kl: Tensor = cast(Part, self.prior).gaussian_kl(draw.mean, draw.log_variance).mean()
+        return {"aevb_kl": kl, "elbo": cast(Likelihood, self.recipe.cost).log_likelihood(draw.x, y).mean() - kl}

@@ -38,9 +38,14 @@ HIERARCHIES = ("stacked_mlp", "stacked_mnist", "stacked_svhn", "stacked_celeba")
 PLAIN = [name for name in KNOWN.networks if name not in HIERARCHIES]
 SLOW = {"wise_ale_sine": 400}  # steps that a network of 1-d convolutions needs where others need 100
 HEAVY = ("wae_mnist", "wae_celeba", "wise_ale_celeba", "vcae_shapes3d", "ladder_celeba", "ladder_celeba_code")
+DEAR = ("ladder_mnist", "ladder_fashion", "stacked_mnist_bottom", "wise_ale_sine")  # two to ten seconds of training each
 
 
 variants = pytest.mark.parametrize("variant", VARIANTS)
+# a method as it is by default; its other choices, which change a term or a head, are trained where slow tests run
+trained = pytest.mark.parametrize(
+    "variant", [name if name in KNOWN.methods else pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS]
+)
 
 
 def with_different_codes(method: AutoEncoder) -> AutoEncoder:
@@ -198,7 +203,7 @@ def test_a_state_restores_the_method(variant: str) -> None:
     assert losses(one) == losses(other)
 
 
-@variants
+@trained
 def test_training_repeats_itself_and_lowers_the_loss(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "BLOCK", 20)
     found = []
@@ -272,7 +277,7 @@ def test_a_network_has_the_shapes_it_promises(name: str, outputs: int) -> None:
         assert decoder(torch.zeros(2, 5)).shape == (2, *shape)
 
 
-@pytest.mark.parametrize("name", [name for name in PLAIN if name not in HEAVY])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in DEAR)) for name in PLAIN if name not in HEAVY])
 def test_a_network_learns_to_tell_images_apart(name: str) -> None:
     shape = SHAPES.get(name, (1, 8, 8))
     method = build(lambda: KNOWN.methods["ae"](5), network=KNOWN.networks[name], shape=shape, dim=5)

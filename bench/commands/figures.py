@@ -1,17 +1,20 @@
 """`python -m bench figures`: figures of a finished run from its weights, or of a suite from its records and its first seed's weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import torch
 
+from bench.commands import console
 from bench.commands.evaluate import Target, target_of
 from bench.errors import RunError, UserError, unknown
-from bench.figures import canvas, kinds, rate_distortion, samples
+from bench.figures import canvas, densities, kinds, rate_distortion, samples
 from bench.figures.canvas import FORMATS, Format
 from bench.figures.subject import Subject
 from bench.files import write
+from bench.leaderboard import publish as boards
 from bench.records.store import Store, read_lines
 from bench.runs.context import Context, context_of
 from bench.runs.finished import Trained
@@ -23,7 +26,11 @@ from bench.suites.schema import Suite
 from metrics.metric import Unavailable
 
 FOLDER = "figures"  # of a run's folder, and of the leaderboards
-Say = Callable[[str], None]
+Rows = tuple[dict[str, Subject], int]  # one run of each row, all of a seed
+OF_WEIGHTS: Mapping[str, Callable[[dict[str, Subject], str, int], canvas.Figure]] = {
+    "samples": samples.draw_contact,
+    "densities": densities.draw,
+}
 
 
 def figures(what: str, suite_values: tuple[tuple[str, ...], str | None], which: tuple[str, ...], form: str, settings: Settings) -> None:
@@ -38,9 +45,7 @@ def figures(what: str, suite_values: tuple[tuple[str, ...], str | None], which: 
         of_run(target, which, chosen, settings)
     else:
         check(which, tuple(kinds.OF_SUITES), (*kinds.OF_RUNS, kinds.ANIMATION), "a suite", "a run")
-        of_suite(
-            reader.read(what, suite_values[0], name=suite_values[1]), what, suite_values, which or tuple(kinds.OF_SUITES), chosen, settings
-        )
+        of_suite(reader.read(what, suite_values[0], name=suite_values[1]), what, suite_values, which, chosen, settings)
 
 
 def is_run(what: str) -> bool:
@@ -85,33 +90,47 @@ def of_run(target: Target, which: tuple[str, ...], form: Format, settings: Setti
 def of_suite(
     suite: Suite, what: str, values: tuple[tuple[str, ...], str | None], which: tuple[str, ...], form: Format, settings: Settings
 ) -> None:
-    """Into the folder `figures` of the leaderboards."""
+    """Into the folder `figures` of the leaderboards, and into the board and the page, which are written anew."""
     store, absent = Store(settings.out, suite.name), dict[str, str]()
     if not store.records():
         raise UserError(f"{store.boards}: no records of suite {suite.name}; train its runs with: python -m bench run {options(suite)}")
-    for name in which:
+    first = cache(lambda: first_seed(what, values, settings))
+    for name in which or kinds.OF_SUITES:
         try:
             with canvas.style():
-                if name == "samples":
-                    figure = contact_sheet(target_of(what, *values[:1], settings.out, values[1]), settings)
-                else:
-                    figure = rate_distortion.draw(list(store.records()), suite.name, suite.held_out)
-                content = canvas.save(figure, form)
-        except Unavailable as reason:
+                content = canvas.save(drawing(name, suite, store, first), form)
+        except (Unavailable, UserError) as reason:
             absent[name] = str(reason)
             continue
         path = store.boards / FOLDER / f"{suite.name}-{name}.{form}"
         write(path, content)
         print(path)
-    say(absent, True, suite.name)
+        if name == "samples" and form == "png":
+            write_strips(store.boards / FOLDER / suite.name, *first())
+    print(boards.publish(settings.out, suite, console.warn))
+    say(absent, bool(which), suite.name)
 
 
 @torch.no_grad()
-def contact_sheet(target: Target, settings: Settings) -> canvas.Figure:
-    """Of the lowest seed that every row's runs here have in common with the first row's, or of the lowest of all."""
-    first = min(trained.seed for trained in target.runs)
-    subjects = {trained.folder.parent.name: subject_of(trained, target, settings) for trained in target.runs if trained.seed == first}
-    return samples.draw_contact(subjects, target.suite.name, first)
+def drawing(name: str, suite: Suite, store: Store, first: Callable[[], Rows]) -> canvas.Figure:
+    """A figure of a suite; Unavailable where there is none, UserError where it needs weights that are not here."""
+    if name == "rate-distortion":
+        return rate_distortion.draw(list(store.records()), suite.name, suite.held_out)
+    return OF_WEIGHTS[name](first()[0], suite.name, first()[1])
+
+
+def first_seed(what: str, values: tuple[tuple[str, ...], str | None], settings: Settings) -> Rows:
+    """The lowest seed of the runs whose weights are here, and the row's run of it of each row that has one."""
+    target = target_of(what, *values[:1], settings.out, values[1])
+    seed = min(trained.seed for trained in target.runs)
+    return {trained.folder.parent.name: subject_of(trained, target, settings) for trained in target.runs if trained.seed == seed}, seed
+
+
+@torch.no_grad()
+def write_strips(folder: Path, subjects: dict[str, Subject], seed: int) -> None:
+    """A small picture of each row, for its card on the page."""
+    for label, subject in subjects.items():
+        write(folder / f"{label}.png", samples.strip(subject))
 
 
 def subject_of(trained: Trained, target: Target, settings: Settings) -> Subject:

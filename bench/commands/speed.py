@@ -5,13 +5,17 @@ from pathlib import Path
 from bench.commands import console
 from bench.environment import default_device, set_up
 from bench.errors import UserError
+from bench.files import write
 from bench.records.store import Store
+from bench.registry import catalogue
 from bench.runs.context import kernels_on
 from bench.runs.run import check_writable
 from bench.speed import gpu_check as check
 from bench.speed import gpu_page
 from bench.speed import page as speed_page
 from bench.speed import training as speed_of
+from bench.suites import reader
+from bench.suites.names import built_in
 from metrics.kernels.backends import has_triton
 
 
@@ -39,6 +43,19 @@ def gpu_check(device: str, out: Path, quick: bool) -> int:
         lost = [row["error"] for row in part["rows"] if "error" in row]
         print(f"{name}: {'ok' if part['ok'] else '; '.join(lost) or 'a check failed'}")
     return 0 if result["ok"] else 1
+
+
+def estimate(suite: str | None, out: Path) -> None:
+    """Print what would bound training on a GPU, of one suite, or of all that come with latentbench, which keeps the page."""
+    if not has_triton():
+        raise UserError("gpu-check --estimate: triton is not installed; python -m pip install triton")
+    from bench.speed import gpu_estimate as by_counts  # a second more, for nothing else
+
+    suites = [reader.read(name) for name in ([suite] if suite else built_in())]
+    page = by_counts.estimate(suites, lambda suite: catalogue(suite.plugins), lambda text: console.err.print(text, markup=False))
+    print(page)
+    if suite is None:
+        write(out / "leaderboards" / "gpu" / "estimate.md", page.encode())
 
 
 def compile_kernels(quick: bool) -> int:

@@ -25,8 +25,9 @@ from bench.figures import pictures
 Format = Literal["png", "pdf", "svg"]
 FORMATS: tuple[Format, ...] = ("png", "pdf", "svg")
 WIDTH, DPI = 3.4, 300  # inches of a column, pixels an inch
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")  # yellow last: pale on white
-MARKERS = "o^sDvP"  # one for each eight classes
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")  # without their yellow: too pale on white
+MARKERS = "o^sDvP"  # one for each seven classes
+DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))  # of lines, one for each seven
 SMALL, LINE = 6, 7.6  # points: a letter, a line of the caption
 PAD = 0.04  # inches
 STYLE: Any = {
@@ -62,8 +63,13 @@ def style() -> Iterator[None]:
 
 
 def colour(number: int) -> tuple[str, str]:
-    """Colour and marker of a class or line: no two of the first 48 have both."""
+    """Colour and marker of a class: no two of the first 42 have both."""
     return COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS) % len(MARKERS)]
+
+
+def stroke(number: int) -> dict[str, Any]:
+    """Colour and dashes of a line: no two of the first 42 have both."""
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
 
 
 def text_width(text: str) -> float:
@@ -97,7 +103,7 @@ def of_plots(caption: str, rows: int = 1, columns: int = 1, height: float = 1.6,
     below = caption_height(caption)
     whole = rows * height + below
     figure = Figure(figsize=(WIDTH, whole), dpi=DPI)
-    figure.set_layout_engine("constrained", rect=(0, below / whole, 1, 1 - below / whole))
+    figure.set_layout_engine("constrained", rect=(0, below / whole, 1, 1 - below / whole), w_pad=0.02, h_pad=0.02, wspace=0.02)
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     write_caption(figure, caption)
     return figure, list(axes.flat)

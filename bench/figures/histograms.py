@@ -12,6 +12,7 @@ from bench.figures.subject import Subject
 from bench.figures.traversal import latents_by_variance
 
 LATENTS, BINS, COLUMNS = 9, 30, 3
+MOST = 3.0  # times as high as the codes' own densities that a plot may be, to hold N(0, 1)
 REACH = 4.0  # standard deviations of the codes, to either side of their mean, that a plot is wide
 
 
@@ -63,7 +64,8 @@ def draw(subject: Subject) -> Figure:
         place.plot(x.numpy(), normal(x, 0, 1).numpy(), color="black", linestyle="--", linewidth=0.6)
         place.set_title(f"z{one.latent + 1}, σ = {one.std:.2f}")
         place.set_xlim(float(one.edges[0]), float(one.edges[-1]))
-        place.set_ylim(0, 1.25 * max(heights.max().item(), normal(torch.tensor(0.0), 0, one.std).item()))
+        own = max(heights.max().item(), normal(torch.tensor(0.0), 0, one.std).item())
+        place.set_ylim(0, 1.1 * max(own, min(normal(torch.tensor(0.0), 0, 1).item(), MOST * own)))
         place.set_yticks([])
     for place in axes[len(found) :]:
         place.set_axis_off()

@@ -13,6 +13,7 @@ from bench.figures import (
     kl_curves,
     latent_grid,
     layers,
+    monitor,
     neighbours,
     posteriors,
     reconstructions,
@@ -54,6 +55,7 @@ def has_levels(subject: Subject) -> bool:
 
 
 KINDS = [
+    Kind("monitor", "six panels: reconstructions, samples, images, codes beside the prior, training terms", monitor.draw),
     Kind("samples", "decoded draws of the density fitted to the codes, or of the prior", samples.draw),
     Kind("reconstructions", "held-out images and their reconstructions", reconstructions.draw),
     Kind("interpolation", "straight lines between the codes of two held-out images", interpolation.draw_straight),
@@ -72,6 +74,7 @@ ANIMATION = "traversal-animation"  # the one that moves, a GIF in whatever form 
 OF_RUNS: Mapping[str, Kind] = {kind.name: kind for kind in KINDS}
 OF_SUITES: Mapping[str, str] = {
     "samples": "a contact sheet: samples of every row",
+    "densities": "log densities in the plane that rows have over their codes",
     "rate-distortion": "the rate-distortion plane of all rows, from their records",
 }
 

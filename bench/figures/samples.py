@@ -1,6 +1,7 @@
 """Samples of a run (SPEC 7, F1), and of every row of a suite on one sheet."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import torch
 from matplotlib.figure import Figure
@@ -58,3 +59,16 @@ def draw_contact(subjects: Mapping[str, Subject], suite: str, seed: int) -> Figu
     shown = drawing(first.values, first.images(1000))[0]
     cells = torch.cat([shown(images[:width]) for images in rows.values()])
     return canvas.of_sheet(sheet(cells, width), caption, list(rows))
+
+
+def strip(subject: Subject) -> bytes:
+    """Rows of held-out images, their reconstructions and samples, where there are any, as a small PNG without words."""
+    subject.evaluation.eval()
+    each = EACH if subject.values == "unit" else SIGNALS
+    images, method = subject.images(each), subject.evaluation.method
+    shown = drawing(subject.values, subject.images(1000))[0]
+    rows = [images, method.decode(method.draw(images, subject.evaluation.noise("figures.strip")).mean)]
+    with suppress(Unavailable):
+        rows.append(draws(subject.evaluation, each, "pictures.samples"))
+    picture = sheet(torch.cat([shown(row) for row in rows]), each)
+    return pictures.png(picture.convert("L") if canvas.grey([picture]) else picture)

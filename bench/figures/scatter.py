@@ -3,7 +3,7 @@
 Two latents are drawn as they are, more by their first two principal components. A hierarchy has a plot for each of its levels.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -113,8 +113,8 @@ def plots(subject: Subject) -> list[Plot]:
     return [Plot(latent.name, points, latent.dim, outlines, mapped)]
 
 
-def density_map(latent: Latent, points: Tensor) -> tuple[Tensor, tuple[float, float, float, float]]:
-    """log p less its highest value, on a grid around the points.   -> (CELLS, CELLS) from the bottom; left, right, bottom, top
+def density_map(log_prob: Callable[[Tensor], Tensor], points: Tensor) -> tuple[Tensor, tuple[float, float, float, float]]:
+    """log p on a grid around the points, nats.   -> (CELLS, CELLS) from the bottom; left, right, bottom, top
 
     Values are those at the middles of cells.
     """
@@ -124,14 +124,15 @@ def density_map(latent: Latent, points: Tensor) -> tuple[Tensor, tuple[float, fl
     share = (torch.arange(CELLS, device=points.device) + 0.5) / CELLS
     x, y = left + share * (right - left), bottom + share * (top - bottom)
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2)
-    values = latent.log_prob(grid).reshape(CELLS, CELLS)
-    return values - values.max(), (left, right, bottom, top)
+    values = log_prob(grid).reshape(CELLS, CELLS)
+    return values, (left, right, bottom, top)
 
 
 def cloud(axes: Axes, plot: Plot, classes: Tensor | None) -> None:
     """Points by class, ellipses over them, the density below."""
     if plot.latent is not None:
-        values, extent = density_map(plot.latent, plot.points)
+        values, extent = density_map(plot.latent.log_prob, plot.points)
+        values = values - values.max()
         axes.imshow(
             values.clamp(-NATS, 0).cpu().numpy(), origin="lower", extent=extent, cmap="Greys", vmin=-NATS, vmax=2 * NATS, aspect="auto"
         )

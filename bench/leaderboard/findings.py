@@ -1,32 +1,38 @@
 """Sentences under a leaderboard's first screen: who leads, by how much, and what the seeds cannot tell apart. No torch here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+from bench.leaderboard.first_screen import short
+from bench.leaderboard.fronts import Front, fronts
 from bench.leaderboard.headline import Head, heads, reference
+from bench.leaderboard.pareto import front
 from bench.leaderboard.resolution import MOST_SEEDS, kendall_tau, winner_changes
-from bench.leaderboard.rows import Column, Row
+from bench.leaderboard.rows import Column, Row, losses
 from bench.leaderboard.standing import Standing
 from bench.leaderboard.statistics import figures, mean, mean_and_interval
 from bench.leaderboard.tiers import MIN_SEEDS
 from bench.markdown import counted, listed
 
-NETWORKS = {  # columns that compare samples with images, and on whose features
-    "frechet_pca": "PCA features",
-    "frechet_pixels": "pixels",
-    "frechet_classifier": "a classifier's features",
-    "fid": "Inception's features",
-    "frechet_dinov2": "DINOv2's features",
-}
 QUALITIES = 2  # columns that have a sentence: the first ones for which lower or higher is better
 
 
-def findings(shown: Sequence[Head], standings: Sequence[Standing], columns: Mapping[Column, str], rows: Sequence[Row]) -> list[str]:
-    """A sentence or two for each of the first columns, and one on the rows that lead in both. `rows` are those that compare."""
+def findings(
+    shown: Sequence[Head], standings: Sequence[Standing], columns: Mapping[Column, str], rows: Sequence[Row], apart: Collection[str]
+) -> list[str]:
+    """A sentence or two for each of the first columns, then on the rows that lead in both, what quality costs, and what went wrong.
+
+    `apart` are the rows of another code, which have no rank.
+    """
+    now = [row for row in rows if not row.stale]
+    comparable = [row for row in now if row.name not in apart]
     chosen = [
         (head, found) for head, found in zip(shown, standings, strict=True) if head.better in ("lower", "higher") and found.comparable
     ]
     chosen = chosen[:QUALITIES]
-    lines = [f"**{head.title}**{beside(head, columns, rows)}: {sentence(found)}" for head, found in chosen]
+    lines = [f"**{head.title}**{length(head)}{beside(head, columns, comparable)}: {sentence(found)}" for head, found in chosen]
     if not any(found.comparable for found in standings):
         return ["The rows are stale: no run of the suite as it is now has finished, so that nothing is ranked."]
     split = [found for _, found in chosen if found.tiers.best()]
@@ -34,30 +40,90 @@ def findings(shown: Sequence[Head], standings: Sequence[Standing], columns: Mapp
         both = [row for row in split[0].first() if row in split[1].first()]
         who = f"{names(both)} {'is' if len(both) == 1 else 'are'}" if both else "no row is"
         lines.append(f"**Both**: {who} in the first tier of {' and '.join(head.title for head, _ in chosen)}.")
-    return [*lines, *filter(None, [over_networks([head.name for head in shown], columns, rows)])]
+    first = [head.name for head in shown]
+    agreements = [agreement(claim, first, columns, comparable) for claim in CLAIMS]
+    return [*lines, *filter(None, [cost_of(fronts(shown, standings, columns, rows, apart)), *agreements]), ended(now)]
 
 
-def over_networks(first: Sequence[str], columns: Mapping[Column, str], rows: Sequence[Row]) -> str:
-    """Whether the row of the best samples depends on the network whose features are compared; empty without two networks.
+def cost_of(found: Sequence[Front]) -> str:
+    """The rows that no other beats in quality and seconds both, by their means, the cheapest first; empty without such a front."""
+    of = next((front for front in found if front.cost == "seconds"), None)
+    if of is None:
+        return ""
+    price, quality = ({row: mean(list(part[row].values())) for row in of.chances} for part in (of.spent, of.quality.values))
+    sign = -1 if of.quality.better == "higher" else 1
+    on = front(np.array([[price[row], sign * quality[row]] for row in of.chances]))
+    ordered = sorted((row for row, best in zip(of.chances, on.tolist(), strict=True) if best), key=lambda row: price[row])
+    said = listed(f"`{row}` ({short(price[row])} s, {of.head.title} {value(of.quality, row)})" for row in ordered)
+    order = ", the cheapest first" * (len(ordered) > 1)
+    return f"**Cost**: no row has both better {of.head.title} and fewer seconds than {said}{order}, by means."
 
-    first: the first screen's columns; its network is the one that others are compared with. By means over seeds, of the rows that have
-    a value by every network and lost no run.
+
+def ended(rows: Sequence[Row]) -> str:
+    """Which rows lost runs, or have none."""
+    lost = [f"`{row.name}` ({losses(row.records).removeprefix(', ')})" for row in rows if row.has_losses()]
+    idle = [f"`{row.name}`" for row in rows if not row.records]
+    said = [f"lost runs: {listed(lost, most=len(lost))}" if lost else "no run failed or diverged", f"not run: {listed(idle)}" * bool(idle)]
+    return f"**Failed**: {'; '.join(filter(None, said))}."
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Columns that claim to measure the same."""
+
+    title: str
+    columns: Mapping[str, str]  # by name, and what a reader calls each
+    best: str  # what the best row has, and on what; a column's words follow
+    other: str  # what one of the others is called
+
+
+NETWORKS = Claim(
+    "Feature networks",
+    {
+        "frechet_pca": "PCA features",
+        "frechet_pixels": "pixels",
+        "frechet_classifier": "a classifier's features",
+        "fid": "Inception's features",
+        "frechet_dinov2": "DINOv2's features",
+    },
+    "the lowest mean Fréchet distance on",
+    "other network",
+)
+ERRORS = Claim(
+    "Measures of error",
+    {"rec_sse_test": "squared error", "rec_bce_sum_test": "cross-entropy", "rec_l1_per_pixel_x100_test": "absolute error"},
+    "the lowest mean",
+    "other measure",
+)
+CLAIMS = (NETWORKS, ERRORS)
+
+
+def agreement(claim: Claim, first: Sequence[str], columns: Mapping[Column, str], rows: Sequence[Row]) -> str:
+    """Whether the best row depends on which of these columns is asked; empty without two of them.
+
+    first: the first screen's columns; the claim's column among them is the one that others are compared with. By means over seeds, of
+    the rows that have a value in every column and lost no run.
     """
-    chosen = sorted(NETWORKS, key=lambda name: name not in first)
+    chosen = sorted(claim.columns, key=lambda name: name not in first)
     found = heads(chosen, columns, rows)
     whole = [row for row in rows if not row.has_losses()]
     common = [row for row in whole if all(head.values(row) for head in found)]
     if len(found) < 2 or len(common) < 2:
         return ""
     means = {head.name: {row.name: mean(list(head.values(row).values())) for row in common} for head in found}
-    network, *others = means
-    best = min(means[network], key=lambda row: means[network][row])
+    asked, *others = means
+    best = min(means[asked], key=lambda row: means[asked][row])
     (changed, count), tau = winner_changes(means), kendall_tau(means)
-    orders = listed(f"{tau[network, other]:.2f} with {NETWORKS[other]}" for other in others)
+    orders = listed(f"{tau[asked, other]:.2f} with {claim.columns[other]}" for other in others)
     return (
-        f"**Feature networks**: {names([best])} has the lowest mean Fréchet distance on {NETWORKS[network]}; on {changed} of "
-        f"{counted(count, 'other network')} another row has it. Kendall's τ of the orders of {len(common)} rows is {orders}."
+        f"**{claim.title}**: {names([best])} has {claim.best} {claim.columns[asked]}; on {changed} of "
+        f"{counted(count, claim.other)} another row has it. Kendall's τ of the orders of {len(common)} rows is {orders}."
     )
+
+
+def length(head: Head) -> str:
+    """What a reconstruction is compared at: rows of longer codes have no rank."""
+    return " at equal code length" * (head.columns[0].group == "reconstruction")
 
 
 def beside(head: Head, columns: Mapping[Column, str], rows: Sequence[Row]) -> str:

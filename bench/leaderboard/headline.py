@@ -61,7 +61,7 @@ class Head:
         """lower, higher or neither; a cost has no better: what a machine did meanwhile is in it."""
         return "" if self.columns[0].group == "cost" else self.columns[0].better
 
-    def values(self, row: Row) -> dict[int, float]:
+    def values(self, row: Row) -> Mapping[int, float]:
         """{seed: value} of the row's finished runs."""
         return next(filter(None, (column.values(row) for column in self.columns)), {})
 

@@ -1,6 +1,6 @@
 """The index of leaderboards: what each suite asks, who leads, and who leads over several suites. From the records, no torch here."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bench.leaderboard.capacity import other_codes
@@ -8,7 +8,7 @@ from bench.leaderboard.findings import names as listed
 from bench.leaderboard.headline import Head, heads, names
 from bench.leaderboard.overview import Overview, overview
 from bench.leaderboard.render import NOTICE
-from bench.leaderboard.rows import Record, Row, columns_of, losses, progress, rows_of
+from bench.leaderboard.rows import Row, columns_of, losses, progress
 from bench.leaderboard.standing import Standing, head_standing
 from bench.markdown import compact, prose
 from bench.suites.schema import Suite
@@ -31,9 +31,8 @@ class Indexed(NamedTuple):
     compared: dict[str, tuple[Head, Standing]]  # {metric of OVER_SUITES that it has: its column and standing}
 
 
-def indexed(name: str, suite: Suite, records: Iterable[Record]) -> Indexed:
+def indexed(name: str, suite: Suite, rows: Sequence[Row]) -> Indexed:
     """The entry of a board by the name of its file without .md; raises what values raise that are none of a record."""
-    rows = rows_of(suite, records, ())
     columns, apart = columns_of(suite, rows), other_codes(suite, rows)
     standings = [(head, head_standing(head, rows, apart)) for head in heads(names(suite), columns, rows)]
     shown = f"[{name}]({name}.md)" if any(row.records for row in rows) else name

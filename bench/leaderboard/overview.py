@@ -13,6 +13,7 @@ from bench.leaderboard.across_suites import (
     probability_best,
 )
 from bench.leaderboard.headline import Head
+from bench.leaderboard.pictures import FOLDER, across
 from bench.leaderboard.standing import Standing
 from bench.markdown import listed, narrow, section
 
@@ -36,7 +37,8 @@ class Overview:
 
     def text(self) -> str:
         """Its section of the index."""
-        return section(self.title, narrow(list(HEADS), self.lines, left=2), self.said)
+        drawn = f"![Critical-difference diagram: rows under one bar are not told apart]({FOLDER}/{across(self.metric)})"
+        return section(self.title, narrow(list(HEADS), self.lines, left=2), self.said, drawn)
 
 
 def overview(metric: str, found: Mapping[str, tuple[Head, Standing]]) -> Overview | None:

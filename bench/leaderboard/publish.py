@@ -14,8 +14,11 @@ from bench.leaderboard.index import Indexed, index, indexed, overviews
 from bench.leaderboard.page.board import Board
 from bench.leaderboard.page.board import board as board_of
 from bench.leaderboard.page.build import page
+from bench.leaderboard.page.drawn import critical_file, front_file
 from bench.leaderboard.paper_claims import section
+from bench.leaderboard.pictures import FOLDER, across, front
 from bench.leaderboard.render import render
+from bench.leaderboard.rows import rows_of
 from bench.records.store import PROFILE, Store
 from bench.suites import reader
 from bench.suites.names import relative, stem_of
@@ -47,12 +50,21 @@ def publish(out: Path, suite: Suite, warn: Warn) -> Path:
 
 
 def write_overviews(out: Path, warn: Warn) -> Path:
-    """Write the two files that show all suites, README.md and the page; -> the page's path."""
+    """Write what shows all suites, README.md, the page and its drawings as files; -> the page's path."""
     found, boards = everything(out, warn), out / "leaderboards"
     reproduced = (boards / REPRODUCTION).is_file()
     write(boards / "README.md", index({name: of.entry for name, of in found.items()}, reproduced).encode())
+    for name, content in drawings(found).items():
+        write(boards / FOLDER / name, content)
     write(boards / PAGE, page_of(found).encode())
     return boards / PAGE
+
+
+def drawings(found: Mapping[str, Shown]) -> dict[str, bytes]:
+    """Drawings of the page as files in FOLDER, for the boards and the index to show."""
+    fronts = {front(of.board.suite.name): front_file(of.board.scatters) for of in found.values() if of.board.scatters}
+    over = overviews({name: found[name].entry for name in sorted(found)})
+    return fronts | {across(one.metric): critical_file(one) for one in over}
 
 
 def page_of(found: Mapping[str, Shown]) -> str:
@@ -61,9 +73,10 @@ def page_of(found: Mapping[str, Shown]) -> str:
 
 
 def page_current(out: Path, warn: Warn) -> bool:
-    """Whether the page on disk is what the records make."""
-    path = out / "leaderboards" / PAGE
-    return path.exists() and path.read_bytes() == page_of(everything(out, warn)).encode()
+    """Whether the page and the drawings on disk are what the records make."""
+    boards, found = out / "leaderboards", everything(out, warn)
+    expected = {boards / PAGE: page_of(found).encode(), **{boards / FOLDER / name: of for name, of in drawings(found).items()}}
+    return all(path.exists() and path.read_bytes() == content for path, content in expected.items())
 
 
 def current(out: Path, suite: Suite) -> bool:
@@ -127,7 +140,8 @@ def everything(out: Path, warn: Warn) -> dict[str, Shown]:
         try:
             store = Store(out, name)
             if records := store.records():
-                found[name] = Shown(indexed(name, suite, records), board_of(suite, records, store.records(PROFILE), out))
+                rows = [row for row in rows_of(suite, records, store.records(PROFILE)) if row.records or not row.stale]
+                found[name] = Shown(indexed(name, suite, rows), board_of(suite, rows, out))
         except UserError as error:
             warn(f"{error}; the index is written without {name}")
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # whole lines, whose values are none of a record

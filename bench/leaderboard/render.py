@@ -10,6 +10,8 @@ from bench.leaderboard.first_screen import notes, screen
 from bench.leaderboard.fronts import front_table, fronts
 from bench.leaderboard.groups import group_table, nowhere, protocols, rank_table
 from bench.leaderboard.headline import heads, names
+from bench.leaderboard.page.scatter import scatters
+from bench.leaderboard.pictures import FOLDER, front, pictures
 from bench.leaderboard.rows import Column, Record, Row, columns_of, network_of, progress, rows_of
 from bench.leaderboard.standing import column_standing, head_standing
 from bench.markdown import bullets, counted, folded, prose, section
@@ -29,7 +31,8 @@ def render(
 ) -> str:
     """The whole of leaderboards/<suite>.md. `suite` has all its rows: labels that it lacks are called stale.
 
-    folder: where the commands that the page names are to be given. Raises UserError for a smoke run or a record of another suite.
+    folder: where the commands that the page names are to be given, and where its pictures are. Raises UserError for a
+    smoke run or a record of another suite.
     """
     every = rows_of(suite, records, profiles)
     rows = [row for row in every if row.records or not row.stale]
@@ -47,6 +50,7 @@ def render(
         f"{NOTICE.format(command or remake)}: {suite.name}\n\n{prose(suite.question)}",
         summary(suite, rows),
         *first_screen(suite, columns, rows, apart),
+        pictures(folder / "leaderboards", suite.name) if folder else "",
         section(
             "All columns",
             READING,
@@ -79,15 +83,17 @@ def first_screen(suite: Suite, columns: Mapping[Column, str], rows: Sequence[Row
     """The first screen: its table, what it says, how to read it, and names of the headline that have no value."""
     shown = heads(names(suite), columns, rows)
     found = [head_standing(head, rows, apart) for head in shown]
+    plots = scatters(shown, found, columns, rows, apart)
+    drawn = [f"![{plots[0].title}; filled: no other row has better means in both]({FOLDER}/{front(suite.name)})"] if plots else []
     absent = [name for name in suite.headline if name not in {head.name for head in shown}]
     said = [f"No value of {', '.join(f'`{name}`' for name in absent)}, which the suite's headline names."] * bool(absent)
     if not shown:
         return [bullets(said)]
     return [
         screen(shown, found, rows, apart, suite.seeds).text(),
-        bullets(findings(shown, found, columns, [row for row in rows if not row.stale and row.name not in apart])),
+        bullets(findings(shown, found, columns, rows, apart)),
         "How to read it:",
         bullets([*notes(shown, found, rows, apart, suite.seeds), *said]),
-        section("Quality for its cost", *front_table(fronts(shown, found, columns, rows, apart), rows)),
+        section("Quality for its cost", *front_table(fronts(shown, found, columns, rows, apart), rows), *drawn),
         folded("Ranks over resampled seeds (95 %); of few seeds too sure", rank_table(shown, found)),
     ]

@@ -47,6 +47,14 @@ class Row:
                 found.setdefault(Column.of(name, entry), {})[record["seed"]] = entry
         return found
 
+    @cached_property
+    def numbers(self) -> dict["Column", dict[int, float]]:
+        """{column: {seed: value}} of the entries that have a finite one."""
+        return {
+            column: {seed: float(value) for seed, entry in of.items() if (value := entry["value"]) is not None and finite(value)}
+            for column, of in self.entries.items()
+        }
+
     def has_losses(self) -> bool:
         """Whether a run diverged or failed, so that the values are those of the seeds that survived."""
         return any(record["status"] in ("diverged", "failed") for record in self.records)
@@ -73,14 +81,17 @@ class Column:
     group: str
     code: str  # of the metric
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # few share one: tables look columns up a hundred thousand times
+
     @staticmethod
     def of(name: str, entry: Record) -> "Column":
-        return column(name, *(entry.get(key) or "" for key in ("protocol", "unit", "better", "group", "code")))
+        get = entry.get
+        return column(name, get("protocol") or "", get("unit") or "", get("better") or "", get("group") or "", get("code") or "")
 
-    def values(self, row: Row) -> dict[int, float]:
+    def values(self, row: Row) -> Mapping[int, float]:
         """{seed: value} of the finished runs that have one here."""
-        found = {seed: entry["value"] for seed, entry in row.entries.get(self, {}).items()}
-        return {seed: float(value) for seed, value in found.items() if value is not None and finite(value)}
+        return row.numbers.get(self, {})
 
     def why_absent(self, record: Record) -> str:
         """The reason for which a finished run has no number here; empty if it has one."""
@@ -93,7 +104,7 @@ class Column:
         return "" if finite(entry["value"]) else f"not a finite number: {entry['value']!s:.20}"
 
 
-column = cache(Column)  # one object for equal ones: tables look columns up a hundred thousand times, and find one object the fastest
+column = cache(Column)  # one object for equal ones, which tables find the fastest
 
 
 def losses(records: Iterable[Record]) -> str:

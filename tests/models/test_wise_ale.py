@@ -39,6 +39,23 @@ def test_one_bound_stands_against_the_sum_of_the_batchs_reconstructions() -> Non
     assert terms["mixture_kl"].item() == pytest.approx(bound.item() / 6)
 
 
+def test_its_curve_has_the_kl_and_bound_of_a_vae_beside_its_own_terms() -> None:
+    """Fig. 6: KL(q(z|x) || N(0, I)) and E log p(x|z) less that, by torch's distributions; neither has a gradient or is minimised."""
+    method = build(lambda: wise_ale(DIM))
+    nll, _, draw = objective(method)
+    terms = method.terms(X, noise(3))
+    assert draw.log_variance is not None
+    q = torch.distributions.Normal(draw.mean, (0.5 * draw.log_variance).exp())
+    kl = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum(1).mean()
+    assert terms["aevb_kl"].item() == pytest.approx(kl.item(), rel=1e-5)
+    assert terms["elbo"].item() == pytest.approx(-nll.mean().item() - kl.item(), rel=1e-5)
+    assert not terms["aevb_kl"].requires_grad
+    assert not terms["elbo"].requires_grad
+    assert terms["loss"].item() == pytest.approx((terms["reconstruction"] + terms["mixture_kl"]).item())
+    vae = build(lambda: vae_bernoulli(DIM)).terms(X, noise(3))
+    assert vae["elbo"].item() == pytest.approx(-vae["loss"].item(), rel=1e-5)
+
+
 def test_per_sample_it_is_as_many_times_stronger_as_there_are_images() -> None:
     for n in (2, 6):
         batch, sample = (build(lambda s=scale: wise_ale(DIM, kl_scale=s)).terms(X[:n], noise(3)) for scale in ("batch", "sample"))

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.leaderboard.index import index, indexed
+from bench.leaderboard.page.board import Board, board
+from bench.leaderboard.rows import rows_of
 from bench.suites.schema import Budget, Entry, Suite
 
 SUITE = Suite(
@@ -52,9 +54,14 @@ def record(label: str, seed: int, metrics: Mapping[str, Any], suite: Suite = SUI
     return {**entry, **other}
 
 
+def page_board(suite: Suite, records: Iterable[dict[str, Any]], profiles: Iterable[dict[str, Any]] = ()) -> Board:
+    """A suite's part of the page."""
+    return board(suite, [row for row in rows_of(suite, records, profiles) if row.records or not row.stale])
+
+
 def index_of(boards: Mapping[str, tuple[Suite, Iterable[dict[str, Any]]]]) -> str:
     """The index of boards, {name: (suite, records)}."""
-    return index({name: indexed(name, *board) for name, board in boards.items()})
+    return index({name: indexed(name, suite, rows_of(suite, records, ())) for name, (suite, records) in boards.items()})
 
 
 def lost(label: str, seed: int, status: str, error: str) -> dict[str, Any]:

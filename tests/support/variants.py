@@ -13,6 +13,7 @@ from models.method import AutoEncoder, Recipe
 
 KNOWN = catalogue()
 DIM = 3
+WIDTH = 64  # of critics and of priors' own networks, up to 1,000 in the papers
 BYTES = torch.randint(0, 256, (40, 1, 8, 8), generator=noise(7), dtype=torch.uint8).repeat(5, 1, 1, 1)  # epochs of ten batches
 
 
@@ -36,4 +37,5 @@ VARIANTS = {
 def make(variant: str, seed: int = 0) -> AutoEncoder:
     method, values = VARIANTS[variant]
     network = KNOWN.networks["stacked_mlp" if method.__module__ == "models.stacked" else "mlp"]
-    return build(partial(method, DIM, **values), seed=seed, network=network, shape=(1, 8, 8), dim=DIM)
+    width = {"width": WIDTH} if "width" in inspect.signature(method).parameters else {}
+    return build(partial(method, DIM, **width, **values), seed=seed, network=network, shape=(1, 8, 8), dim=DIM)

@@ -1,6 +1,6 @@
 """What the page shows of one suite, as values: the same statistics, and the same texts of cells, as its Markdown board has."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from bench.leaderboard.headline import Head, heads, names
 from bench.leaderboard.page.axes import Axis, axis
 from bench.leaderboard.page.ranks import Ranks, rank_plots
 from bench.leaderboard.page.scatter import Scatter, scatters
+from bench.leaderboard.pictures import FOLDER, SAMPLES, embedded, strips
 from bench.leaderboard.render import GROUPS, summary
-from bench.leaderboard.rows import Column, Record, Row, columns_of, machines, rows_of
+from bench.leaderboard.rows import Column, Row, columns_of, machines
 from bench.leaderboard.standing import Standing, column_standing, head_standing
 from bench.leaderboard.statistics import mean_and_interval
 from bench.suites.names import options
@@ -64,22 +65,22 @@ class Board:
     ranks: tuple[Ranks, ...]
     made: tuple[str, ...]  # how it was made, line by line
     absent: tuple[str, ...]  # metrics without a value
+    samples: str  # the contact sheet as the address of a picture; empty where none was drawn
+    strips: Mapping[str, str]  # {row: the address of its small picture}
 
 
-def board(suite: Suite, records: Iterable[Record], profiles: Iterable[Record], folder: Path | None = None) -> Board:
-    """The suite's part. Raises UserError for a smoke run or a record of another suite.
+def board(suite: Suite, rows: Sequence[Row], folder: Path | None = None) -> Board:
+    """The suite's part, of the rows that have records or are of the suite as it is now.
 
-    folder: where the commands that the page names are to be given.
+    folder: where the commands that the page names are to be given, and where its pictures are.
     """
-    words = options(suite, folder)
-    rows = [row for row in rows_of(suite, records, profiles) if row.records or not row.stale]
+    words, boards = options(suite, folder), folder and folder / "leaderboards"
     columns, apart = columns_of(suite, rows), other_codes(suite, rows)
     chosen = heads(names(suite), columns, rows)
     found = [head_standing(head, rows, apart) for head in chosen]
     shown = screen(chosen, found, rows, apart, suite.seeds) if chosen else None
     kept = shown.heads if shown else ()
     ranked = {column: column_standing(column, rows, apart) for column in columns}
-    comparable = [row for row in rows if not row.stale and row.name not in apart]
     listed = [head_column(head, found[chosen.index(head)], shown) for head in kept] if shown else []
     ordered = [*(shown.rows if shown else ()), *(row for row in rows if not shown or row not in shown.rows)]
     folded = grouped(columns, rows, ranked, kept)
@@ -90,7 +91,7 @@ def board(suite: Suite, records: Iterable[Record], profiles: Iterable[Record], f
         tuple(ordered),
         shown,
         tuple(listed),
-        tuple(findings(chosen, found, columns, comparable)) if chosen else (),
+        tuple(findings(chosen, found, columns, rows, apart)) if chosen else (),
         (*notes(chosen, found, rows, apart, suite.seeds), *filter(None, [shown.said])) if shown else (),
         {group: tuple(column for column in of if not constant(column, rows)) for group, of in folded.items()},
         tuple(
@@ -100,6 +101,8 @@ def board(suite: Suite, records: Iterable[Record], profiles: Iterable[Record], f
         tuple(rank_plots(chosen, found)),
         (*appendix.header(suite, f"python -m bench run {words}", rows), *appendix.environments(rows)),
         (*appendix.references(columns, rows), *nowhere(columns, rows, ranked)),
+        embedded(boards / FOLDER / f"{suite.name}-{SAMPLES}.png") if boards else "",
+        strips(boards, suite.name, [row.name for row in rows if not row.stale]) if boards else {},
     )
 
 

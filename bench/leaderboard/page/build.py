@@ -20,6 +20,7 @@ from bench.leaderboard.page.cards import Texts, suite_data
 from bench.leaderboard.page.ranks import critical
 
 HERE = Path(__file__).parent
+DRAWINGS = "drawings"  # what makes a drawing, on the page or as a file
 SCRIPTS = ("state", "table", "card", "download", "events")  # one scope, in this order
 SENTENCES = MarkdownIt("commonmark", {"html": False}).disable("image")
 
@@ -53,7 +54,7 @@ def environment() -> Environment:
     made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False, "allow_nan": False}
     made.filters["sentence"] = sentence
-    made.tests["has"] = lambda cells, row: row in cells
+    made.globals["filled"] = lambda columns, row: any(row in column.cells for column in columns)
     return made
 
 
@@ -63,8 +64,13 @@ def sentence(text: str) -> Markup:
 
 
 def style() -> str:
-    """The page's style sheet."""
-    return (HERE / "page.css").read_text(encoding="utf-8")
+    """The page's style sheet; rules of drawings first, which the page bends to its own."""
+    return style_of(DRAWINGS) + style_of("page")
+
+
+def style_of(name: str) -> str:
+    """A part of it."""
+    return (HERE / f"{name}.css").read_text(encoding="utf-8")
 
 
 def script() -> str:

@@ -74,6 +74,7 @@ def card(board: Board, row: Row, texts: Texts) -> dict[str, Any]:
         "command": texts(shlex.quote(label)),
         "folder": texts(folder(board.suite.name, row)),
         "absent": [texts(said) for said in absent(row)],
+        **({"strip": board.strips[row.name]} if row.name in board.strips else {}),
         **({"profile": hot_spots(row.profile, texts)} if row.profile else {}),
     }
 

@@ -13,6 +13,7 @@ from bench.leaderboard.resampling import rank_intervals
 from bench.leaderboard.standing import Standing
 
 WIDTH, NAMES, TOP, STEP = 560, 128, 24, 18  # of a drawing: its width, that of names, its head, and a line
+LETTER = 7.5  # width of a letter of a name
 MOST = 100  # rows that are drawn
 CRITICAL = 620, 150  # the diagram's width, and how much of it the names at each side take
 
@@ -34,6 +35,7 @@ class Ranks:
 
     title: str
     height: int
+    names: int  # how much of its width the names of rows take
     ticks: tuple[tuple[int, str], ...]
     bands: tuple[tuple[int, int], ...]  # y and height of every second tier, so that each can be told from the next
     lines: tuple[Line, ...]
@@ -49,7 +51,8 @@ def rank_plots(heads: Sequence[Head], standings: Sequence[Standing]) -> list[Ran
 def rank_plot(title: str, found: Standing) -> Ranks:
     """The rows in their order, best first."""
     count = len(found.rows)
-    x = Axis(0.5, count + 0.5, NAMES + 10, WIDTH - 12)
+    names = max(NAMES, round(LETTER * max(map(len, found.rows))))
+    x = Axis(0.5, count + 0.5, names + 10, WIDTH - 12)
     low, high = rank_intervals(found.compared.values)
     lines = []
     for i, row in enumerate(found.rows[:MOST]):
@@ -62,7 +65,7 @@ def rank_plot(title: str, found: Standing) -> Ranks:
     bands = [(TOP + STEP * start, STEP * (end - start)) for start, end in zip(edges[:-1:2], edges[1::2], strict=False)]
     marks = range(1, count + 1) if count <= 10 else [1, *range(5 * (count // 50 + 1), count + 1, 5 * (count // 50 + 1))]
     ticks = tuple((x(rank), str(rank)) for rank in marks)
-    return Ranks(title, TOP + len(lines) * STEP + 24, ticks, tuple(bands), tuple(lines), count - len(lines))
+    return Ranks(title, TOP + len(lines) * STEP + 24, names, ticks, tuple(bands), tuple(lines), count - len(lines))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """`python -m bench figures`: where files go, what is refused and in which words; docs/figures.md names every kind."""
 
+import base64
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from harness import cli, suite
+from PIL import Image
 
 from bench.figures import kinds
 
@@ -42,11 +44,26 @@ def test_a_runs_figures_lie_in_its_folder_and_come_again_with_equal_bytes(here: 
 def test_a_suites_figures_lie_beside_its_leaderboard(here: tuple[Path, Path, Path]) -> None:
     out, file, _ = here
     result = cli("figures", file, "-o", out, "--which", "samples", "--format", "svg")
-    assert (result.code, result.out) == (0, f"{out}/leaderboards/figures/tiny-samples.svg\n"), result.err
+    assert (result.code, result.out) == (0, f"{out}/leaderboards/figures/tiny-samples.svg\n{out}/leaderboards/tiny.md\n"), result.err
     assert b"<svg" in (out / "leaderboards" / "figures" / "tiny-samples.svg").read_bytes()[:600]
     refused = cli("figures", file, "-o", out, "--which", "rate-distortion")  # of two rows, one has a rate
     assert refused.code == 2
     assert refused.line().startswith("tiny: not drawn: rate-distortion: fewer than two rows have a rate")
+
+
+def test_what_was_drawn_stands_on_the_board_and_on_the_page(here: tuple[Path, Path, Path]) -> None:
+    out, file, _ = here
+    result = cli("figures", file, "-o", out)  # what cannot be drawn of this suite is left out, for nobody asked for it
+    assert result.code == 0, result.err
+    assert "left out: rate-distortion: fewer than two rows" in result.out
+    assert "](figures/tiny-samples.png)" in (out / "leaderboards" / "tiny.md").read_text()
+    page = (out / "leaderboards" / "index.html").read_text()
+    for picture in ("tiny-samples.png", "tiny/vae_gauss.png", "tiny/ae.png"):
+        assert base64.b64encode((out / "leaderboards" / "figures" / picture).read_bytes()).decode() in page
+    assert cli("leaderboard", "-s", file, "-o", out, "--check").code == 0
+    assert cli("page", "-o", out, "--check").code == 0
+    with Image.open(out / "leaderboards" / "figures" / "tiny" / "ae.png") as strip:
+        assert strip.size == (10 * 33 + 1, 2 * 33 + 1)  # no samples: two rows of images of 8 pixels, four times as large
 
 
 def test_what_a_run_cannot_have_is_left_out_or_refused_where_it_was_asked_for(here: tuple[Path, Path, Path]) -> None:

@@ -43,9 +43,14 @@ def table(board: str) -> dict[str, dict[str, str]]:
     return {line[1]: dict(zip(lines[0], line, strict=True)) for line in lines[2:]}
 
 
-def said(board: str) -> list[str]:
+def sentences(board: str) -> list[str]:
     """The sentences under the table."""
     return re.findall(r"^- (\*\*.*)$", board.split("How to read it:")[0], re.M)
+
+
+def said(board: str) -> list[str]:
+    """Those on who leads."""
+    return [line for line in sentences(board) if not line.startswith(("**Cost**", "**Failed**"))]
 
 
 def test_rows_stand_by_rank_and_the_first_tier_alone_is_bold() -> None:
@@ -59,7 +64,7 @@ def test_a_leader_is_said_with_its_margin() -> None:
     (line,) = said(render(THREE, records(LEAD), []))
     # ae minus vcae seed by seed: 1.01, 0.98, 1.01; mean 1, t interval 4.303 × 0.01732 / √3 = 0.043
     lead = "`vcae` leads 4 rows with 6.00 ± 0.02, better than the next, `ae`, by 1.00 ± 0.04."
-    assert line == f"**SSE**: {lead} The 3 seeds separate 100 % of all pairs."
+    assert line == f"**SSE** at equal code length: {lead} The 3 seeds separate 100 % of all pairs."
 
 
 def test_rows_that_tie_share_a_place_and_are_said_with_what_would_tell_them_apart() -> None:
@@ -69,7 +74,9 @@ def test_rows_that_tie_share_a_place_and_are_said_with_what_would_tell_them_apar
     assert [row["place"] for row in found.values()] == ["1–2", "1–2", "3", "4"]
     assert sum(row["SSE ↓"].startswith("**") for row in found.values()) == 2
     (line,) = said(board)
-    assert line.startswith("**SSE**: `vcae` and `ae` share places 1–2 of 4, `vcae` with 6.00 ± 0.02; the first row that is shown to be ")
+    assert line.startswith(
+        "**SSE** at equal code length: `vcae` and `ae` share places 1–2 of 4, `vcae` with 6.00 ± 0.02; the first row that is shown to be "
+    )
     assert "worse than one of them is `wae_mmd`, 8.00 ± 0.02." in line
     assert line.endswith("The 3 seeds separate 83 % of all pairs; to tell `ae` from `vcae` would take 400 or more like these.")
 
@@ -82,7 +89,8 @@ def test_seeds_that_show_nothing_are_said_to() -> None:
     assert "**" not in "".join(row["SSE ↓"] for row in found.values())
     (line,) = said(board)
     assert line.startswith(
-        "**SSE**: the seeds show none of 4 rows to be worse than the best, `vcae` with 10 ± 20. The 3 seeds separate 0 % "
+        "**SSE** at equal code length: the seeds show none of 4 rows to be worse than the best, `vcae` with 10 ± 20. The 3 seeds "
+        "separate 0 % "
     )
 
 
@@ -100,7 +108,7 @@ def test_too_few_seeds_rank_nothing_and_say_so(seeds: int, few: str) -> None:
     board = render(suite, records(LEAD, suite=suite), [])
     assert {row["place"] for row in table(board).values()} == {"–"}
     (line,) = said(board)
-    assert line.startswith("**SSE**: the best of 4 rows is `vcae` with 6")
+    assert line.startswith("**SSE** at equal code length: the best of 4 rows is `vcae` with 6")
     assert line.endswith(f"; {few} not tell rows apart, it takes 3.")
     assert ("One seed: no interval" in board) == (seeds == 1)
     assert "*Place*" not in board
@@ -145,7 +153,7 @@ def test_a_longer_code_is_shown_and_not_ranked() -> None:
     assert (
         "- ‡ `ae` is shown and not ranked: it has a longer code: linear PCA on as many numbers has an SSE of 2, on the suite's 12." in board
     )
-    assert said(board)[0].startswith("**SSE** (linear PCA: 12): `vcae` leads 3 rows")
+    assert said(board)[0].startswith("**SSE** at equal code length (linear PCA: 12): `vcae` leads 3 rows")
     one = replace(SUITE, seeds=1)
     assert "the best of 3 rows is `vcae`" in render(one, [{**e, "config": e["config"]} for e in found if e["seed"] == 0], [])
 
@@ -230,6 +238,43 @@ def test_whether_the_winner_depends_on_the_feature_network_is_said() -> None:
     assert "of 2 rows" in said_of([*found[:8], lost("ae", 2, "diverged", "nan")])[0]
     one = [{**of, "metrics": {"frechet_pca_pz": of["metrics"]["frechet_pca_pz"]}} for of in found]
     assert said_of(one) == []
+
+
+def test_the_cheapest_rows_of_the_front_are_said() -> None:
+    """vcae is best and dear, ae cheaper and next best; vae and wae_mmd are worse and cost more than ae."""
+    seconds = {"vcae": 50.0, "ae": 2.0, "wae_mmd": 60.0, "vae": 3.0}
+    found = records(LEAD)
+    for entry in found:
+        entry["cost"]["train_seconds"] = metric(seconds[entry["label"]], group="cost", unit="s")
+    (line,) = [line for line in sentences(render(THREE, found, [])) if line.startswith("**Cost**")]
+    assert line == (
+        "**Cost**: no row has both better SSE and fewer seconds than `ae` (2 s, SSE 7.00 ± 0.02) and `vcae` (50 s, SSE 6.00 ± 0.02), the "
+        "cheapest first, by means."
+    )
+
+
+def test_rows_that_failed_or_did_not_run_are_said() -> None:
+    assert sentences(render(THREE, records(LEAD), []))[-1] == "**Failed**: no run failed or diverged."
+    some = [
+        *(of for of in records(LEAD) if of["label"] not in ("vae", "wae_mmd")),
+        lost("vae", 0, "diverged", "nan"),
+        lost("vae", 1, "failed", "x"),
+    ]
+    assert sentences(render(THREE, some, []))[-1] == "**Failed**: lost runs: `vae` (1 diverged, 1 failed); not run: `wae_mmd`."
+
+
+def test_measures_of_error_that_disagree_are_said() -> None:
+    orders = {"rec_sse_test": (1.0, 2.0, 3.0), "rec_bce_sum_test": (2.0, 1.0, 3.0), "rec_l1_per_pixel_x100_test": (1.0, 2.0, 3.0)}
+    found = [
+        record(label, seed, {name: metric(of[i] + 0.1 * seed) for name, of in orders.items()}, THREE)
+        for i, label in enumerate(("vae", "vcae", "ae"))
+        for seed in range(3)
+    ]
+    (line,) = [line for line in said(render(THREE, found, [])) if line.startswith("**Measures of error**")]
+    assert line == (
+        "**Measures of error**: `vae` has the lowest mean squared error; on 1 of 2 other measures another row has it. "
+        "Kendall's τ of the orders of 3 rows is 0.33 with cross-entropy and 1.00 with absolute error."
+    )
 
 
 def test_a_headline_is_checked_with_the_near_name() -> None:

@@ -116,7 +116,7 @@ def test_the_objective_of_vae_laplace_is_the_bound() -> None:
     std = (0.5 * draw.log_variance).exp()
     kl = (0.5 * (draw.mean**2 + std**2 - 1) - std.log()).sum(1)
     assert terms["loss"].item() == pytest.approx((kl - likelihood).mean().item(), rel=1e-5)
-    assert set(terms) == {"loss", "reconstruction", "entropy", "cross_entropy"}
+    assert set(terms) == {"loss", "reconstruction", "entropy", "cross_entropy", "aevb_kl", "elbo"}
 
 
 def test_the_scale_is_a_player_of_its_own() -> None:

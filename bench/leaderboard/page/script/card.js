@@ -43,6 +43,12 @@ function card(v, row) {
     return [th, textOf(v, row, key), place(v, key, row) || "–", i < 0 ? "" : c.values[i].map(short).join(", ")];
   });
   if (lines.length) parts.push(table(["metric", "mean ± 95 %", "place", "seed by seed"], lines));
+  if (c.strip) {
+    const img = make("img", undefined, "strip");
+    img.src = c.strip;
+    img.alt = `${name}: held-out images, their reconstructions, samples`;
+    parts.push(make("h4", "Held-out images, their reconstructions, and samples, of one seed"), img);
+  }
   parts.push(make("h4", "Exact command"), make("pre", [`python -m bench run ${v.data.command} --methods ${texts[c.command]}`, texts[c.folder] && `python -m bench verify ${texts[c.folder]}`].filter(Boolean).join("\n"), "cmd"));
   parts.push(make("h4", "Configuration"), list(factsOf(c)));
   if (c.profile) parts.push(...hotSpots(c.profile));
@@ -58,22 +64,44 @@ function card(v, row) {
   return parts;
 }
 
-function hotSpots(profile) {
+// a bar of a step's phases, as long as the share of the longest
+function phases(profile, share) {
   const NS = "http://www.w3.org/2000/svg", svg = document.createElementNS(NS, "svg");
   svg.setAttribute("class", "phases");
   svg.setAttribute("viewBox", "0 0 100 10");
   svg.setAttribute("preserveAspectRatio", "none");
+  svg.style.width = `${100 * share}%`;
   let x = 0;
-  profile.phases.forEach(([name, share], i) => {
+  profile.phases.forEach(([name, width], i) => {
     const rect = document.createElementNS(NS, "rect"), words = document.createElementNS(NS, "title");
-    Object.entries({ x: x, y: 0, width: share, height: 10, opacity: 1 - 0.14 * i }).forEach(([key, value]) => rect.setAttribute(key, value));
-    words.textContent = texts[name];
+    Object.entries({ x: x, y: 0, width: width, height: 10, opacity: 1 - 0.17 * i }).forEach(([key, value]) => rect.setAttribute(key, value));
+    words.textContent = `${texts[name]} ${Math.round(width)} %`;
     rect.append(words);
     svg.append(rect);
-    x += share;
+    x += width;
   });
+  return svg;
+}
+
+// every profiled row's bar on one scale, the fastest step first, so that a row is seen beside its neighbours
+function steps(v, body) {
+  const rows = v.data.cards.map((c, row) => [c.profile, row]).filter(([profile]) => profile).sort(([a], [b]) => a.step - b.step), longest = rows.at(-1)[0].step;
+  const lines = rows.map(([profile, row]) => {
+    const a = make("a", v.data.rows[row]), th = make("th"), td = make("td");
+    a.href = v.address({ row: v.data.rows[row], col: "", beside: "" });
+    th.append(a);
+    td.append(phases(profile, profile.step / longest));
+    return [th, `${profile.step}`, td];
+  });
+  const names = rows[0][0].phases.map(([name]) => texts[name]);
+  const made = table(["method", "ms a step", names.map((name, i) => `${i + 1}. ${name}`).join(", ") + ": dark to light"], lines);
+  made.classList.add("timed");
+  body.replaceChildren(make("p", `Profiled steps of training, ${[...new Set(rows.map(([profile]) => texts[profile.where]))].join("; ")}. Bars as long as a step takes.`, "soft"), made);
+}
+
+function hotSpots(profile) {
   const percent = share => `${Math.round(share)} %`;
-  return [make("h4", `Hot spots: ${profile.step} ms a step`), svg, list([["phases", profile.phases.map(([name, share]) => `${texts[name]} ${percent(share)}`).join(", ")], ["kernels", profile.kernels.map(([name, share, calls]) => `${texts[name]} ${percent(share)} (${calls} calls)`).join(", ")], ["measured on", texts[profile.where]]])];
+  return [make("h4", `Hot spots: ${profile.step} ms a step`), phases(profile, 1), list([["phases", profile.phases.map(([name, share]) => `${texts[name]} ${percent(share)}`).join(", ")], ["kernels", profile.kernels.map(([name, share, calls]) => `${texts[name]} ${percent(share)} (${calls} calls)`).join(", ")], ["measured on", texts[profile.where]]])];
 }
 
 function sideBySide(v, a, b) {

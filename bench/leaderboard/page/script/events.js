@@ -70,4 +70,5 @@ addEventListener("hashchange", follow);
 
 document.documentElement.classList.add("on");
 views.forEach(furnish);
+views.forEach(v => all(".steps .body", v.section).forEach(body => steps(v, body)));
 if (sections.length) follow();

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_records import SUITE, metric, record
+from made_up_records import SUITE, metric, page_board, record
 
-from bench.leaderboard.page.board import board
 from bench.leaderboard.page.build import page as page_text
 from bench.leaderboard.publish import PAGE
 from bench.suites.schema import Entry
@@ -210,7 +209,7 @@ def test_hostile_names_do_nothing(visit: Open, tmp_path: Path) -> None:
         for seed in range(3)
     ]
     file = tmp_path / "index.html"
-    file.write_text(page_text({"digits": board(suite, records, [])}, []), encoding="utf-8")
+    file.write_text(page_text({"digits": page_board(suite, records)}, []), encoding="utf-8")
     page = visit(file=file)
     assert names(page) == list(labels)
     rows = list(csv.reader(io.StringIO(saved(page, "csv"))))
