@@ -11,7 +11,9 @@ from bench.records.store import Store, read_lines
 from bench.suites.names import options
 from bench.suites.schema import Suite
 
-TERMS = ("autoencoder.reconstruction", "autoencoder.loss")
+TERMS = ("autoencoder.reconstruction", "autoencoder.loss", "autoencoder.aevb_kl", "autoencoder.elbo")  # those that the runs have
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")  # Okabe and Ito's, without yellow
+DASHES = ("-", "--", ":", "-.")  # for each seven rows
 Curve = Sequence[Mapping[str, float]]  # rows of {"step": ..., term: ...}
 
 
@@ -44,16 +46,21 @@ def draw(out: Path, suite: Suite) -> Path:
         raise UserError(f"no run of {suite.name} in {where} has left a training curve; train it first: {again}")
     from matplotlib.figure import Figure  # here, so that a leaderboard needs none
 
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    for axes, term in zip(figure.subplots(1, len(TERMS)), TERMS, strict=True):
+    shown = [term for term in TERMS if any(term in row for seeds in found.values() for curve in seeds for row in curve)] or [TERMS[0]]
+    figure = Figure(figsize=(11, 4 * ((len(shown) + 1) // 2)), layout="constrained")
+    plots = list(figure.subplots((len(shown) + 1) // 2, 2, squeeze=False).flat)
+    for axes, term in zip(plots, shown, strict=False):
         lowest = 1.0
-        for label, seeds in found.items():
+        for number, (label, seeds) in enumerate(found.items()):
             steps, values = mean_curve(seeds, term)
-            axes.plot(steps, values, label=label, linewidth=1)
+            colour, dashes = COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
+            axes.plot(steps, values, label=label, linewidth=1, color=colour, linestyle=dashes)
             lowest = min([lowest, *values])
         axes.set(title=term, xlabel="step", yscale="log" if lowest > 0 else "linear")
         axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    for axes in plots[len(shown) :]:
+        axes.set_axis_off()
+    figure.legend(*plots[0].get_legend_handles_labels(), loc="outside right upper", fontsize=7)
     path = picture(store)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=110, metadata={"Software": None})  # no version: the same curves are the same bytes

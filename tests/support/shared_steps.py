@@ -63,12 +63,12 @@ def training_of(method: AutoEncoder, plan: Plan, team: Team | None, trainable: A
 def apart(team: Team, method: AutoEncoder, precision: Precision = "float32") -> tuple[float, float]:
     """How far the terms and the gradients of a step by one process and by several are apart, in parts of a player's largest.
 
-    At the small rate players that move later see no rounding of those before: Adam moves a weight by the rate, however small its gradient.
+    At this rate no weight moves, so that players who take their turn later see no rounding of those before, which Adam would make large.
     """
     found = []
     for who in (None, team):
         mine = deepcopy(method)
-        with training_of(mine, plan_of(Budget(steps=1), 1e-7, precision), who) as training:
+        with training_of(mine, plan_of(Budget(steps=1), 1e-30, precision), who) as training:
             mine.train()
             training.call_hooks("training_begins", batches())
             assert training.read(training.take_steps(batches(), 1)) is None

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -19,10 +20,11 @@ from bench.leaderboard.page.axes import axis
 from bench.leaderboard.page.board import Board, board
 from bench.leaderboard.page.build import page
 from bench.leaderboard.page.cards import told_apart
+from bench.leaderboard.page.drawn import front_file
 from bench.leaderboard.publish import PAGE, page_current
 from bench.leaderboard.rows import Row, rows_of
 from bench.leaderboard.standing import standing
-from bench.leaderboard.tiers import paired_p, separated
+from bench.leaderboard.tiers import paired_p, separated, tiers
 from bench.records.store import PROFILE, Store
 from bench.suites import reader
 from bench.suites.schema import Entry, Suite
@@ -136,6 +138,42 @@ def test_nothing_runs_but_the_page_s_own_script(committed: Document) -> None:
     addresses = [str(of.get(name)) for _, of in committed.elements for name in ("src", "href") if of.get(name)]
     assert not [address for address in addresses if re.match(r"[a-z]+:|//", address) and not address.startswith("data:image/png;base64,")]
     assert not [of for _, of in committed.elements if "style" in of]
+
+
+def test_the_page_s_first_tier_is_that_of_the_tiers_whose_errors_are_simulated() -> None:
+    """`tiers-check` simulates `tiers`; what the page has in bold, and the places of its rows, are of the same function."""
+    rng = np.random.default_rng(5)
+    suite, cut = replace(SUITE, seeds=4, methods=tuple(Entry(label, "vae") for label in "abcdefg")), 0
+    for _ in range(20):
+        values = {label: dict(enumerate((1.4 * (i // 3) + rng.normal(size=4)).tolist())) for i, label in enumerate("abcdefg")}
+        made_up = [record(label, seed, {"rec_sse_test": metric(v)}, suite) for label, of in values.items() for seed, v in of.items()]
+        shown, expected = page_board(suite, made_up), tiers(values, "lower")
+        (column, *_) = shown.heads
+        assert {row for row, cell in column.cells.items() if cell.best} == expected.best()
+        places = dict(zip((row.name for row in shown.screen.rows), shown.screen.places, strict=True)) if shown.screen else {}
+        assert places == {row: f"{a}–{b}" if b > a else str(a) for row, (a, b) in expected.place.items()}
+        cut += bool(expected.best())
+    assert 0 < cut < 20
+
+
+def test_drawings_are_files_too() -> None:
+    """As Markdown shows them: well-formed alone, with their style inside, and hostile names as text."""
+    suite = replace(SUITE, seeds=3, methods=tuple(Entry(label, "vae") for label in HOSTILE))
+    costs = [{"train_seconds": metric(9.0 - i, "training only", unit="s", group="cost")} for i in range(len(HOSTILE))]
+    shown = page_board(
+        suite,
+        [
+            record(label, seed, {"rec_sse_test": metric(float(i + 1) + 0.01 * seed)}, suite, cost=costs[i])
+            for i, label in enumerate(HOSTILE)
+            for seed in range(3)
+        ],
+    )
+    root = ElementTree.fromstring(front_file(shown.scatters))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert {part.tag.rpartition("}")[2] for part in root.iter()} == {"svg", "style", "path", "text", "g", "circle"}
+    texts = [part.text for part in root.iter() if part.tag.endswith("text")]
+    assert set(HOSTILE) & set(texts)
+    assert front_file(shown.scatters) == front_file(shown.scatters)
 
 
 def test_the_same_boards_give_the_same_bytes_in_whatever_order() -> None:
