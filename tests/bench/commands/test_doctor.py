@@ -209,7 +209,7 @@ def held(folder: Path, told: Any) -> None:
 
 
 def test_what_a_killed_run_left_is_named_and_goes_with_the_next_start(tmp_path: Path) -> None:
-    file = suite(tmp_path / "suite", "[methods.ae]\n", steps=4000)
+    file = suite(tmp_path / "suite", "[methods.ae]\n", steps=1000)
     options = ("run", "-s", file, "-o", tmp_path, "--no-profile", "--jobs", 1, "--save-every", 0)
     started = Started(tmp_path, *options)
     until(lambda: files(tmp_path, "checkpoint.pt"), "a checkpoint")

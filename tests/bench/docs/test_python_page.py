@@ -43,6 +43,7 @@ def test_every_cell_of_the_notebook_runs() -> None:
     assert {record["status"] for record in names["records"]} == {"done"}  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (find_spec("nbclient") and find_spec("ipykernel")), reason="needs nbclient and ipykernel, of the extra test")
 def test_the_notebook_runs_in_a_kernel() -> None:
     import nbclient

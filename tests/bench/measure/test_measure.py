@@ -301,6 +301,7 @@ def test_statistics_go_out_and_in(folders: tuple[Path, Path], tmp_path: Path) ->
         measure(a, tmp_path / "other.npz", options=options)
 
 
+@pytest.mark.slow
 def test_the_frechet_distance_is_torch_fidelitys_of_the_same_folders(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,6 +138,7 @@ def test_a_mistake_is_one_line(arguments: list[str], message: str) -> None:
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_what_has_no_record_is_trained_once_and_stands_beside_the_number(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text(PAPER, encoding="utf-8")

@@ -251,6 +251,7 @@ def test_a_read_only_output_folder_is_said_before_anything_starts(file: Path, ou
     assert re.fullmatch(rf"latentbench: cannot write {out}\S+: Permission denied; what was written before is intact, .*\n", result.stderr)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_command_and_nothing_is_lost(file: Path, tmp_path: Path) -> None:
     """A file system of 1120 KiB: one run with the cache of features fits, the second does not."""
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:

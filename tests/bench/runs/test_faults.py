@@ -105,7 +105,7 @@ def bench(*arguments: object, env: dict[str, str]) -> subprocess.CompletedProces
 
 
 KILLS = [
-    pytest.param(8, id="8 kills", marks=pytest.mark.timeout(900)),
+    pytest.param(4, id="4 kills", marks=pytest.mark.timeout(900)),
     pytest.param(100, id="100 kills", marks=[pytest.mark.slow, pytest.mark.timeout(3000)]),
 ]
 
