@@ -25,6 +25,8 @@ Permutation = Literal["reversal", "random"]
 class TableFlow(Flow):
     """z = f(w), w ~ N(0, I), with f⁻¹ the layers of a column of Table 5; a column without scale and shift has 1 and 0 for ever."""
 
+    capturable = True
+
     def __init__(self, dim: int, transform: LazyTransform, words: str, *, scaled: bool):
         super().__init__(dim, transform, words)
         if not scaled:
