@@ -181,6 +181,7 @@ def test_the_power_fails_after_every_rename(file: Path, whole: dict[str, Any], t
     say(record_property, "the power fails after a rename", len(ours))
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_changes_nothing(file: Path, whole: dict[str, Any], tmp_path: Path, record_property: Property) -> None:
     """By up to a day at each look, forwards and backwards."""
     faults = environment(tmp_path, clock=1)
@@ -196,7 +197,9 @@ def test_a_clock_that_jumps_changes_nothing(file: Path, whole: dict[str, Any], t
     say(record_property, "the clock of the day jumps by up to a day at each look", 1)
 
 
-@pytest.mark.parametrize("error", [errno.ENOLCK, errno.ENOSYS], ids=["ENOLCK", "ENOSYS"])
+@pytest.mark.parametrize(
+    "error", [pytest.param(errno.ENOLCK, id="ENOLCK"), pytest.param(errno.ENOSYS, id="ENOSYS", marks=pytest.mark.slow)]
+)
 def test_a_disk_without_locks_is_refused_before_anything_starts(file: Path, tmp_path: Path, error: int, record_property: Property) -> None:
     done = bench("run", "-s", file, "-o", tmp_path / "out", *OPTIONS, env=environment(tmp_path, flock=error))
     assert done.returncode == 2

@@ -126,6 +126,7 @@ def steps(out: Path) -> list[int]:
         return []
 
 
+@pytest.mark.slow
 def test_a_plain_start_killed_while_it_starts_and_one_killed_while_it_trains(file: Path, whole: dict[str, Any], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "run", "-s", file, "-o", tmp_path, *map(str, OPTIONS)]
     root = Path(__file__).parents[3]

@@ -126,6 +126,7 @@ def test_batches_and_order_do_not_change_the_distance(seen: Seen) -> None:
         assert distance(a, shuffled).item() == pytest.approx(distance(a, b).item(), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_large_sets_go_through_a_compiled_network(seen: Seen, weights: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
     net = inception(weights[0], expected=weights[1], layer=LAYER)
     calls = list[int]()

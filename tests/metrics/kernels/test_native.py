@@ -101,6 +101,7 @@ def test_another_source_or_compiler_or_processor_is_another_file(
     assert len(set(names)) == len(names) == 3 + len(list(SOURCES.iterdir()))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("command")
 def test_two_processes_may_build_at_once(tmp_path: Path) -> None:
     both = [child(CHOSEN, XDG_CACHE_HOME=str(tmp_path)) for _ in range(2)]
