@@ -31,10 +31,8 @@ def cell(
     SUITE INDEX` train the cell together, each with its share of every batch, to the losses of one process.
     """
     check_counts(threads=threads)
-    read, settings = (
-        partial(reader.read, suite, tuple(overrides or ()), name=name),
-        Settings(out, data_root, device, threads, None, save_every, limit=limit),
-    )
+    read = partial(reader.read, suite, tuple(overrides or ()), name=name)
+    settings = Settings(out, data_root, device, threads, None, save_every, limit=limit)
     chosen = None if several() else read()  # before torch is imported
     from bench.commands import run as command  # here, so that --help needs no torch
 
