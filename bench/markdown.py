@@ -44,16 +44,17 @@ def table(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     return tabulate(cells[1:], cells[0], tablefmt="pipe", disable_numparse=True) if lines else ""
 
 
-def narrow(heads: Sequence[str], lines: Sequence[Sequence[object]], left: int = 1) -> str:
-    """The same table padded no more than its cells need, all columns but the first `left` to the right."""
+def narrow(heads: Sequence[str], lines: Sequence[Sequence[object]], left: int = 1, gap: str = " ") -> str:
+    """The same table padded no more than its cells need, all columns but the first `left` to the right; `gap` beside each bar."""
     cells = escaped(heads, lines)
     sizes = [max(map(len, column)) for column in zip(*cells, strict=True)]
     padded = [
         [cell.ljust(size) if i < left else cell.rjust(size) for i, (cell, size) in enumerate(zip(line, sizes, strict=True))]
         for line in cells
     ]
-    rule = ["-" * (size + 2) if i < left else "-" * (size + 1) + ":" for i, size in enumerate(sizes)]
-    rows = ["| " + " | ".join(line) + " |" for line in padded]
+    wide = [size + 2 * len(gap) for size in sizes]
+    rule = ["-" * size if i < left else "-" * (size - 1) + ":" for i, size in enumerate(wide)]
+    rows = [f"|{gap}" + f"{gap}|{gap}".join(line) + f"{gap}|" for line in padded]
     return "\n".join([rows[0], "|" + "|".join(rule) + "|", *rows[1:]]) if lines else ""
 
 

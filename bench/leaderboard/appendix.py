@@ -71,7 +71,7 @@ def recipes(rows: Sequence[Row]) -> tuple[str, str]:
 def unusual(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> tuple[str, str]:
     """A table whose cells are empty where they hold what more than half of the rows have, and a line that says what that is.
 
-    The first column is always filled; a column in which all rows agree is in the line alone.
+    A column in which all rows agree is in the line alone, and so is a row without another value.
     """
     usual: dict[int, object] = {}
     for i in range(1, len(heads)):
@@ -80,8 +80,16 @@ def unusual(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> tuple[st
             usual[i] = value
     kept = [i for i in range(len(heads)) if i not in usual or any(str(line[i]) != usual[i] for line in lines)]
     cells = [["" if str(line[i]) == usual.get(i) else line[i] for i in kept] for line in lines]
+    told = [line for line in cells if any(line[1:])]
     said = "; ".join(f"{heads[i]} {text(value)}" for i, value in usual.items() if value)
-    return compact([heads[i] for i in kept], cells), f"Where nothing is said: {said}." if said else ""
+    where = (
+        "Where nothing is said"
+        if len(told) == len(cells)
+        else "Where nothing is said, and of rows that are not here"
+        if told
+        else "All rows"
+    )
+    return compact([heads[i] for i in kept], told), f"{where}: {said}." if said else ""
 
 
 def settings(values: Record) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from bench.leaderboard.headline import Head
 from bench.leaderboard.rows import ABSENT, Row, machines
@@ -34,7 +35,8 @@ class Screen:
 def screen(heads: Sequence[Head], standings: Sequence[Standing], rows: Sequence[Row], apart: Mapping[str, str], seeds: int) -> Screen:
     """The first screen of at least one column.
 
-    Columns from the last on are left out until no line is wider than `WIDTH`. `apart` are the rows of another code.
+    Where a line would be wider than `WIDTH`, bars stand close to the cells; then columns from the last on are left out. `apart` are
+    the rows of another code.
     """
     now = [row for row in rows if row.done() and not row.stale]
     shown = [row for row in rows if now or row.done()]  # of a suite that has not run since it changed, the stale rows alone
@@ -43,14 +45,13 @@ def screen(heads: Sequence[Head], standings: Sequence[Standing], rows: Sequence[
     kept = [head for head in heads if head not in constant]
     ordered = order(standings, shown)
     places, names = [place(row, standings[0], apart, seeds) for row in ordered], [name(row, apart) for row in ordered]
-    table = ""
-    for count in range(len(kept), 0, -1):
-        lines = [
-            [ranks, called, *(cells[h.name][row.name] for h in kept[:count])]
-            for row, ranks, called in zip(ordered, places, names, strict=True)
-        ]
-        table = narrow(["place", "method", *(h.title + ARROWS.get(h.better, "") for h in kept[:count])], lines, left=2)
-        if max(map(len, table.splitlines())) <= WIDTH:
+    titles = ["place", "method", *(head.title + ARROWS.get(head.better, "") for head in kept)]
+    lines = [
+        [ranks, called, *(cells[head.name][row.name] for head in kept)] for row, ranks, called in zip(ordered, places, names, strict=True)
+    ]
+    for count, gap in product(range(len(kept), 0, -1), (" ", "")):
+        table = narrow(titles[: 2 + count], [line[: 2 + count] for line in lines], left=2, gap=gap)
+        if max(map(len, table.splitlines()), default=0) <= WIDTH:
             break
     same = [f"{head.title}: {cells[head.name][shown[0].name]} in all rows" for head in constant]
     left = [f"No room for {listed(f'`{head.name}`' for head in kept[count:])}, which stands below"] if kept[count:] else []

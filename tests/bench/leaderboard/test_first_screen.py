@@ -209,6 +209,21 @@ def test_no_line_is_wider_than_its_page_whatever_is_in_it() -> None:
     assert re.search(r"No room for `metric_x+_\d`(, `metric_x+_\d`)* and `metric_x+_4`, which stands below\.", board)
 
 
+@pytest.mark.parametrize(("length", "starts", "kept"), [(58, "| place |", True), (66, "|place|", True), (76, "|place|", False)])
+def test_bars_stand_close_to_cells_before_a_column_is_left_out(length: int, starts: str, kept: bool) -> None:
+    name = "m" * length
+    suite = replace(THREE, methods=(Entry(name, "vae"), Entry("ae", "ae")), headline=("rec_sse_test", "one", "two", "three"))
+    found = records({name: 1.0, "ae": 2.0}, {name: (300.0, 0.0, 5.0), "ae": (0.0, 1.0, 2.0)}, suite)
+    for entry in found:
+        entry["metrics"] |= {which: metric(100.0 + entry["seed"], "v1") for which in suite.headline[1:]}
+        if entry["label"] == "ae":
+            entry["metrics"] |= {which: metric(7.0, "v1") for which in suite.headline[1:]}
+    table = [line for line in render(suite, found, []).split("\n\n## ")[0].splitlines() if line.startswith("|")]
+    assert table[0].startswith(starts)
+    assert max(map(len, table)) <= 120
+    assert ("three" in table[0]) == kept
+
+
 def test_a_suite_chooses_its_headline_and_no_run_s_key_changes() -> None:
     chosen = replace(THREE, headline=("sum_variance", "rec_sse_test", "not_measured"))
     assert [run.key() for run in chosen.runs("cpu")] == [run.key() for run in THREE.runs("cpu")]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from boards import cells
 from made_up_records import MACHINE, SUITE, index_of, lost, metric, record
 
 from bench.errors import UserError
@@ -63,26 +64,12 @@ def full() -> list[dict[str, Any]]:
     return [record(label, seed, values(label, seed)) for label in SSE for seed in range(5)]
 
 
-def cells(board: str, title: str) -> dict[str, dict[str, str]]:
-    """The first table of a section, folded or not: {row: {head: cell}}; rows that share a line have it each."""
-    found = re.search(rf"^(?:## |<summary>){title}\b[^|]*((?:^\|.*\n)+)", board, re.M)
-    assert found, f"no table under {title}"
-    split = [[part.strip().replace("\\|", "|") for part in re.split(r"(?<!\\)\|", line)[1:-1]] for line in found[1].splitlines()]
-    return {name: dict(zip(split[0], line, strict=True)) for line in split[2:] for name in line[0].split(", ") if name[0] != "*"}
-
-
-def first_screen(board: str) -> dict[str, dict[str, str]]:
-    """The table of the first screen: {row without its marks: {head: cell}}."""
-    lines = [[part.strip() for part in line.split("|")[1:-1]] for line in board.split("## ")[0].splitlines() if line.startswith("|")]
-    return {line[1].rstrip("†‡"): dict(zip(lines[0], line, strict=True)) for line in lines[2:]}
-
-
 def test_a_row_is_its_mean_and_interval_under_arrows_and_units() -> None:
     table = cells(render(SUITE, full(), []), "Reconstruction")
     assert list(table) == ["vae", "vcae", "ae", "wae_mmd"]
     mean, half = mean_and_interval([SSE["vae"] + j for j in JITTER["vae"]])
     assert table["vae"]["rec_sse ↓ (SSE)"] == f"{mean:.1f}±{half:.1f}" == "9.0±0.2"
-    assert "Where nothing is said: status 5/5 done; steps 900; epochs 60; images 90,000." in render(SUITE, full(), [])
+    assert "All rows: status 5/5 done; steps 900; epochs 60; images 90,000." in render(SUITE, full(), [])
 
 
 def test_every_group_has_its_table_and_costs_come_last() -> None:
@@ -168,7 +155,7 @@ def test_a_row_without_any_result_stays_on_the_board() -> None:
     table = cells(board, "Runs")
     assert (table["vae"]["status"], table["vae"]["steps"]) == ("0/5 done, 5 diverged", "–")
     assert (table["ae"]["status"], table["ae"]["steps"]) == ("not run", "–")
-    assert "Where nothing is said: status not run; steps –;" in render(SUITE, [], [])
+    assert "All rows: status not run; steps –;" in render(SUITE, [], [])
 
 
 def test_absent_values_have_their_reason_as_a_footnote() -> None:
@@ -331,10 +318,12 @@ def test_hyperparameters_and_spent_budget_of_each_row() -> None:
         "epochs": "58.67 to 60",
         "images": "88,000 to 90,000",
     }
+    assert len(cells(board, "Runs")) == 1
+    assert "Where nothing is said, and of rows that are not here: status 5/5 done; steps 900; epochs 60; images 90,000." in board
     row = cells(board, "Hyperparameters")["vcae"]
     assert (row["hyperparameters"], row["batch_size"]) == ("weight=0.5", "")
     assert cells(board, "Hyperparameters")["ae"]["batch_size"] == "50"
-    assert "Where nothing is said: " in board
+    assert "Where nothing is said" in board
     for said in ("regularisers 0.5 × kl;", "budget epochs=60;", "latent_dim 8;", "batch_size 100."):
         assert said in board
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from boards import first_screen
 from made_up_records import SUITE, metric, page_board, record
 
 from bench.leaderboard.page.build import page as page_text
 from bench.leaderboard.publish import PAGE
+from bench.records.store import read_records
 from bench.suites.schema import Entry
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'latentbench[browser]'")
@@ -120,8 +123,12 @@ def test_a_click_opens_a_card_and_its_address_opens_it_again(visit: Open) -> Non
     card = page.locator("dialog")
     text = card.inner_text()
     assert "python -m bench run --suite zoo --methods wae_gan" in text
-    for part in ("Configuration", "Hot spots", "SHA-256", "commit 1b471e8b", "days ago", "adversary", "seed by seed"):
+    (commit,) = {
+        line["environment"]["commit"] for line in read_records(COMMITTED.parent / "runs" / "zoo.jsonl", "") if line["label"] == "wae_gan"
+    }
+    for part in ("Configuration", "Hot spots", "SHA-256", f"commit {commit[:8]}", "adversary", "seed by seed"):
         assert part in text, part
+    assert re.search(r"today|1 day ago|\d+ days ago", text)
     assert "row=wae_gan&col=rec_sse_test" in page.url
     again = visit(page.url.partition(".html")[2])
     assert again.locator("dialog h3").inner_text() == "wae_gan"
@@ -149,15 +156,18 @@ def test_downloads_have_the_rows_and_columns_that_are_shown(visit: Open) -> None
     page = visit("#zoo?q=wae&less=train_seconds,parameter_count")
     rows = list(csv.DictReader(io.StringIO(saved(page, "csv"))))
     assert [row["method"] for row in rows] == [name.rstrip("‡†") for name in names(page)]
-    first = rows[0]
-    assert (first["suite"], first["place"], first["method"]) == ("zoo", "1–16", "wae_gan")
-    assert (first["rec_sse_test"], first["rec_sse_test half width"]) == ("0.72", "0.01")
+    first, shown = rows[0], first_screen((COMMITTED.parent / "zoo.md").read_text(encoding="utf-8"))[rows[0]["method"]]
+    mean, half = shown["SSE ↓"].strip("*~").split(" ± ")
+    assert (first["suite"], first["place"]) == ("zoo", shown["place"])
+    assert (first["rec_sse_test"], first["rec_sse_test half width"]) == (mean, half)
     assert "train_seconds" not in first
     table = json.loads(saved(page, "json"))
-    assert table["rows"][0]["values"]["rec_sse_test"] == {"mean": 0.72, "half_width": 0.01, "first_tier": True}
+    leads = shown["SSE ↓"].startswith("**")
+    assert table["rows"][0]["values"]["rec_sse_test"] == {"mean": float(mean), "half_width": float(half), "first_tier": leads}
     lines = saved(page, "tex").splitlines()
     assert lines[2] == "\\toprule"
-    assert lines[5].startswith("1--16 & wae\\_gan & \\textbf{0.30 $\\pm$ 0.03} & \\textbf{0.72 $\\pm$ 0.01}")
+    cells = [re.sub(r"^\*\*(.*)\*\*$", r"\\textbf{\1}", shown[head]).replace("±", r"$\pm$") for head in ("samples ↓", "SSE ↓")]
+    assert lines[5].startswith(" & ".join([shown["place"].replace("–", "--"), first["method"].replace("_", r"\_"), *cells]))
 
 
 def test_the_keyboard_reaches_a_card(visit: Open) -> None:
