@@ -6,11 +6,23 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-class UserError(Exception):
+def printable(text: str) -> str:
+    """The text on one line, with escapes for whatever else a terminal would act on: a name in a file may hold anything."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+class OneLine(Exception):
+    """Says what is wrong in one line, whatever is in the names and values that it quotes."""
+
+    def __init__(self, text: str = ""):
+        super().__init__(printable(text))
+
+
+class UserError(OneLine):
     """A user error, or a limit of the machine; the command line prints it and exits with 2."""
 
 
-class RunError(Exception):
+class RunError(OneLine):
     """One run cannot go on, the others can: its row says `failed` and why, and the command exits with 1."""
 
 

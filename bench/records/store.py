@@ -19,7 +19,7 @@ from bench.errors import RunError, UserError
 from bench.files import write, writing
 from bench.records.check import check_types
 from bench.records.locks import HOLDER, claimed, holder_of, this_command
-from bench.records.record import Described, Descriptions, Ending, Profile, Record, compact, read, table, verified
+from bench.records.record import Described, Descriptions, Ending, Profile, Record, compact, read, verified
 from bench.records.seal import check_seal, sealed
 from bench.suites.schema import Run, canonical
 
@@ -59,8 +59,10 @@ class Store:
 
     def share(self, run: Run) -> float | None:
         """How much of a run is done by the word of who works on it; None where nobody has said."""
-        lines = (text_of(self.folder(run) / HOLDER) or "").splitlines()
-        return float(lines[1]) if len(lines) > 1 else None
+        with suppress(ValueError, IndexError, UserError):  # nothing of a run depends on it: a word that is none is as none
+            share = float((text_of(self.folder(run) / HOLDER) or "").splitlines()[1])
+            return share if 0 <= share <= 1 else None
+        return None
 
     def silence(self, run: Run) -> float:
         """Seconds since whoever works on a run said so last, by the clocks of this machine and of the disk."""
@@ -243,15 +245,16 @@ def read_records(path: Path, kind: str) -> list[dict[str, Any]]:
     return records
 
 
-def read_lines(path: Path, keys: set[str]) -> list[dict[str, Any]]:
-    """The tables of a file of another kind, a curve's say, one a line, each with those keys at least; UserError names a bad line."""
-    tables = []
+def read_curve(path: Path) -> list[dict[str, float]]:
+    """The loss terms of a curve.jsonl by step; [] where there is no such file, UserError names a bad line, and the field in it."""
+    rows = []
     for number, line in json_lines(path):
         with naming(path, number):
-            if absent := keys - table("it", line).keys():
-                raise ValueError(f"it lacks {', '.join(sorted(absent))}")
-        tables.append(line)
-    return tables
+            check_types(line, dict[str, float])
+            if "step" not in line:
+                raise ValueError("it lacks step")
+            rows.append(line)
+    return rows
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
