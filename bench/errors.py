@@ -5,6 +5,8 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+MOST = 1800  # letters of a line: of a longer one, its beginning and its end, which say where it is and what to do
+
 
 def printable(text: str) -> str:
     """The text on one line, with escapes for whatever else a terminal would act on: a name in a file may hold anything."""
@@ -12,10 +14,11 @@ def printable(text: str) -> str:
 
 
 class OneLine(Exception):
-    """Says what is wrong in one line, whatever is in the names and values that it quotes."""
+    """Says what is wrong in one line, whatever is in the names and values that it quotes and however long they are."""
 
     def __init__(self, text: str = ""):
-        super().__init__(printable(text))
+        line = printable(text)
+        super().__init__(line if len(line) <= MOST else f"{line[: MOST // 2]} ... {line[-MOST // 3 :]}")
 
 
 class UserError(OneLine):

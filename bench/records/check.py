@@ -69,6 +69,8 @@ def rule(hint: Any) -> Rule:
         return lambda value: value in arguments
     if hint is float:
         return lambda value: type(value) in (int, float) and finite(value)
+    if hint is int:
+        return lambda value: type(value) is int and finite(value)
     return lambda value: type(value) is hint
 
 
@@ -118,11 +120,8 @@ def fields(hint: Any) -> dict[str, Any]:
 
 
 def finite(value: float) -> bool:
-    """Whether a number, which may be an integer of any length, is a finite double."""
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+    """Whether a number is finite, and an integer, which JSON and TOML may give any length, of 64 bits: arrays hold no other."""
+    return math.isfinite(value) if isinstance(value, float) else -(2**63) <= value < 2**63
 
 
 def must(where: str, value: Any, hint: Any) -> str:

@@ -184,6 +184,13 @@ class Profile(TypedDict):
     kernels: list[Kernel]  # those with most time first
 
 
+class Stated(TypedDict):
+    """A line of a file of records that holds a description."""
+
+    name: str
+    description: dict[str, Any]
+
+
 def compact(record: Mapping[str, Any]) -> tuple[Line, Descriptions]:
     """A record or a profile as it is on disk, and the descriptions that it names."""
     line: Line = {**record, "version": VERSION}

@@ -19,7 +19,7 @@ from bench.errors import RunError, UserError
 from bench.files import write, writing
 from bench.records.check import check_types
 from bench.records.locks import HOLDER, claimed, holder_of, this_command
-from bench.records.record import Described, Descriptions, Ending, Profile, Record, compact, read, verified
+from bench.records.record import Described, Descriptions, Ending, Profile, Record, Stated, compact, read, verified
 from bench.records.seal import check_seal, sealed
 from bench.suites.schema import Run, canonical
 
@@ -235,7 +235,8 @@ def read_records(path: Path, kind: str) -> list[dict[str, Any]]:
     for number, line in json_lines(path):
         if isinstance(line, dict) and "description" in line:
             with naming(path, number):
-                described |= verified({line.get("name"): line["description"]})
+                check_types(line, Stated)
+                described |= verified({line["name"]: line["description"]})
         else:
             lines.append((number, line))
     records, known = [], Described(described)

@@ -5,6 +5,7 @@ A few examples each by default, the same ones each time; thousands with `-m slow
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from bench.errors import RunError, UserError
 from bench.leaderboard import publish
 from bench.leaderboard.curves import curves, mean_curve
 from bench.records.locks import HOLDER
-from bench.records.store import PROFILE, Store, as_lines, read_ending, read_record, read_records
+from bench.records.store import PROFILE, Store, as_lines, read_curve, read_ending, read_record, read_records
 from bench.registry import catalogue
 from bench.runs.finished import weights_in
 from bench.runs.prepare import prepare
@@ -262,3 +263,52 @@ def test_what_says_who_works_on_a_run(finished: Finished, count: int) -> None:
 def one_line(text: str) -> None:
     assert text.isprintable()
     assert text.startswith("running by ")
+
+
+FOUND = {
+    '[methods]\n"a\\nb" = 5\n': "methods.a\\nb must be a table, not 5",
+    'dataset = "digits"\n"x\\u001b[2J" = 1\n[methods.ae]\n': "unknown key 'x\\x1b[2J'; known:",
+    f"seeds = 0x{'f' * 5000}\n": "seeds is too large",
+    "[methods.ae]\nweight = 9223372036854775808\n": "methods.ae.weight is too large",
+    "[methods.ae]\nsince = 1979-05-27\n": "methods.ae.since must be a number, a text, true or false, a list or a table, not",
+    "[methods.ae]\nweight = [1.0, {a = nan}]\n": "methods.ae.weight[1].a must be finite, not nan",
+    "[methods.ae.sweep]\n'../../x' = [1.0]\n": "methods.ae.sweep.'../../x': a key names rows with its values",
+    f"{'9' * 5000} = 1\n[methods.ae]\n": "unknown key '999",
+}
+
+
+@pytest.mark.parametrize(("text", "says"), FOUND.items(), ids=range(len(FOUND)))
+def test_what_was_found_in_suite_files(tmp_path: Path, text: str, says: str) -> None:
+    """By the command that reads no more than the file: one line, however long the names in it are."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(text, encoding="utf-8")
+    result = cli("status", path, "-o", tmp_path)
+    assert result.code == 2
+    assert result.line().startswith(f"{path}: {says}")
+    assert len(result.line()) < 2000
+
+
+def test_what_was_found_in_files_of_runs(finished: Finished) -> None:
+    """Names that are none, numbers that no array holds, a suite that is no text, a share that is no number."""
+    boards = finished.out / "leaderboards" / "runs"
+    curve, record, kept = finished.folder / "curve.jsonl", boards / "tiny.jsonl", boards / "tiny.suite.json"
+    huge = json.dumps({**json.loads(OLD.read_bytes().split(b"\n")[0]), "seed": 10**30})
+    cases: list[tuple[Path, str, Callable[[], object], str]] = [
+        (curve, '{"step": []}', lambda: read_curve(curve), "step must be a finite number, not []"),
+        (curve, '{"step": 1, "loss": 1' + "0" * 30 + "}", lambda: read_curve(curve), "loss must be a finite number, not 1000"),
+        (curve, '{"loss": 1}', lambda: read_curve(curve), "it lacks step"),
+        (record, '{"description": {}, "name": []}', lambda: read_records(record, ""), "name must be a text, not []"),
+        (record, huge, lambda: read_records(record, ""), "seed must be an integer, not 1000"),
+        (kept, '{"toml": null, "set": []}', lambda: publish.kept_suite(kept), "toml must be a text, not None"),
+    ]
+    for path, text, read, says in cases:
+        whole = path.read_bytes()
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(UserError, match=re.escape(f"({says}")):
+            read()
+        path.write_bytes(whole)
+    store, (run,) = Store(finished.out, "tiny"), reader.read(str(finished.file)).runs("cpu")
+    with store.claim(run):
+        for said in ("process 1 on host\nhalf\n", "process 1 on host\nnan\n", "process 1 on host\n7\n"):
+            (finished.folder / HOLDER).write_text(said, encoding="utf-8")
+            assert state_of(store, run) == "running by process 1 on host"
