@@ -61,9 +61,9 @@ def values_of_it(draw: st.DrawFn, value: Any) -> str:
             case 1 if isinstance(table, dict):
                 table[draw(st.sampled_from(("", "a\nb", "\ud800", "value", "\x1b[2J")))] = table.pop(last)
             case 2 if isinstance(table, dict):
-                table[f"{TWICE}{last}"] = draw(st.sampled_from(ODD))
+                table[f"{TWICE}{last}"] = copy.deepcopy(draw(st.sampled_from(ODD)))
             case _:
-                table[last] = draw(st.sampled_from(ODD) | st.integers() | st.floats() | st.text(max_size=5))
+                table[last] = copy.deepcopy(draw(st.sampled_from(ODD) | st.integers() | st.floats() | st.text(max_size=5)))
         if not whole:
             break
     text = json.dumps(whole[0] if whole else None).replace(TWICE, "")

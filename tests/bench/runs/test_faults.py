@@ -84,6 +84,7 @@ METHODS = [paced, hanging, greedy]
 """
 ROWS = "[methods.ae]\n[methods.paced]\n[methods.wae_gan]\nwidth = 32\n"
 OPTIONS = ("--jobs", 1, "--save-every", 0)
+SHORT = (*OPTIONS, "--no-profile")
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +113,15 @@ KILLS = [
 
 
 @pytest.mark.parametrize("kills", KILLS)
-def test_killed_at_random_moments(file: Path, whole: dict[str, Any], tmp_path: Path, kills: int, record_property: Property) -> None:
+def test_killed_at_random_moments(tmp_path: Path, kills: int, record_property: Property) -> None:
     """SIGKILL and SIGTERM by turns, until the suite is done; then a new one, until so many kills have met it. One and two workers.
 
     Each at any time after the command has begun to work, as long as an undisturbed one takes from there to its end.
     """
-    dice, met, suites, phases, span = random.Random(kills), 0, 0, dict[str, int](), undisturbed(file, tmp_path)
+    dice, met, suites, phases = random.Random(kills), 0, 0, dict[str, int]()
+    file = suite(tmp_path / "suite", ROWS, steps=100, plugin=PACED, metrics=("rec_sse_test", "frechet_pixels_reconstruction"))
+    span = undisturbed(file, tmp_path)
+    whole = outcome(tmp_path / "timed")
     while met < kills:
         out = tmp_path / f"out{suites}"
         while met < kills:
@@ -131,7 +135,7 @@ def test_killed_at_random_moments(file: Path, whole: dict[str, Any], tmp_path: P
             else:
                 assert started.wait().code == 0
                 break
-        assert cli("run", "-s", file, "-o", out, *OPTIONS).code == 0
+        assert cli("run", "-s", file, "-o", out, *SHORT).code == 0
         assert outcome(out) == whole
         assert list(leftovers(out)) == []
         assert cli("leaderboard", "-s", file, "-o", out, "--check").code == 0
@@ -157,7 +161,7 @@ def begun(folder: Path, file: Path, out: Path, jobs: int) -> Started:
         return max(times)
 
     before = newest()
-    started = Started(folder, "run", "-s", file, "-o", out, *OPTIONS, "--jobs", jobs)
+    started = Started(folder, "run", "-s", file, "-o", out, *SHORT, "--jobs", jobs)
     until(lambda: newest() != before or not started.process.is_alive(), "a first sign", 300)
     return started
 
