@@ -15,7 +15,6 @@ from typing import Any
 
 from bench.commands.status import status
 from bench.engines.cell import unfinished
-from bench.engines.watch import BEAT
 from bench.environment import processor
 from bench.leaderboard import publish
 from bench.records.store import Store
@@ -26,11 +25,9 @@ from bench.runs.settings import Settings
 from bench.suites import reader
 from bench.suites.schema import Suite
 
-POLL = 2.0  # seconds between two looks of bench.engines.slurm_array, which needs submitit to be imported
 BEGIN, END = "<!-- scale: begin -->", "<!-- scale: end -->"
 ROOT = Path(__file__).parents[2]
 RECORDS, CELLS, SEEDS = (10, 100, 1000, 10_000), (100, 1000, 10_000), 10
-GPUS = 1000  # of the plan, for as many cells as were measured at most
 HEAD = """question = "How large may it be?"
 hardware = "any"
 expected_time = "none"
@@ -101,10 +98,6 @@ def of_cells(folder: Path, count: int) -> dict[str, float]:
     found["resolve all cells"] = seconds(lambda: resolved.extend(resolve(run, known) for run in runs))
     found["see which are left"] = seconds(lambda: unfinished(resolved, context, lambda event: None))
     found["claim and free each"] = seconds(lambda: claim_all(context, runs))
-    found["say how far each is"] = seconds(lambda: beat_all(context, runs))
-    found["look at each once, as an engine's command does"] = seconds(
-        lambda: [(context.store.written(run), context.store.share(run)) for run in runs]
-    )
     found["`status`, none done"] = seconds(lambda: quiet(lambda: status(folder, suite)))
     for run, record in zip(runs, made_up(suite), strict=True):
         context.store.save_record(run, record)
@@ -119,12 +112,6 @@ def claim_all(context: Context, runs: list[Any]) -> None:
             assert mine
 
 
-def beat_all(context: Context, runs: list[Any]) -> None:
-    """Say of each run once how far it is."""
-    for run in runs:
-        context.store.note_share(run, 0.5)
-
-
 def quiet(step: Callable[[], None]) -> None:
     """Without what it prints."""
     before, sys.stdout = sys.stdout, open("/dev/null", "w")  # noqa: SIM115
@@ -135,55 +122,28 @@ def quiet(step: Callable[[], None]) -> None:
         sys.stdout = before
 
 
-def measured(of: Callable[[Path, int], dict[str, float]], sizes: tuple[int, ...]) -> list[dict[str, float]]:
-    """The seconds of each step, size by size."""
+def table(of: Callable[[Path, int], dict[str, float]], sizes: tuple[int, ...], what: str) -> str:
+    """A row for each step: seconds by size, and by which power of the size they grow between the last two."""
     columns = []
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             columns.append(of(Path(folder), size))
         print(size, columns[-1], file=sys.stderr)
-    return columns
-
-
-def table(columns: list[dict[str, float]], sizes: tuple[int, ...], what: str) -> str:
-    """A row for each step: seconds by size, and by which power of the size they grow between the last two."""
     lines = [f"| {what} | {' | '.join(f'{size:,}' for size in sizes)} | grows with the power |", f"|---|{'---:|' * (len(sizes) + 1)}"]
     for name in columns[0]:
         times = [column[name] for column in columns]
         power = math.log(times[-1] / times[-2]) / math.log(sizes[-1] / sizes[-2])
-        lines.append(f"| {name} | {' | '.join(map(short, times))} | {power:.2f} |")
+        lines.append(f"| {name} | {' | '.join(f'{value:.2g}' if value < 10 else f'{value:.0f}' for value in times)} | {power:.2f} |")
     return "\n".join(lines)
 
 
-def short(value: float) -> str:
-    """Two digits, or a whole number."""
-    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
-
-
-def plan(records: dict[str, float], cells: dict[str, float], start: float) -> str:
-    """What the largest size comes to on so many GPUs, where each is one disk's, one processor's or one process's to do."""
-    count, each = CELLS[-1], CELLS[-1] // GPUS
-    lock, beat = (cells[name] / count for name in ("claim and free each", "say how far each is"))
-    look = cells["look at each once, as an engine's command does"]
-    end = records["put records into a suite's file"] + records["write the board"]
-    rows = [
-        ("start-up, a process a cell", f"{start:.2g} s", f"{each} times on each GPU, {short(count * start / 3600)} hours of GPUs"),
-        (f"a look at every cell each {POLL:g} s", f"{short(look)} s", f"{100 * look / (look + POLL):.0f} % of one processor's time"),
-        (f"a sign of life each {BEAT:g} s", f"{1000 * beat:.2g} ms a run", f"{100 * GPUS / BEAT * beat:.0f} % of one disk's time"),
-        ("records into one file, and the board", f"{short(end)} s", "one process's time at the end"),
-        ("locks", f"{1000 * lock:.2g} ms each", f"{short(GPUS * lock)} s where {GPUS:,} cells begin at once"),
-    ]
-    head = f"| {count:,} cells on {GPUS:,} GPUs | measured here | comes to |\n|---|---:|---|\n"
-    return head + "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def start_up() -> tuple[float, float]:
-    """Seconds until the command line has done next to nothing, without and with torch."""
+def start_up() -> str:
+    """Of the command line, without and with torch."""
     bare = [sys.executable, "-m", "bench", "list", "suites"]
     listed = seconds(lambda: subprocess.run(bare, capture_output=True, check=True, cwd=ROOT))
     dry = [sys.executable, "-m", "bench", "run", "--suite", "digits", "--dry-run"]
     started = seconds(lambda: subprocess.run(dry, capture_output=True, check=True, cwd=ROOT))
-    return listed, started
+    return f"Start-up: `list suites` {listed:.2g} s, `run --suite digits --dry-run`, which loads torch, {started:.2g} s."
 
 
 def page(text: str, between: str) -> str:
@@ -194,12 +154,10 @@ def page(text: str, between: str) -> str:
 
 if __name__ == "__main__":
     path = Path(sys.argv[1]) / "scale.md"
-    records, cells, (listed, started) = measured(of_records, RECORDS), measured(of_cells, CELLS), start_up()
     parts = [
         f"Seconds on {processor()}, one process, files on a local disk.",
-        table(records, RECORDS, "records, ten seeds a row"),
-        table(cells, CELLS, "cells, ten seeds a row"),
-        f"Start-up: `list suites` {listed:.2g} s, `run --suite digits --dry-run`, which loads torch, {started:.2g} s.",
-        plan(records[-1], cells[-1], started),
+        table(of_records, RECORDS, "records, ten seeds a row"),
+        table(of_cells, CELLS, "cells, ten seeds a row"),
+        start_up(),
     ]
     path.write_text(page(path.read_text(encoding="utf-8"), "\n\n".join(parts)), encoding="utf-8")
