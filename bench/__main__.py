@@ -42,6 +42,7 @@ from bench.commands.options import (
 )
 from bench.commands.page import page
 from bench.commands.records import records
+from bench.commands.repeating import repeats
 from bench.commands.reproducing import reproduce
 from bench.errors import UserError
 from bench.processes import default_jobs, make_ready
@@ -66,6 +67,7 @@ for command in (
     merge,
     figures,
     measure,
+    repeats,
     reproduce,
     doctor,
     push,

@@ -1,7 +1,8 @@
 """How often tests of copied training images speak up, where the share of copies is known: the table of docs/copies.md.
 
 Real digits are parted at random into training images, test images and new images. New images are what an ideal generator draws; a worse one
-is made of them by shrinking or noise. A share of the samples is then replaced by training images. Each test is asked for copies at 5 %.
+is made of them by shrinking or noise. A share of the samples is then replaced by training images, as they are or with noise. Each test is
+asked for copies at 5 %.
 """
 
 import math
@@ -15,12 +16,13 @@ from torch import Tensor
 from bench.datasets import digits
 from bench.markdown import replace_between, table
 from metrics.copies import Copies, authenticity, c_t, centres, copies, z_u
+from metrics.nearest_copies import p_value
 
 TRAIN, TEST, SAMPLES = 1000, 350, 350  # images of each kind; there are 1,797
 SHARES = (0.0, 0.01, 0.05, 0.2)  # of copies
 LEVELS = 16  # of a digit's values
 SHRINK, NOISE = 0.1, 0.1  # share of the way to the mean; deviation of the noise on pixels in [0, 1]
-CRITICAL = 1.645  # of N(0, 1), one-sided, at 5 %
+LEVEL, CRITICAL = 0.05, 1.645  # of a one-sided test, and its quantile of N(0, 1)
 COMMAND = "copies-check"
 
 
@@ -39,10 +41,18 @@ def noisy(images: Tensor, noise: torch.Generator) -> Tensor:
     return images + NOISE * torch.randn(images.shape, generator=noise)
 
 
-GENERATORS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
-    "new images": as_they_are,
-    "new images, shrunk to their mean": shrunk,
-    "new images with noise": noisy,
+class Generator(NamedTuple):
+    """How samples are made of new images, and copies of training images."""
+
+    new: Callable[[Tensor, torch.Generator], Tensor]
+    copied: Callable[[Tensor, torch.Generator], Tensor] = as_they_are
+
+
+GENERATORS = {
+    "new images": Generator(as_they_are),
+    "new images, shrunk to their mean": Generator(shrunk),
+    "new images with noise": Generator(noisy),
+    "new images, noise on copies": Generator(as_they_are, noisy),
 }
 
 
@@ -59,6 +69,7 @@ TESTS: dict[str, Callable[[Copies, Copies], bool]] = {
     "Z_U": lambda samples, test: z_u(samples.distance, test.distance) < -CRITICAL,
     "C_T": lambda samples, test: c_t(samples, test) < -CRITICAL,
     "authenticity": lambda samples, test: fewer_authentic(samples, test) > CRITICAL,
+    "nearest": lambda samples, test: p_value(samples.distance, test.distance) < LEVEL,
 }
 
 
@@ -81,10 +92,9 @@ def trial(images: Tensor, seed: int) -> dict[tuple[str, float], list[bool]]:
     def measured(queries: Tensor) -> Copies:
         return copies(queries.flatten(1), lambda: [rows], cells)
 
-    real, planted = measured(test), measured(train[chosen])
-    found = {}
-    for name, generate in GENERATORS.items():
-        own = measured(generate(new, noise))
+    real, found = measured(test), {}
+    for name, generator in GENERATORS.items():
+        own, planted = measured(generator.new(new, noise)), measured(generator.copied(train[chosen], noise))
         for share in SHARES:
             copied = torch.arange(SAMPLES) < round(share * SAMPLES)
             mixed = Copies(*(torch.where(copied, a, b) for a, b in zip(planted, own, strict=True)))
@@ -112,6 +122,6 @@ def report(cells: Sequence[Cell]) -> str:
 
 def publish(page: Path, cells: Sequence[Cell], trials: int, seed: int) -> None:
     """Replace the table of a page, between its two markers; UserError where the page or a marker is missing."""
-    error = math.sqrt(0.05 * 0.95 / trials)
+    error = math.sqrt(LEVEL * (1 - LEVEL) / trials)
     said = f"{trials:,} trials a number: a share of 5 % has a standard error of {100 * error:.1f} %."
     replace_between(page, COMMAND, f"--trials {trials} --seed {seed}", f"{report(cells)}\n\n{said}")

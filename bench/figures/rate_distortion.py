@@ -53,13 +53,25 @@ def panels(records: list[Mapping[str, Any]], held_out: str) -> dict[str, list[Ro
     return {name: points for name, points in found.items() if len(points) > 1}
 
 
+def is_likelihood(distortion: str) -> bool:
+    """Whether a plane's distortion is -E log p(x|z), so that rate and distortion add up to the bound."""
+    return distortion.startswith("distortion")
+
+
+def lost_as(likelihood: bool, held_out: str) -> str:
+    """What a plane's distortion is, for the caption."""
+    if likelihood:
+        return "-E log p(x|z) in nats, with dashed lines of equal bound through the means"
+    return f"squared error per {held_out} image"
+
+
 def plane(axes: Axes, distortion: str, points: list[Row], numbers: Mapping[str, int]) -> None:
     """Every seed as a small dot, each row's mean as its marker; of a likelihood, dashed lines of equal bound R + D."""
     for row in points:
         tint, marker = canvas.colour(numbers[row.label])
         axes.plot(*zip(*row.points, strict=True), linestyle="none", marker=".", markersize=1.5, color=tint, alpha=0.6)
         axes.plot(*row.middle, linestyle="none", marker=marker, markersize=4, color=tint, label=row.label)
-    if distortion.startswith("distortion"):
+    if is_likelihood(distortion):
         x, y = axes.get_xlim(), axes.get_ylim()
         for row in points:
             total = sum(row.middle)
@@ -76,10 +88,10 @@ def draw(records: list[Mapping[str, Any]], suite: str, held_out: str) -> Figure:
     labels = list(dict.fromkeys(row.label for points in found.values() for row in points))
     numbers = {label: number for number, label in enumerate(labels)}
     seeds = max(len(row.points) for points in found.values() for row in points)
+    measured = dict.fromkeys(is_likelihood(name) for name in found)
     caption = (
         f"Suite {suite}, {len(labels)} rows with a rate, up to {counted(seeds, 'seed')} (dots) and their means. "
-        "Rate: mean KL(q(z|x) || p(z)); "
-        f"distortion: squared error per {held_out} image, or -E log p(x|z) in nats, with dashed lines of equal bound through the means."
+        f"Rate: mean KL(q(z|x) || p(z)); distortion: {' or '.join(lost_as(kind, held_out) for kind in measured)}."
     )
     figure, axes = canvas.of_plots(caption, len(found), 1, height=2.1)
     for place, (distortion, points) in zip(axes, found.items(), strict=True):

@@ -145,10 +145,16 @@ def changed_model(record: dict[str, Any], prepared: Prepared) -> list[str]:
     return differences({**record, "trained_by": codes[0]}, {**now, "trained_by": codes[1], "environment": record["environment"]})
 
 
-def measured(prepared: Prepared, context: Context, metrics: list[Metric]) -> dict[str, dict[str, Any]]:
-    """The entries of metrics, in their order; RunError for what a plugin's method or metric raises, or no memory left."""
+def measured(prepared: Prepared, context: Context, metrics: list[Metric], seed: int | None = None) -> dict[str, dict[str, Any]]:
+    """The entries of metrics, in their order; RunError for what a plugin's method or metric raises, or no memory left.
+
+    seed: of the random streams of views; the run's, as in its record, if not said.
+    """
     try:
-        return evaluate(prepared.evaluation(context.data(prepared.run)), metrics)
+        evaluation = prepared.evaluation(context.data(prepared.run))
+        if seed is not None:
+            evaluation.seed = seed
+        return evaluate(evaluation, metrics)
     except UserError:
         raise
     except FOREIGN as error:

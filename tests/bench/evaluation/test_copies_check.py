@@ -29,6 +29,13 @@ def test_too_little_variance_is_taken_for_copying_and_noise_hides_it() -> None:
     assert CELLS["new images with noise", 0.05]["Z_U"] == 0
 
 
+def test_the_nearest_samples_betray_one_copy_in_twenty_where_noise_hides_it_from_all_others() -> None:
+    assert CELLS["new images", 0.05]["nearest"] == 1
+    assert CELLS["new images with noise", 0.05] == {"Z_U": 0, "C_T": 0, "authenticity": 0, "nearest": 1}
+    assert CELLS["new images, noise on copies", 0.0] == CELLS["new images", 0.0]
+    assert CELLS["new images, noise on copies", 0.05]["nearest"] < 1  # its domain: copies that are nearer than any test image
+
+
 def test_power_grows_with_the_share_of_copies() -> None:
     for name in TESTS:
         powers = [CELLS["new images", share][name] for share in SHARES]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, StepPatch
 from planted_subjects import Law, images, subject
 from scipy import stats
@@ -16,6 +17,11 @@ from metrics.metric import Unavailable
 from metrics.sharpness import sharpness
 from models.parts.density import Mixture
 from models.parts.prior import StandardNormal
+
+
+def caption_of(figure: Figure) -> str:
+    (text,) = figure.texts
+    return text.get_text().replace("\n", " ")
 
 
 def turned(degrees: float, long: float, short: float) -> torch.Tensor:
@@ -233,7 +239,7 @@ def test_a_monitor_has_its_six_panels_and_says_how_sharp_images_are() -> None:
     np.testing.assert_array_equal(figure.axes[4].images[0].get_array()[1:33:4, 1:33:4, 0], test[0, 0])
     codes, prior = (part.get_offsets() for part in reversed(figure.axes[2].collections))
     assert codes.shape == prior.shape == (40, 2)
-    (caption,) = [text.get_text().replace("\n", " ") for text in figure.texts]
+    caption = caption_of(figure)
     assert f"Sharpness: test {sharpness(torch.tensor(test) / 255).mean():.3g}, reconstructions " in caption
     assert [axes.get_title() for axes in monitor.draw(subject(train, test)).axes][2:4] == ["codes", "no samples"]
 
@@ -252,7 +258,7 @@ def test_densities_of_rows_stand_on_one_scale_and_others_are_named() -> None:
     assert wide.images[0].get_clim() == high.images[0].get_clim() == pytest.approx((5 - densities.NATS, 5), abs=0.1)
     assert high.images[0].get_array().max() == 5
     assert high.images[0].get_array().min() == pytest.approx(5 - densities.NATS, abs=0.5)
-    (caption,) = [text.get_text().replace("\n", " ") for text in figure.texts]
+    caption = caption_of(figure)
     assert caption.endswith("Without a density in the plane: none, long.")
     with pytest.raises(Unavailable, match="no row"):
         densities.draw({"none": rows["none"]}, "some", 3)
@@ -278,6 +284,9 @@ def test_the_rate_distortion_plane_has_the_seeds_that_have_both_and_their_means(
     assert [line.get_xydata().tolist() for line in error.lines if line.get_label().startswith("_")] == [[[3, 2], [5, 1]], [[1, 4]]]
     slopes = [line for line in gaussian.lines if hasattr(line, "get_slope")]
     assert [(line.get_xy1(), line.get_slope()) for line in slopes] == [((0, 11.0), -1), ((0, 10.0), -1)]
+    assert "squared error per test image or -E log p(x|z) in nats, with dashed lines" in caption_of(figure)
+    alone = rate_distortion.draw([{**one, "metrics": {**one["metrics"], "distortion_gaussian": {}}} for one in records], "some", "test")
+    assert caption_of(alone).endswith("distortion: squared error per test image.")  # it has no dashed line
     with pytest.raises(Unavailable, match="fewer than two rows"):
         rate_distortion.draw(records[:2], "some", "test")
 

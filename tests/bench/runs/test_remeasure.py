@@ -1,6 +1,8 @@
 """Finished runs measured again from their weights: the same numbers as after training, and what moved is found."""
 
+import csv
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from harness import Started, cli, files, suite, until, whole_records
 from bench.environment import code_hash
 from bench.records.locks import claimed
 from bench.records.store import read_record, read_records
+from bench.runs.repeats import Repeats, spreads
 from bench.suites.schema import canonical
 
 ROWS = """
@@ -406,3 +409,39 @@ def test_without_weights_it_is_said_how_to_train_again(file: Path, out: Path) ->
             f"its weights are not here; they are not in git, train again: python -m bench run --suite {file}" in cli(command, folder).line()
         )
         assert again in cli(command, file, "-o", out).line()
+
+
+def test_repeats_begin_with_the_records_values_and_change_nothing(file: Path, out: Path, tmp_path: Path) -> None:
+    before = content(out)
+    said = cli("repeats", file, "-o", out, "--times", 3, "--jobs", 1, "--metrics", f"{LEAST},overfit_gap", "--csv", tmp_path / "values.csv")
+    assert said.code == 0, said.err
+    assert content(out) == before
+    with (tmp_path / "values.csv").open(encoding="utf-8", newline="") as text:
+        values = {(row["method"], row["metric"], int(row["evaluation"])): float(row["value"]) for row in csv.DictReader(text)}
+    recorded = lines(out)
+    for label in ("vae_bernoulli", "vcae"):
+        metrics = recorded[f"{label}/0"]["metrics"]
+        assert values[label, "rec_sse_test", 0] == metrics["rec_sse_test"]["value"]
+        assert len({values[label, "rec_sse_test", n] for n in range(3)}) == 3  # the encoder's noise is drawn anew
+    assert values["vae_bernoulli", "mmd_prior", 0] == recorded["vae_bernoulli/0"]["metrics"]["mmd_prior"]["value"]
+    assert ("vcae", "mmd_prior", 0) not in values  # it has no prior
+    assert [line.split()[0] for line in said.out.splitlines()[2:7]] == ["vae_bernoulli"] * 3 + ["vcae"] * 2
+
+
+def test_repeats_of_noise_free_codes_are_equal(tmp_path: Path) -> None:
+    plain = digits(tmp_path, "rec_sse_test", "[methods.dvcae]\n")
+    assert cli("run", "-s", plain, "-o", tmp_path / "out", *ALONE).code == 0
+    said = cli("repeats", plain, "-o", tmp_path / "out", "--times", 2, "--jobs", 1)
+    assert [line.split()[3:] for line in said.out.splitlines() if "rec_sse_test" in line] == [["0", "-", "1"]]
+    refused = cli("repeats", plain, "-o", tmp_path / "out", "--times", 1)
+    assert (refused.code, refused.line()) == (2, "--times must be at least 2, not 1: one evaluation has no spread")
+
+
+def test_spreads_of_evaluations_and_of_trainings() -> None:
+    runs = [Repeats("a", 0, {"x": (1.0, 3.0)}), Repeats("a", 1, {"x": (5.0, 5.0)}), Repeats("b", 0, {"x": (2.0, 2.0)})]
+    a, b = spreads(runs)
+    assert (a.label, a.metric, a.mean, a.seeds) == ("a", "x", 3.0, 2)
+    assert a.evaluations == pytest.approx(1.0)  # sqrt of the mean of 2 and 0
+    assert a.trainings == pytest.approx(8**0.5)  # of 1 and 5
+    assert (b.mean, b.evaluations, b.seeds) == (2.0, 0.0, 1)
+    assert math.isnan(b.trainings)
