@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bench.environment import release_freed_memory
 from bench.errors import UserError
 from bench.measure.image_sets import ImageSet, joined, regrouped
 from bench.measure.networks import PIXELS, Chosen, features_of
@@ -104,6 +105,7 @@ def collect(images: ImageSet, chosen: Chosen, count: int, device: torch.device) 
     keeper, digest = Keeper(images, chosen, count, device), hashlib.sha256()
     for block in images.passing(digest.update):
         keeper.add(block)
+        release_freed_memory()
     return Found(keeper.collected(), digest.hexdigest())
 
 
@@ -146,6 +148,7 @@ def collected_pairs(
             why = str(reason)
         for keeper, block in zip(keepers, (x, y), strict=True):
             keeper.add(block)
+        release_freed_memory()
     one, other = (Found(keeper.collected(), hexdigest()) for keeper, hexdigest in zip(keepers, hashes, strict=True))
     sse, l1, bce = (torch.cat(field) for field in zip(*found, strict=True))
     return Pairs(one, other, Errors(sse, l1, bce), torch.cat(psnrs), why or torch.cat(ssims))
