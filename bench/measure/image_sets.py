@@ -84,9 +84,9 @@ def regrouped(blocks: Iterator[Tensor], size: int) -> Iterator[Tensor]:
         waiting.append(block)
         rows += len(block)
         if rows >= size:
-            *full, rest = joined(waiting).split(size) if rows % size else (*joined(waiting).split(size), None)
-            yield from full
-            waiting, rows = ([], 0) if rest is None else ([rest.clone()], len(rest))  # a view would hold all that it was cut from
+            parts, rows = joined(waiting).split(size), rows % size
+            yield from parts[:-1] if rows else parts
+            waiting = [parts[-1].clone()] if rows else []  # a view would hold all that it was cut from
     if rows:
         yield joined(waiting)
 
