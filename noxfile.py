@@ -1,4 +1,5 @@
-"""Sessions: `bench` trains and measures, `tests`, `clusters` and `kernels` test, `lint` checks style and types.
+"""Sessions: `bench` trains and measures, `tests`, `clusters` and `kernels` test, `lint` checks style and types, `wheelhouse`
+collects wheels for machines without a registry.
 
 Each session has an environment of its own. uv fills it, hard-linked from one cache, so the second costs about a second;
 nox that came without uv first puts uv into the session. `nox --no-venv` installs nothing and uses the interpreter that
@@ -6,6 +7,7 @@ runs nox.
 """
 
 import os
+import re
 import shutil
 import sys
 
@@ -84,6 +86,21 @@ def kernels(session: nox.Session) -> None:
         **ALL_CORES,
     )
     python(session, "-m", "bench.speed.kernel_page", found)
+
+
+@nox.session
+def wheelhouse(session: nox.Session) -> None:
+    """Wheels for a machine that has torch and no registry, into wheelhouse/; arguments go to pip: `-- --python-version 3.12`.
+
+    There: `pip install --no-index --find-links wheelhouse latentbench`.
+    """
+    install(session, ".")
+    session.install("pip")
+    versions = session.run("python", "-m", "pip", "freeze", "--all", "--exclude-editable", silent=True) or ""
+    needed = [line for line in versions.split() if not re.match(r"torch(vision)?=|nvidia|cuda|triton|pip=", line)]
+    only_wheels = ("--no-deps", "--only-binary=:all:", "--dest", "wheelhouse")
+    session.run("python", "-m", "pip", "download", *only_wheels, *session.posargs, *needed)
+    session.run("python", "-m", "pip", "wheel", "--no-deps", "--wheel-dir", "wheelhouse", ".")
 
 
 @nox.session

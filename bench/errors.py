@@ -5,12 +5,27 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+MOST = 1800  # letters of a line: of a longer one, its beginning and its end, which say where it is and what to do
 
-class UserError(Exception):
+
+def printable(text: str) -> str:
+    """The text on one line, with escapes for whatever else a terminal would act on: a name in a file may hold anything."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+class OneLine(Exception):
+    """Says what is wrong in one line, whatever is in the names and values that it quotes and however long they are."""
+
+    def __init__(self, text: str = ""):
+        line = printable(text)
+        super().__init__(line if len(line) <= MOST else f"{line[: MOST // 2]} ... {line[-MOST // 3 :]}")
+
+
+class UserError(OneLine):
     """A user error, or a limit of the machine; the command line prints it and exits with 2."""
 
 
-class RunError(Exception):
+class RunError(OneLine):
     """One run cannot go on, the others can: its row says `failed` and why, and the command exits with 1."""
 
 

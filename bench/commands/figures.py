@@ -15,7 +15,7 @@ from bench.figures.canvas import FORMATS, Format
 from bench.figures.subject import Subject
 from bench.files import write
 from bench.leaderboard import publish as boards
-from bench.records.store import Store, read_lines
+from bench.records.store import Store, read_curve
 from bench.runs.context import Context, context_of
 from bench.runs.finished import Trained
 from bench.runs.remeasure import trusted
@@ -145,7 +145,7 @@ def subject_of(trained: Trained, target: Target, settings: Settings) -> Subject:
             prepared.evaluation(context.data(prepared.run)),
             caption_of(record),
             None if labels is None else torch.from_numpy(labels),
-            read_lines(path, {"step"}) if path.exists() else (),
+            read_curve(path),
             record["config"]["method"],
         )
     except RunError as error:

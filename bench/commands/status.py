@@ -6,7 +6,8 @@ from pathlib import Path
 from bench.commands import console
 from bench.errors import UserError
 from bench.leaderboard import publish as boards
-from bench.records.store import Store
+from bench.records.locks import holder_of
+from bench.records.store import Store, read_ending
 from bench.suites.schema import Run, Suite
 
 HEADS = ["run", "seed", "state"]
@@ -40,10 +41,13 @@ def state(store: Store, run: Run) -> str:
 
 def state_of(store: Store, run: Run) -> str:
     """`done`, `diverged`, `failed: reason`, `running by process N on host, 40 %`, `interrupted`, or `left`."""
-    if holder := store.holder(run):
+    folder = store.folder(run)  # once: its name is a digest of all the run's values
+    if not folder.exists():
+        return LEFT
+    if holder := holder_of(folder):
         share, silent = store.share(run), store.silence(run)
         done = "" if share is None else f", {100 * share:.0f} %"
         return f"running by {holder}{done}" + (f", no news for {silent / 60:.0f} min" if silent >= SILENT else "")
-    if record := store.record(run):
+    if record := read_ending(folder):
         return str(record["status"]) + f": {record['error']}" * bool(record["error"])
     return "interrupted, goes on from its checkpoint" if store.begun(run) else LEFT

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.errors import UserError
 from bench.files import write
 from bench.leaderboard.statistics import mean
-from bench.records.store import Store, read_lines
+from bench.records.store import Store, read_curve
 from bench.suites.names import options
 from bench.suites.schema import Suite
 
@@ -24,7 +24,7 @@ def curves(store: Store, suite: Suite) -> dict[str, list[Curve]]:
         for run in suite.runs(device):
             path = store.folder(run) / "curve.jsonl"
             if path.exists():
-                rows = read_lines(path, {"step"})
+                rows = read_curve(path)
                 found.setdefault(run.label + (" (cuda)" if device == "cuda" else ""), []).append(rows)
     return found
 

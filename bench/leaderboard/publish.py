@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from os.path import normpath
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
 from bench.errors import UserError, in_a_line
 from bench.files import write
@@ -19,6 +19,7 @@ from bench.leaderboard.paper_claims import section
 from bench.leaderboard.pictures import FOLDER, across, front
 from bench.leaderboard.render import render
 from bench.leaderboard.rows import rows_of
+from bench.records.check import check_types
 from bench.records.store import PROFILE, Store
 from bench.suites import reader
 from bench.suites.names import relative, stem_of
@@ -149,10 +150,21 @@ def everything(out: Path, warn: Warn) -> dict[str, Shown]:
     return found
 
 
+class Kept(TypedDict):
+    """A suite beside its records, as `keep` keeps it."""
+
+    path: NotRequired[str]  # of the suite file, from the folder of results on
+    file: NotRequired[str]  # its name alone, as versions before 0.3 kept it
+    toml: str  # what the file said
+    set: list[str]  # overrides
+    name: NotRequired[str | None]  # with --name
+
+
 def kept_suite(path: Path) -> Suite:
     """The suite that `keep` kept there."""
     try:
         content = json.loads(path.read_bytes())
+        check_types(content, Kept)
         file = Path(normpath(path.parents[2] / content["path"]) if "path" in content else content["file"])
         return reader.from_text(content["toml"], file, tuple(content["set"]), name=content.get("name"))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError) as error:

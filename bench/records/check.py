@@ -1,24 +1,30 @@
 """Whether what a file holds is a record: the types in record.py are the rules, and the first field that breaks one is named."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from bench.suites.schema import canonical
 
+Rule = Callable[[Any], bool]
 WORDS = {int: "an integer", float: "a finite number", str: "a text", bool: "true or false", NoneType: "null"}
 
 
 def check(record: Any, kind: Any) -> None:
     """ValueError that names the first field of `record` that is not as the TypedDict `kind` has it, or that no file can hold."""
-    if fault := fault_of("", record, kind):
-        raise ValueError(fault)
+    check_types(record, kind)
     try:
         canonical(record).encode()
     except ValueError:
         raise ValueError(unwritable("", record)) from None
+
+
+def check_types(record: Any, kind: Any) -> None:
+    """The same but for what no file can hold, which `bench.records.seal.check_seal` sees too."""
+    if fault := fault_of("", record, kind):
+        raise ValueError(fault)
 
 
 def fault_of(where: str, value: Any, hint: Any) -> str | None:
@@ -42,7 +48,7 @@ def fault_of(where: str, value: Any, hint: Any) -> str | None:
 
 
 @cache
-def rule(hint: Any) -> Callable[[Any], bool]:
+def rule(hint: Any) -> Rule:
     """Whether a value is of a type, as a function: a board asks it of a thousand values of each record."""
     origin, arguments = parts(hint)
     if hint is Any:
@@ -50,13 +56,9 @@ def rule(hint: Any) -> Callable[[Any], bool]:
     if origin in (Required, NotRequired):
         return rule(arguments[0])
     if origin in (Union, UnionType):
-        choices = [rule(choice) for choice in arguments]
-        return lambda value: any(choice(value) for choice in choices)
+        return either([rule(choice) for choice in arguments])
     if is_typeddict(hint):
-        needed, known = hint.__required_keys__, {key: rule(field) for key, field in fields(hint).items()}
-        return lambda value: (
-            isinstance(value, dict) and needed <= value.keys() and all(known[key](field) for key, field in value.items() if key in known)
-        )
+        return whole_table(hint.__required_keys__, {key: rule(field) for key, field in fields(hint).items()})
     if origin is dict:
         inner = rule(arguments[1])
         return lambda value: isinstance(value, dict) and all(map(inner, value.values()))
@@ -67,7 +69,35 @@ def rule(hint: Any) -> Callable[[Any], bool]:
         return lambda value: value in arguments
     if hint is float:
         return lambda value: type(value) in (int, float) and finite(value)
+    if hint is int:
+        return lambda value: type(value) is int and finite(value)
     return lambda value: type(value) is hint
+
+
+def either(choices: Sequence[Rule]) -> Rule:
+    """Whether a value keeps one of several rules; as a loop, which takes half the time of `any`."""
+
+    def keeps(value: Any) -> bool:
+        for choice in choices:  # noqa: SIM110
+            if choice(value):
+                return True
+        return False
+
+    return keeps
+
+
+def whole_table(needed: Set[str], known: Mapping[str, Rule]) -> Rule:
+    """Whether a value is a table with those fields at least, of which those that are known keep their rules."""
+
+    def keeps(value: Any) -> bool:
+        if not isinstance(value, dict) or not needed <= value.keys():
+            return False
+        for key, field in value.items():  # noqa: SIM110
+            if key in known and not known[key](field):
+                return False
+        return True
+
+    return keeps
 
 
 def fault_of_table(where: str, value: Mapping[str, Any], hint: Any) -> str | None:
@@ -90,11 +120,8 @@ def fields(hint: Any) -> dict[str, Any]:
 
 
 def finite(value: float) -> bool:
-    """Whether a number, which may be an integer of any length, is a finite double."""
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+    """Whether a number is finite, and an integer, which JSON and TOML may give any length, of 64 bits: arrays hold no other."""
+    return math.isfinite(value) if isinstance(value, float) else -(2**63) <= value < 2**63
 
 
 def must(where: str, value: Any, hint: Any) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from bench.errors import printable
 from bench.files import clear, writing
 
 LOCK, HOLDER = "lock", "lock.holder"  # whoever works on a run has the first locked, and its name in the second
@@ -56,6 +57,6 @@ def holder_of(folder: Path) -> str | None:
         said = ""
         with suppress(OSError):
             said = (folder / HOLDER).read_text(encoding="utf-8", errors="replace")
-        return said.partition("\n")[0] or "another process"
+        return printable(said.partition("\n")[0]) or "another process"
     lock.release()
     return None

@@ -9,6 +9,7 @@ in every file, as do the environment and the modules that trained a record. A re
 from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, Required, TypedDict
 
+from bench.records.check import check, check_types, fault_of, must, rule
 from bench.suites.schema import digest
 
 SHARED = {"environment", "trained_by"}  # tables of a record that stand once in a file, as descriptions do
@@ -41,16 +42,21 @@ Environment = TypedDict(
 )
 
 
-class Entry(TypedDict, total=False):
-    """A metric or a cost."""
+class Description(TypedDict, total=False):
+    """All of an entry but its value."""
 
-    value: Required[float | None]  # None: it does not exist for this method, or was not computed
     reason: str  # why the value is None
     unit: str  # nats, s, 1/s, ...; empty for pure numbers
     better: Literal["lower", "higher", "target"] | None  # None: neither way
     group: str  # the leaderboard's table
     code: str  # hash of the modules that the metric stands on; values of different code are never compared
     protocol: str  # how the value is taken, with the metric's version; values of different protocols are never compared
+
+
+class Entry(Description):
+    """A metric or a cost."""
+
+    value: Required[float | None]  # None: it does not exist for this method, or was not computed
 
 
 class Optimizer(TypedDict):
@@ -124,7 +130,14 @@ class Times(TypedDict, total=False):
     finished: str
 
 
-class Record(TypedDict):
+class Ending(TypedDict):
+    """What became of a run."""
+
+    status: Literal["done", "diverged", "failed"]
+    error: str | None  # of a run that is not done
+
+
+class Record(Ending):
     """One training run and what was measured of it."""
 
     suite: str
@@ -134,8 +147,6 @@ class Record(TypedDict):
     key: NotRequired[str]  # digest of the configuration with the seed, a part of the folder's name
     schema: NotRequired[int]  # of the two keys
     smoke: NotRequired[bool]  # a few steps to see that it runs; no leaderboard takes it
-    status: Literal["done", "diverged", "failed"]
-    error: str | None  # of a run that is not done
     execution: NotRequired[str]  # how steps ran: eagerly, or as a graph
     config: Config
     spent: Spent | None  # None: the run failed
@@ -171,6 +182,13 @@ class Profile(TypedDict):
     step_ms: float  # median of a step without the profiler
     phases: dict[str, float]  # shares of data, forward, regulariser, backward, optimiser
     kernels: list[Kernel]  # those with most time first
+
+
+class Stated(TypedDict):
+    """A line of a file of records that holds a description."""
+
+    name: str
+    description: dict[str, Any]
 
 
 def compact(record: Mapping[str, Any]) -> tuple[Line, Descriptions]:
@@ -211,28 +229,60 @@ def verified(descriptions: Any) -> Descriptions:
     return dict(descriptions)
 
 
-def read(line: Any, described: Descriptions) -> Line:
-    """A line of version 1 or 2 as the form in memory, unchecked; ValueError for one that cannot have it."""
+class Described:
+    """The descriptions of a file by their names; whether one can be that of an entry is checked once, when an entry first names it."""
+
+    def __init__(self, tables: Descriptions):
+        self.tables, self.of_entries = tables, set[str]()
+
+    def table(self, where: str, name: Any) -> dict[str, Any]:
+        """The description of that name; ValueError where there is none."""
+        if not isinstance(name, str) or name not in self.tables:
+            raise ValueError(f"{where}: no description is named {name!r:.40} in the file")
+        return self.tables[name]
+
+    def entry(self, where: str, cell: Any) -> dict[str, Any]:
+        """An entry from its value and the name of its description; ValueError unless these are what `cell` holds."""
+        if not isinstance(cell, list) or len(cell) != 2:
+            raise ValueError(f"{where} must be [value, name of a description], not {cell!r:.40}")
+        value, name = cell
+        if value is not None and not NUMBER(value):
+            raise ValueError(must(f"{where}.value", value, float | None))
+        about = self.table(where, name)
+        if name not in self.of_entries:
+            if fault := fault_of(where, about, Description):
+                raise ValueError(fault)
+            self.of_entries.add(name)
+        return {**about, "value": value}
+
+
+NUMBER = rule(float)
+
+
+def read(line: Any, described: Described, kind: Any) -> Line:
+    """A line of version 1 or 2 as the form in memory; ValueError names the first field that is not as `kind`, a TypedDict, has it."""
     if not isinstance(line, dict):
         raise ValueError("it is no table of fields")
     record = {name: field for name, field in line.items() if name != "digest"}  # which bench.records.seal compares
     version = record.pop("version", 1)
     if version == 1:
+        check(record, kind)
         return record
     if version != VERSION:
         raise ValueError(f"version must be 1 or {VERSION}, not {version!r:.40}; a later latentbench may read it")
     for part in SHARED & record.keys():
         if isinstance(record[part], str):  # else the table itself, as an environment was until 0.3
-            record[part] = description(part, record[part], described)
-    absent = table("absent", record.pop("absent", {}))
+            record[part] = described.table(part, record[part])
+    absent, unpacked = table("absent", record.pop("absent", {})), dict[str, Any]()
     for part in {"metrics", "cost"} & record.keys():
-        entries = {metric: entry(f"{part}.{metric}", cell, described) for metric, cell in table(part, record[part]).items()}
+        entries = {metric: described.entry(f"{part}.{metric}", cell) for metric, cell in table(part, record[part]).items()}
         if part == "metrics":
             for reason, names in absent.items():
-                found = {metric: entry(f"absent.{metric}", [None, name], described) for metric, name in table("absent", names).items()}
+                found = {metric: described.entry(f"absent.{metric}", [None, name]) for metric, name in table("absent", names).items()}
                 entries |= {metric: {**of, "reason": reason} for metric, of in found.items()}
-        record[part] = dict(sorted(entries.items()))
-    return record
+        unpacked[part] = dict(sorted(entries.items()))
+    check_types({**record, **{part: {} for part in unpacked}}, kind)  # the rest: entries have been checked one by one
+    return {**record, **unpacked}
 
 
 def table(where: str, value: Any) -> dict[str, Any]:
@@ -240,18 +290,3 @@ def table(where: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{where} must be a table, not {value!r:.40}")
     return value
-
-
-def entry(where: str, cell: Any, described: Descriptions) -> dict[str, Any]:
-    """An entry from its value and the name of its description; ValueError unless these are what `cell` holds."""
-    if not isinstance(cell, list) or len(cell) != 2:
-        raise ValueError(f"{where} must be [value, name of a description], not {cell!r:.40}")
-    value, name = cell
-    return {**description(where, name, described), "value": value}
-
-
-def description(where: str, name: Any, described: Descriptions) -> dict[str, Any]:
-    """The description of that name; ValueError where there is none."""
-    if not isinstance(name, str) or name not in described:
-        raise ValueError(f"{where}: no description is named {name!r:.40} in the file")
-    return described[name]

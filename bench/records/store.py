@@ -17,9 +17,9 @@ from filelock import FileLock
 
 from bench.errors import RunError, UserError
 from bench.files import write, writing
-from bench.records.check import check
+from bench.records.check import check_types
 from bench.records.locks import HOLDER, claimed, holder_of, this_command
-from bench.records.record import Descriptions, Profile, Record, compact, read, table, verified
+from bench.records.record import Described, Descriptions, Ending, Profile, Record, Stated, compact, read, verified
 from bench.records.seal import check_seal, sealed
 from bench.suites.schema import Run, canonical
 
@@ -59,8 +59,10 @@ class Store:
 
     def share(self, run: Run) -> float | None:
         """How much of a run is done by the word of who works on it; None where nobody has said."""
-        lines = (text_of(self.folder(run) / HOLDER) or "").splitlines()
-        return float(lines[1]) if len(lines) > 1 else None
+        with suppress(ValueError, IndexError, UserError):  # nothing of a run depends on it: a word that is none is as none
+            share = float((text_of(self.folder(run) / HOLDER) or "").splitlines()[1])
+            return share if 0 <= share <= 1 else None
+        return None
 
     def silence(self, run: Run) -> float:
         """Seconds since whoever works on a run said so last, by the clocks of this machine and of the disk."""
@@ -70,7 +72,8 @@ class Store:
 
     def begun(self, run: Run) -> bool:
         """Whether a process has left a checkpoint of the run."""
-        return any((self.folder(run) / name).exists() for name in (CHECKPOINT, SECOND))
+        folder = self.folder(run)
+        return any((folder / name).exists() for name in (CHECKPOINT, SECOND))
 
     def record(self, run: Run) -> dict[str, Any] | None:
         """The run's record, if it has one."""
@@ -145,21 +148,36 @@ class Store:
 
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The record in a run's folder, if it has one."""
+    return of_record(folder, lambda line, descriptions: whole(line, Described(verified(descriptions)), ""))
+
+
+def read_ending(folder: Path) -> dict[str, Any] | None:
+    """The record's `status` and `error`, its digest compared, without the time that it takes to unpack a hundred metrics."""
+
+    def ending(line: Any, descriptions: Any) -> dict[str, Any]:
+        check_types(line, Ending)
+        check_seal(line)
+        return {name: line[name] for name in Ending.__required_keys__}
+
+    return of_record(folder, ending)
+
+
+def of_record(folder: Path, get: Callable[[Any, Any], dict[str, Any]]) -> dict[str, Any] | None:
+    """What `get` makes of the line and the descriptions in a run's record.json; None where there is none, UserError where it cannot be."""
     path = folder / RECORD
     if (text := text_of(path)) is None:
         return None
     try:
         line = json.loads(text)
-        described = line.pop("descriptions", {}) if isinstance(line, dict) else {}
-        return whole(line, verified(described), "")
+        descriptions = line.pop("descriptions", {}) if isinstance(line, dict) else {}
+        return get(line, descriptions)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a record ({error}); delete it to train this run again") from None
 
 
-def whole(line: Any, described: Descriptions, kind: str) -> dict[str, Any]:
+def whole(line: Any, described: Described, kind: str) -> dict[str, Any]:
     """The form in memory of a record or profile; ValueError names the first field that is not as it must be."""
-    record = read(line, described)
-    check(record, KINDS[kind])
+    record = read(line, described, KINDS[kind])
     if record.get("status") == "done" and record["spent"] is None:
         raise ValueError("spent must be a table where status is 'done', not None")
     check_seal(line)
@@ -217,25 +235,27 @@ def read_records(path: Path, kind: str) -> list[dict[str, Any]]:
     for number, line in json_lines(path):
         if isinstance(line, dict) and "description" in line:
             with naming(path, number):
-                described |= verified({line.get("name"): line["description"]})
+                check_types(line, Stated)
+                described |= verified({line["name"]: line["description"]})
         else:
             lines.append((number, line))
-    records = []
+    records, known = [], Described(described)
     for number, line in lines:
         with naming(path, number):
-            records.append(whole(line, described, kind))
+            records.append(whole(line, known, kind))
     return records
 
 
-def read_lines(path: Path, keys: set[str]) -> list[dict[str, Any]]:
-    """The tables of a file of another kind, a curve's say, one a line, each with those keys at least; UserError names a bad line."""
-    tables = []
+def read_curve(path: Path) -> list[dict[str, float]]:
+    """The loss terms of a curve.jsonl by step; [] where there is no such file, UserError names a bad line, and the field in it."""
+    rows = []
     for number, line in json_lines(path):
         with naming(path, number):
-            if absent := keys - table("it", line).keys():
-                raise ValueError(f"it lacks {', '.join(sorted(absent))}")
-        tables.append(line)
-    return tables
+            check_types(line, dict[str, float])
+            if "step" not in line:
+                raise ValueError("it lacks step")
+            rows.append(line)
+    return rows
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, Any]]:

@@ -12,7 +12,7 @@ from bench.suites.names import SUITES, check_name, fingerprint, settled, variant
 from bench.suites.names import built_in as names
 from bench.suites.schema import Density, Entry, Select, Selection, Suite
 from bench.suites.sweep import check_not_said, expand, grid, group
-from bench.suites.values import build, convert
+from bench.suites.values import build, check_storable, convert
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,99}")  # of a folder; no dot: --set methods.NAME.key splits there
 OWN = (
@@ -74,6 +74,7 @@ def from_text(text: str, path: Path, overrides: tuple[str, ...] = (), seeds: int
     try:
         for override in overrides:
             apply(table, override)
+        check_storable(table, "")
         values = settled(overrides, table)
         about = {"name": name or variant(path.stem, values), "chosen_name": name or "", "values": fingerprint(values) if values else ""}
         if seeds is not None:

@@ -16,9 +16,12 @@ MOST_SEEDS = 1000
 AUTO = "auto"  # the network that leaves it to the images which it is
 
 
+ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def canonical(value: Any) -> str:
     """JSON with one spelling for one value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return ENCODER.encode(value)
 
 
 def digest(value: Any) -> str:

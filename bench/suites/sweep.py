@@ -23,6 +23,8 @@ def grid(table: object, where: str) -> Grid:
         raise UserError(f"{where} must be a table of keys with lists of values, such as {{ weight = [0.1, 1.0] }}, not {table!r}")
     found = dict[str, tuple[Any, ...]]()
     for key, values in table.items():
+        if not WORD.fullmatch(key):
+            raise UserError(f"{where}.{key!r}: a key names rows with its values, so it is letters, digits and _ . -")
         if isinstance(values, Mapping):
             found |= {f"{key}.{inner}": of for inner, of in grid(values, f"{where}.{key}").items()}
         elif not isinstance(values, list):

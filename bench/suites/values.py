@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from math import isfinite
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -26,6 +27,28 @@ def build(cls: type, table: Mapping[str, Any], where: str, **given: Any) -> Any:
     except UserError as error:
         place = where if cls is Entry else where.rpartition(".")[0]  # a budget's and an optimizer's own errors begin with their name
         raise UserError(f"{place}.{error}".strip(".")) from None
+
+
+def check_storable(value: Any, where: str) -> None:
+    """UserError for what no record could hold: a date, a number that is not finite or has more than 64 bits, half a character.
+
+    where: the dotted key of the value; "" for the table of a whole file.
+    """
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            check_storable(key, f"the name {key!r}")
+            check_storable(inner, f"{where}.{key}".strip("."))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            check_storable(inner, f"{where}[{place}]")
+    elif isinstance(value, float) and not isfinite(value):
+        raise UserError(f"{where} must be finite, not {value:g}")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise UserError(f"{where} is too large")
+    elif isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise UserError(f"{where} has a text with half a character, {value!r:.40}; write it in UTF-8")
+    elif not isinstance(value, (bool, int, float, str)):
+        raise UserError(f"{where} must be a number, a text, true or false, a list or a table, not the date or time {value}")
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:

@@ -243,7 +243,7 @@ VALUES = [
     key('weight = { from = 0, to = 1, over = "0 steps" }', f"{SCHEDULE}: …", GAN),
     key("weight = { from = 0, to = 1, over = 30 }", f"{SCHEDULE}: …", GAN),
     key('weight = { from = "a", to = 1, over = "3 steps" }', f"{SCHEDULE}: …", GAN),
-    key('weight = { from = 0, to = nan, over = "3 steps" }', f"{SCHEDULE}: …", GAN),
+    key('weight = { from = 0, to = nan, over = "3 steps" }', "methods.wae_gan.weight.to must be finite, not nan", GAN),
     key('weight = { from = 0, to = 1, over = "3 steps", shape = "square" }', f"{SCHEDULE}: …", GAN),
     key('weight = { from = 0, to = 1, over = "3 steps", upto = 3 }', f"{SCHEDULE}: …", GAN),
     *values("density", "a table", "5", '"maf"', section=ROW),

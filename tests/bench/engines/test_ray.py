@@ -38,41 +38,46 @@ from models.vae import ae
 HERE = Path(__file__).parent
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pause:
-    seconds: float
+    "Once it has gone far enough for a checkpoint, it waits until it is told to go on."
+    steps = 0
     name = "pause"
 
     def __call__(self, draw, prior):
-        time.sleep(self.seconds)
+        self.steps += 1
+        while self.steps > 60 and not (HERE / "go").exists():
+            time.sleep(0.05)
         return 0.0 * draw.z.sum()
 
 
-@dataclass(frozen=True)
-class Crash(Pause):
+@dataclass
+class Crash:
     "Ends its process the first two times that anyone comes so far."
+    name = "crash"
+
     def __call__(self, draw, prior):
         died = len(list(HERE.glob("died*")))
         if len(draw.z) > 2 and died < 2:
             (HERE / f"died{died}").touch()
             os._exit(1)
-        return super().__call__(draw, prior)
+        return 0.0 * draw.z.sum()
 
 
-def paced(dim, *, seconds: float = 0.01):
+def paced(dim):
     "Takes its time."
-    return replace(ae(dim), regularisers=((1.0, Pause(seconds)),))
+    return replace(ae(dim), regularisers=((1.0, Pause()),))
 
 def crashing(dim):
     "Ends its process, twice."
-    return replace(ae(dim), regularisers=((1.0, Crash(0.0)),))
+    return replace(ae(dim), regularisers=((1.0, Crash()),))
 
 METHODS = [paced, crashing]
 """
 # eight rows of three seeds: 24 cells; the row that crashes has one width of its own, so that each row is another
 ROWS = "".join(f"[methods.ae{dim}]\nmethod = 'ae'\nlatent_dim = {dim}\n" for dim in range(2, 7))
 ROWS += "[methods.paced]\n[methods.crashing]\nlatent_dim = 3\n[methods.wae_gan]\nwidth = 32\n"
-MEASURED = ("rec_sse_test", "frechet_pixels_reconstruction")
+MEASURED = ("rec_sse_test",)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +121,7 @@ def started(file: Path, out: Path, cluster: Any, *options: str, before: tuple[st
 
 
 def test_a_suite_of_24_cells_survives_a_lost_node_and_a_cell_that_crashes_twice(tmp_path: Path, cluster: Any) -> None:
-    file = suite(tmp_path / "suite", ROWS, seeds=3, steps=100, plugin=PLUGIN, metrics=MEASURED)
+    file = suite(tmp_path / "suite", ROWS, seeds=3, steps=20, plugin=PLUGIN, metrics=MEASURED)
     out, alone = tmp_path / "out", tmp_path / "alone"
     with started(file, out, cluster) as command:
         until(lambda: len(files(out, "record.json")) >= 4, "some records", 200)
@@ -141,7 +146,7 @@ def test_records_come_home_from_workers_that_do_not_see_the_folder(tmp_path: Pat
     """The command has a file system of its own there, which the raylets, started before, have not."""
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
         pytest.skip("needs the right to mount a file system of its own")
-    file = suite(tmp_path / "suite", "[methods.ae]\n[methods.wae_gan]\nwidth = 32\n", seeds=2, steps=40, metrics=MEASURED)
+    file = suite(tmp_path / "suite", "[methods.ae]\n[methods.wae_gan]\nwidth = 32\n", seeds=2, steps=20, metrics=MEASURED)
     out, alone, kept = tmp_path / "out", tmp_path / "alone", tmp_path / "kept"
     out.mkdir()
     script = f'mount -t tmpfs none {out} || exit 77; "$@"; code=$?; cp -r {out} {kept}; exit $code'
@@ -155,8 +160,8 @@ def test_records_come_home_from_workers_that_do_not_see_the_folder(tmp_path: Pat
 
 
 def test_ctrl_c_cancels_what_was_queued_and_the_same_command_goes_on(tmp_path: Path, cluster: Any) -> None:
-    rows = "[methods.paced]\nseconds = 0.02\n[methods.ae]\n"
-    file = suite(tmp_path / "suite", rows, seeds=2, steps=200, plugin=PLUGIN, metrics=MEASURED)
+    rows = "[methods.paced]\n[methods.ae]\n"
+    file = suite(tmp_path / "suite", rows, seeds=2, steps=100, plugin=PLUGIN, metrics=MEASURED)
     with started(file, tmp_path, cluster) as command:
         until(lambda: files(tmp_path, "checkpoint.pt"), "a checkpoint", 200)
         running = cli("status", file, "-o", tmp_path).out
@@ -167,6 +172,7 @@ def test_ctrl_c_cancels_what_was_queued_and_the_same_command_goes_on(tmp_path: P
     assert "running by process" in running
     store, runs = Store(tmp_path, "tiny"), reader.read(str(file)).runs("cpu")
     until(lambda: not any(store.holder(run) for run in runs), "workers to end", 60)
+    (file.parent / "go").touch()
     alone = tmp_path / "alone"
     assert cli("run", "-s", file, "-o", alone, "--no-profile", "--jobs", 1).code == 0
     with started(file, tmp_path, cluster) as command:

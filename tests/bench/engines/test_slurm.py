@@ -24,23 +24,29 @@ SCRIPT = ROOT / "tests" / "support" / "slurm_cluster.sh"
 PLUGIN = """
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from models.vae import ae
 
+GO = Path(__file__).with_name("go")
 
-@dataclass(frozen=True)
+
+@dataclass
 class Pause:
-    seconds: float
+    "Once it has gone far enough for a checkpoint, it waits until it is told to go on."
+    steps = 0
     name = "pause"
 
     def __call__(self, draw, prior):
-        time.sleep(self.seconds)
+        self.steps += 1
+        while self.steps > 60 and not GO.exists():
+            time.sleep(0.05)
         return 0.0 * draw.z.sum()
 
 
-def paced(dim, *, seconds: float = 0.02):
+def paced(dim):
     "Takes its time."
-    return replace(ae(dim), regularisers=((1.0, Pause(seconds)),))
+    return replace(ae(dim), regularisers=((1.0, Pause()),))
 
 METHODS = [paced]
 """
@@ -77,7 +83,7 @@ def said(*command: str) -> str:
 
 
 def test_an_array_that_is_preempted_goes_on_and_completes(tmp_path: Path, slurm: None) -> None:
-    file = suite(tmp_path / "suite", "[methods.paced]\n[methods.ae]\n", seeds=2, steps=300, plugin=PLUGIN, metrics=MEASURED)
+    file = suite(tmp_path / "suite", "[methods.paced]\n[methods.ae]\n", seeds=2, steps=100, plugin=PLUGIN, metrics=MEASURED)
     out, alone = tmp_path / "out", tmp_path / "alone"
     with started(file, out) as command:
         until(lambda: files(out, "checkpoint.pt"), "a checkpoint", 200)
@@ -85,6 +91,7 @@ def test_an_array_that_is_preempted_goes_on_and_completes(tmp_path: Path, slurm:
         said("sbatch", "--partition=high", "--nodes=2", "--output=/dev/null", "--wrap=sleep 3")
         until(lambda: "Restarts=1" in said("scontrol", "show", "jobs"), "a preempted job", 120)
         assert len(files(out, "record.json")) < 4
+        (file.parent / "go").touch()
         _, news = command.communicate(timeout=400)
     assert (command.returncode, NEWS.sub("", news)) == (0, ""), news
     assert len(NEWS.findall(news)) == 4
@@ -94,7 +101,7 @@ def test_an_array_that_is_preempted_goes_on_and_completes(tmp_path: Path, slurm:
 
 
 def test_ctrl_c_cancels_the_array_and_the_same_command_goes_on(tmp_path: Path, slurm: None) -> None:
-    file = suite(tmp_path / "suite", "[methods.paced]\n", seeds=3, steps=150, plugin=PLUGIN, metrics=MEASURED)
+    file = suite(tmp_path / "suite", "[methods.paced]\n", seeds=3, steps=100, plugin=PLUGIN, metrics=MEASURED)
     out, alone = tmp_path / "out", tmp_path / "alone"
     with started(file, out) as command:
         until(lambda: files(out, "checkpoint.pt"), "a checkpoint", 200)
@@ -103,6 +110,7 @@ def test_ctrl_c_cancels_the_array_and_the_same_command_goes_on(tmp_path: Path, s
     assert command.returncode == 130, news
     assert news.splitlines()[-1] == "latentbench: interrupted; the same command goes on from the last checkpoint"
     until(lambda: not said("squeue", "--noheader", "--name=tiny"), "an empty queue", 60)
+    (file.parent / "go").touch()
     with started(file, out) as command:
         command.communicate(timeout=300)
     assert command.returncode == 0
@@ -134,7 +142,7 @@ def test_a_job_that_somebody_ends_is_a_failed_run(tmp_path: Path, slurm: None, m
     from bench.runs.resolve import resolve
     from bench.runs.settings import Settings
 
-    file = suite(tmp_path / "suite", "[methods.paced]\n[methods.ae]\n", steps=3000, plugin=PLUGIN, metrics=MEASURED)
+    file = suite(tmp_path / "suite", "[methods.paced]\n[methods.ae]\n", steps=100, plugin=PLUGIN, metrics=MEASURED)
     monkeypatch.setattr(slurm_array, "LOST", 2.0)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     context = context_of(Settings(tmp_path, tmp_path, "cpu", save_every=0), "tiny", tuple(reader.read(str(file)).plugins))

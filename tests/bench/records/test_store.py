@@ -15,7 +15,7 @@ import pytest
 
 from bench.errors import RunError, UserError
 from bench.files import ENDING, clear, temporary, write
-from bench.records.store import PROFILE, RECORD, Store, read_lines, read_record, read_records
+from bench.records.store import PROFILE, RECORD, Store, read_curve, read_record, read_records
 from bench.suites.schema import Budget, Entry, Suite, digest
 
 SUITE = Suite(
@@ -143,7 +143,7 @@ def test_a_record_comes_back_whatever_its_texts_hold(tmp_path: Path, character: 
     store.merge([profile("ae", 1.0) | {"environment": {"cpu": text}}], PROFILE)
     assert store.records(PROFILE)[0]["environment"]["cpu"] == text
     store.save_curve(RUN, [{"step": 1, text: 2.0}, {"step": 2}])
-    assert read_lines(store.folder(RUN) / "curve.jsonl", {"step"}) == [{"step": 1, text: 2.0}, {"step": 2}]
+    assert read_curve(store.folder(RUN) / "curve.jsonl") == [{"step": 1, text: 2.0}, {"step": 2}]
 
 
 def test_str_splitlines_breaks_at_no_other_character() -> None:

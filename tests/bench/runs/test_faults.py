@@ -3,6 +3,7 @@
 What was tried and survived goes into the report of pytest (`record_property`), of which tests/support/reliability_page.py makes a page.
 """
 
+import contextlib
 import errno
 import os
 import random
@@ -83,6 +84,7 @@ METHODS = [paced, hanging, greedy]
 """
 ROWS = "[methods.ae]\n[methods.paced]\n[methods.wae_gan]\nwidth = 32\n"
 OPTIONS = ("--jobs", 1, "--save-every", 0)
+SHORT = (*OPTIONS, "--no-profile")
 
 
 @pytest.fixture(scope="module")
@@ -111,15 +113,20 @@ KILLS = [
 
 
 @pytest.mark.parametrize("kills", KILLS)
-def test_killed_at_random_moments(file: Path, whole: dict[str, Any], tmp_path: Path, kills: int, record_property: Property) -> None:
-    """SIGKILL and SIGTERM by turns, until the suite is done; then a new one, until so many kills have met it. One and two workers."""
+def test_killed_at_random_moments(tmp_path: Path, kills: int, record_property: Property) -> None:
+    """SIGKILL and SIGTERM by turns, until the suite is done; then a new one, until so many kills have met it. One and two workers.
+
+    Each at any time after the command has begun to work, as long as an undisturbed one takes from there to its end.
+    """
     dice, met, suites, phases = random.Random(kills), 0, 0, dict[str, int]()
+    file = suite(tmp_path / "suite", ROWS, steps=100, plugin=PACED, metrics=("rec_sse_test", "frechet_pixels_reconstruction"))
+    span = undisturbed(file, tmp_path)
+    whole = outcome(tmp_path / "timed")
     while met < kills:
         out = tmp_path / f"out{suites}"
         while met < kills:
-            started = Started(tmp_path, "run", "-s", file, "-o", out, *OPTIONS, "--jobs", 1 + met % 2)
-            until(lambda: seen(out) != "nothing" or not started.process.is_alive(), "a first sign", 300)  # noqa: B023
-            time.sleep(dice.uniform(0.0, 1.0 if len(files(out, "record.json")) < 3 else 0.2))
+            started = begun(tmp_path, file, out, 1 + met % 2)
+            time.sleep(dice.uniform(0.0, span))
             if started.process.is_alive():
                 phase = seen(out)
                 phases[phase] = phases.get(phase, 0) + 1
@@ -128,11 +135,12 @@ def test_killed_at_random_moments(file: Path, whole: dict[str, Any], tmp_path: P
             else:
                 assert started.wait().code == 0
                 break
-        assert cli("run", "-s", file, "-o", out, *OPTIONS).code == 0
+        assert cli("run", "-s", file, "-o", out, *SHORT).code == 0
         assert outcome(out) == whole
         assert list(leftovers(out)) == []
         assert cli("leaderboard", "-s", file, "-o", out, "--check").code == 0
         suites += 1
+    assert kills < 50 or len(phases) > 4, f"all of them at few moments: {phases}"
     words = ", ".join(f"{count} with {phase}" for phase, count in sorted(phases.items()))
     say(
         record_property,
@@ -140,6 +148,30 @@ def test_killed_at_random_moments(file: Path, whole: dict[str, Any], tmp_path: P
         kills,
         f"{suites} suites; killed {words}",
     )
+
+
+def begun(folder: Path, file: Path, out: Path, jobs: int) -> Started:
+    """The suite's command, which has written something, a claim at least, or has ended."""
+
+    def newest() -> int:
+        times = [0]
+        for path in out.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # it was renamed meanwhile
+                times.append(path.stat().st_mtime_ns)
+        return max(times)
+
+    before = newest()
+    started = Started(folder, "run", "-s", file, "-o", out, *SHORT, "--jobs", jobs)
+    until(lambda: newest() != before or not started.process.is_alive(), "a first sign", 300)
+    return started
+
+
+def undisturbed(file: Path, folder: Path) -> float:
+    """Seconds from the first sign of the command to its end."""
+    started = begun(folder, file, folder / "timed", 1)
+    start = time.monotonic()
+    assert started.wait(300).code == 0
+    return time.monotonic() - start
 
 
 def seen(out: Path) -> str:
