@@ -107,13 +107,18 @@ def code_hash(plugins: tuple[str, ...]) -> str:
     return digest.hexdigest()[:16]
 
 
+def release_freed_memory() -> None:
+    """Give the system back what has been freed: the C library keeps it in the gaps between small things that live on, and takes more."""
+    with contextlib.suppress(OSError, AttributeError):  # a C library other than GNU's
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def reset_peak_memory(device: torch.device) -> None:
     """Start a new peak, without what earlier runs of this process have freed but the C library has kept: gigabytes, after some."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
-    with contextlib.suppress(OSError, AttributeError):  # a C library other than GNU's
-        ctypes.CDLL(None).malloc_trim(0)
+    release_freed_memory()
     with contextlib.suppress(OSError):  # elsewhere the peak is that of the whole process, or unknown
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -6,16 +6,17 @@ errors are of all.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from bench.environment import release_freed_memory
 from bench.errors import UserError
-from bench.measure.image_sets import ImageSet, regrouped
-from bench.measure.networks import Chosen, features_of
+from bench.measure.image_sets import ImageSet, joined, regrouped
+from bench.measure.networks import PIXELS, Chosen, features_of
 from metrics import similarity
 from metrics.features.network import eight_bit
 from metrics.fixed_subset import subset_indices
@@ -23,6 +24,8 @@ from metrics.frechet import pixel_features
 from metrics.metric import Unavailable
 from metrics.reconstruction import Errors, errors
 from metrics.sharpness import sharpness
+
+SHARPNESS = "sharpness"  # beside the names of networks
 
 
 @dataclass(frozen=True)
@@ -53,44 +56,48 @@ class Keeper:
         self.kept[subset_indices(images.count, count)] = True
         self.among, self.size = int(self.kept.sum()), images.block_size()
         self.chosen, self.device, self.given = chosen, device, images.given
-        self.start, self.waiting = 0, list[Tensor]()
-        self.parts: list[tuple[Tensor | None, Tensor, dict[str, Tensor]]] = []
+        self.start, self.done, self.waiting = 0, 0, list[Tensor]()
+        self.found = dict[str, Tensor]()  # rows of all `among` images, of which the first `done` are written
 
     def add(self, block: Tensor) -> None:
         """The next images.   (b, C, H, W) in [0, 1]"""
-        shown = block[self.kept[self.start : self.start + len(block)]]
+        kept = self.kept[self.start : self.start + len(block)]
         self.start += len(block)
-        self.waiting.append(shown)
+        self.waiting.append(block if kept.all() else block[kept])
         if sum(map(len, self.waiting)) >= self.size:
-            *whole, rest = regrouped_with_rest(self.waiting, self.size)
-            self.waiting = [rest]
-            self.parts += map(self.rows, whole)
+            blocks, self.waiting = self.waiting, []
+            for part in regrouped(iter(blocks), self.size):
+                if len(part) == self.size:
+                    self.keep(part)
+                else:
+                    self.waiting.append(part)
 
-    def rows(self, x: Tensor) -> tuple[Tensor | None, Tensor, dict[str, Tensor]]:
-        """What is kept of images.   (b, C, H, W)"""
-        x = x.to(self.device)
-        pixels, small = (pixel_features(x) if self.chosen.pixels else None), eight_bit(x)
+    def keep(self, x: Tensor) -> None:
+        """Write what is kept of images to its place: in parts, it would be there twice when all are joined.   (b, C, H, W)"""
+        for name, rows in self.rows(x.to(self.device)):
+            if name not in self.found:
+                self.found[name] = rows.new_empty((self.among, *rows.shape[1:]))
+            self.found[name][self.done : self.done + len(rows)] = rows
+        self.done += len(x)
+
+    def rows(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """What is kept of images, by the name of a network, PIXELS or SHARPNESS.   (b, C, H, W) -> (b, ...) each"""
+        if self.chosen.pixels:
+            yield PIXELS, pixel_features(x)
+        small = eight_bit(x)
         try:
-            features = {name: features_of(network, small, self.among) for name, network in self.chosen.networks.items()}
+            for name, network in self.chosen.networks.items():
+                yield name, features_of(network, small, self.among)
         except Unavailable as reason:
             raise UserError(f"{self.given}: {reason}; choose others with --networks") from None
-        sharp = sharpness(x) if x.shape[1] in (1, 3) else torch.full((len(x),), torch.nan)
-        return pixels, sharp, features
+        yield SHARPNESS, sharpness(x) if x.shape[1] in (1, 3) else torch.full((len(x),), torch.nan)
 
     def collected(self) -> Collected:
         """All of it."""
-        if left := [block for block in self.waiting if len(block)]:
-            self.parts.append(self.rows(torch.cat(left)))
-        pixels = [part[0] for part in self.parts if part[0] is not None]
-        features = {name: torch.cat([part[2][name] for part in self.parts]) for name in self.chosen.networks}
-        return Collected(self.among, torch.cat(pixels) if pixels else None, torch.cat([part[1] for part in self.parts]), features)
-
-
-def regrouped_with_rest(blocks: list[Tensor], size: int) -> list[Tensor]:
-    """Blocks of that size, and what is left, which may be nothing."""
-    whole = torch.cat(blocks)
-    cut = len(whole) // size * size
-    return [*regrouped(iter([whole[:cut]]), size), whole[cut:]]
+        if any(map(len, self.waiting)):
+            self.keep(joined(self.waiting))
+        features = {name: self.found[name] for name in self.chosen.networks}
+        return Collected(self.among, self.found.get(PIXELS), self.found[SHARPNESS], features)
 
 
 def collect(images: ImageSet, chosen: Chosen, count: int, device: torch.device) -> Found:
@@ -98,6 +105,7 @@ def collect(images: ImageSet, chosen: Chosen, count: int, device: torch.device) 
     keeper, digest = Keeper(images, chosen, count, device), hashlib.sha256()
     for block in images.passing(digest.update):
         keeper.add(block)
+        release_freed_memory()
     return Found(keeper.collected(), digest.hexdigest())
 
 
@@ -140,6 +148,7 @@ def collected_pairs(
             why = str(reason)
         for keeper, block in zip(keepers, (x, y), strict=True):
             keeper.add(block)
+        release_freed_memory()
     one, other = (Found(keeper.collected(), hexdigest()) for keeper, hexdigest in zip(keepers, hashes, strict=True))
     sse, l1, bce = (torch.cat(field) for field in zip(*found, strict=True))
     return Pairs(one, other, Errors(sse, l1, bce), torch.cat(psnrs), why or torch.cat(ssims))

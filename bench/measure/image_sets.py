@@ -18,8 +18,10 @@ from bench.datasets.storage.image_folder import ImageFiles
 from bench.errors import UserError
 from bench.measure.preparation import Preparation, channels_first, to_image
 
-BLOCK_VALUES = 2**24  # pixels of all channels that are under way at a time, 64 MiB as float32
-BLOCK, ROUND = 1000, 50  # images at a time at most, as evaluation takes them; smaller blocks are multiples of the second
+BLOCK_VALUES = 2**22  # pixels of all channels that are under way at a time, 16 MiB as float32
+# images at a time at most, as evaluation takes them; smaller blocks are multiples of what networks take at a time
+BLOCK, ROUND = 1000, 100
+READ = 50  # files that are decoded at a time
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,16 @@ def regrouped(blocks: Iterator[Tensor], size: int) -> Iterator[Tensor]:
         waiting.append(block)
         rows += len(block)
         if rows >= size:
-            whole = torch.cat(waiting)
-            *full, rest = whole.split(size) if rows % size else (*whole.split(size), whole[:0])
-            yield from full
-            waiting, rows = [rest], len(rest)
+            parts, rows = joined(waiting).split(size), rows % size
+            yield from parts[:-1] if rows else parts
+            waiting = [parts[-1].clone()] if rows else []  # a view would hold all that it was cut from
     if rows:
-        yield torch.cat(waiting)
+        yield joined(waiting)
+
+
+def joined(blocks: list[Tensor]) -> Tensor:
+    """Blocks as one; a single one as it is, not copied."""
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
 
 
 def check_unit(block: Tensor, given: str, start: int, bounded: bool) -> None:
@@ -132,8 +138,8 @@ def of_files(given: str, files: ImageFiles, preparation: Preparation) -> ImageSe
         return pixels
 
     def blocks() -> Iterator[Tensor]:
-        for start in range(0, len(files.names), ROUND):
-            yield torch.from_numpy(np.stack([one(name) for name in files.names[start : start + ROUND]]))
+        for start in range(0, len(files.names), READ):
+            yield torch.from_numpy(np.stack([one(name) for name in files.names[start : start + READ]]))
 
     kind, left = "archive" if files.archive else "folder", {"left_out": files.left_out} if files.left_out else {}
     shape = (1 if grey else 3, height, width)

@@ -36,7 +36,7 @@ def test_a_rows_value_is_the_mean_of_its_finished_seeds() -> None:
 
 
 def test_predictors_that_say_all_nothing_and_the_contrary() -> None:
-    found = {one.predictor: one for one in check(rows_of(20, 0.0))}
+    found = {one.predictor: one for one in check(rows_of(20, 0.0)).correlations}
     assert set(found) == {"interpolated latents", "reconstructions"}  # no row has prior draws
     assert (found["interpolated latents"].rho, found["reconstructions"].rho) == (1, -1)
     assert (found["interpolated latents"].low, found["interpolated latents"].rows) == (1, 20)
@@ -53,6 +53,26 @@ def test_the_correlation_is_scipys_and_its_interval_holds_the_truth() -> None:
         assert low < rho < high
         inside += low <= truth <= high
     assert inside >= 33  # 95 % of 40 less 4 standard deviations
+
+
+def test_rows_of_one_trained_network_count_once_and_share_a_line() -> None:
+    records = rows_of(8, 1.0)
+    twins = [{**one, "label": f"{one['label']}+flow"} for one in records[:6]]  # of the first three rows
+    alone, both = check(records), check([*records, *twins])
+    assert both.correlations == alone.correlations
+    assert [one.rows for one in both.correlations] == [8, 8]
+    assert "| row0, row0+flow |" in report(both)
+
+
+def test_every_rows_distances_are_there_the_mixtures_least_first() -> None:
+    records = rows_of(6, 0.0)
+    records.append(record("prior", 0, frechet_pca_mixture=2.5, frechet_pca_pz=31.5))  # which was not interpolated
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in report(check(records)).splitlines() if line.startswith("| ")]
+    begin = next(i for i, line in enumerate(lines) if line[0] == "row")
+    assert lines[begin] == ["row", "mixture", "interpolated latents", "reconstructions", "prior draws"]
+    assert [line[0] for line in lines[begin + 1 :]] == ["row0", "row1", "row2", "prior", "row3", "row4", "row5"]
+    assert [float(cell) for cell in lines[begin + 2][1:4]] == [1.0, 1.0, -1.0]
+    assert lines[begin + 4][2:] == ["", "", "31.50"]
 
 
 def test_rows_without_the_metrics_are_said_how_to_get_them() -> None:
