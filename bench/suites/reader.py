@@ -10,7 +10,7 @@ from typing import Any
 from bench.errors import UserError, unknown
 from bench.suites.names import SUITES, check_name, fingerprint, settled, variant
 from bench.suites.names import built_in as names
-from bench.suites.schema import Density, Entry, Select, Selection, Suite
+from bench.suites.schema import Density, Entry, Select, Selection, Suite, place
 from bench.suites.sweep import check_not_said, expand, grid, group
 from bench.suites.values import build, check_storable, convert
 
@@ -68,7 +68,7 @@ def from_text(text: str, path: Path, overrides: tuple[str, ...] = (), seeds: int
         raise UserError(f"{path}: not a TOML file: {error}") from None
     except RecursionError:
         raise UserError(f"{path}: not a TOML file that can be read: it has lists in lists in lists without end") from None
-    where = " --set ".join([str(path), *overrides])
+    where = place(path, overrides)
     if name is not None:
         check_name(name, f"--name {name}", "choose another")
     try:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from bench.suites.budget import Budget, Optimizer, Precision
 MOST_HEADS = 6  # of a first screen, beside place and method
 SCHEMA = 1  # of run keys; a change makes every earlier run another run
 MOST_SEEDS = 1000
+LONG = 100  # letters of an override that a message shows whole
 AUTO = "auto"  # the network that leaves it to the images which it is
 
 
@@ -82,6 +83,11 @@ class Selection:
     rule: Select
 
 
+def place(file: object, overrides: Sequence[str]) -> str:
+    """The file and the overrides as a message about them begins; of a long override its beginning, which has the key."""
+    return " --set ".join([str(file), *(text if len(text) < LONG else f"{text[:60]}…" for text in overrides)])
+
+
 @dataclass(frozen=True)
 class Suite:
     """A question, the dataset, networks, methods, budget and seeds that answer it."""
@@ -131,7 +137,7 @@ class Suite:
     @property
     def where(self) -> str:
         """The file and the overrides, as a message about them begins."""
-        return " --set ".join([self.source, *self.overrides]) if self.overrides else self.source
+        return place(self.source, self.overrides)
 
     def runs(self, device: str, *, smoke: bool = False) -> list["Run"]:
         """Every row for every seed, seed by seed, so that an interrupted suite has whole columns."""

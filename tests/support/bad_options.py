@@ -27,7 +27,7 @@ def variable(name: str, value: str, says: str, arguments: str = RUN) -> Bad:
 def override(text: str, says: str) -> Bad:
     """A value of --set; what is said begins with the file and the option."""
     shown = text if len(text) < 100 else f"{text[:60]}…"
-    return Bad("Options of run", f"--set {shown!r}", f"tiny.toml --set {text}: {says}", arguments=f'{RUN} --set "{text}"')
+    return Bad("Options of run", f"--set {shown!r}", f"tiny.toml --set {shown}: {says}", arguments=f'{RUN} --set "{text}"')
 
 
 def a_file(folder: Path) -> None:
