@@ -9,7 +9,7 @@ from bench.leaderboard.statistics import figures
 from bench.markdown import bullets, compact, counted, prose, text
 from bench.suites.schema import Suite, plain
 
-RECIPE, TABLES = ("posterior", "cost", "regularisers", "prior", "density"), ("hyperparameters", "budget", "optimizer")
+RECIPE, TABLES = ("posterior", "cost", "regularisers", "prior", "density"), ("budget", "optimizer")
 SETTINGS, SPENT = ("network", "latent_dim", "batch_size"), ("steps", "epochs", "images")
 PHASES = ("data", "forward", "regulariser", "backward", "optimiser", "other")
 KERNELS = 2  # of each row
@@ -56,16 +56,27 @@ def runs(rows: Sequence[Row], seeds: int) -> tuple[str, str, str]:
     return (*unusual(["method", "status", *SPENT], lines), bullets(bad))
 
 
-def recipes(rows: Sequence[Row]) -> tuple[str, str]:
+def recipes(rows: Sequence[Row]) -> tuple[str, str, str]:
     """Method, recipe, network and every resolved value of each row."""
     configs = {row.name: row.records[0]["config"] for row in rows if row.records}
     shown = [part for part in RECIPE if any(part in config["recipe"] for config in configs.values())]
-    values = {name: [settings(config[key]) for key in TABLES] + [config[key] for key in SETTINGS] for name, config in configs.items()}
-    lines = [
-        [name, "" if c["method"] == name else c["method"], *(c["recipe"].get(p, "none") for p in shown), *values[name]]
-        for name, c in configs.items()
-    ]
-    return unusual(["row", "method, if another", *shown, *TABLES, *SETTINGS], lines)
+    common = common_values([config["hyperparameters"] for config in configs.values()])
+    lines = []
+    for name, c in configs.items():
+        own = {key: value for key, value in c["hyperparameters"].items() if key not in common or value != common[key]}
+        tables = [settings(table) for table in (own, *(c[key] for key in TABLES))]
+        called = "" if c["method"] == name else c["method"]
+        lines.append([name, called, *(c["recipe"].get(p, "none") for p in shown), *tables, *(c[key] for key in SETTINGS)])
+    said = f"Hyperparameters, of the methods that have them and where nothing else is said: {settings(common)}." if common else ""
+    return (*unusual(["row", "method, if another", *shown, "hyperparameters", *TABLES, *SETTINGS], lines), said)
+
+
+def common_values(tables: Sequence[Record]) -> dict[str, object]:
+    """Of each key the value that more than half of the rows with that key have, two rows or more."""
+    keys = sorted({key for table in tables for key in table})
+    found = {key: [table[key] for table in tables if table.get(key) is not None] for key in keys}
+    common = {key: max(values, key=values.count) for key, values in found.items() if values}
+    return {key: value for key, value in common.items() if 2 * found[key].count(value) > len(found[key]) > 1}
 
 
 def unusual(heads: Sequence[str], lines: Sequence[Sequence[object]]) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from bench.leaderboard.pareto import probability_on_front
 from bench.leaderboard.rows import ABSENT, Column, Row, machines
 from bench.leaderboard.standing import Standing
 from bench.leaderboard.tiers import compare
-from bench.markdown import narrow
+from bench.markdown import compact
 
 SECONDS = ("train_seconds", "density_seconds")  # of both stages together
 COSTS = {SECONDS: "seconds", ("parameter_count",): "params", ("rate",): "rate", ("capacity_bits",): "bits"}  # sums, lower costs less
@@ -71,7 +71,7 @@ def front_table(found: Sequence[Front], rows: Sequence[Row]) -> list[str]:
         "Seconds: of training, and of fitting the density where there is one. "
         f"{ABSENT}: a value is missing. Rows below {100 * LEAST:.0f} % in all are left out."
     )
-    return [narrow(["method", *(of.title for of in found)], lines), said] if lines else []
+    return [compact(["method", *(of.title for of in found)], lines), said] if lines else []
 
 
 def total(columns: Sequence[Column], row: Row) -> dict[int, float]:

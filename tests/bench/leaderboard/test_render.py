@@ -16,6 +16,7 @@ from boards import cells
 from made_up_records import MACHINE, SUITE, index_of, lost, metric, record
 
 from bench.errors import UserError
+from bench.leaderboard.appendix import common_values
 from bench.leaderboard.render import render
 from bench.leaderboard.statistics import mean_and_interval
 from bench.suites.schema import Entry, Suite
@@ -70,6 +71,18 @@ def test_a_row_is_its_mean_and_interval_under_arrows_and_units() -> None:
     mean, half = mean_and_interval([SSE["vae"] + j for j in JITTER["vae"]])
     assert table["vae"]["rec_sse ↓ (SSE)"] == f"{mean:.1f}±{half:.1f}" == "9.0±0.2"
     assert "All rows: status 5/5 done; steps 900; epochs 60; images 90,000." in render(SUITE, full(), [])
+
+
+def test_hyperparameters_that_most_methods_share_are_said_once() -> None:
+    tables = [{"kernel": "imq", "weight": 1.0}, {"kernel": "imq", "weight": 2.0, "only": 3}, {"kernel": "rbf", "width": None}, {}]
+    assert common_values(tables) == {"kernel": "imq"}
+    records = full()
+    for entry in records:
+        entry["config"]["hyperparameters"] = {"vae": tables[0], "vcae": tables[1], "ae": tables[3], "wae_mmd": tables[2]}[entry["label"]]
+    board = render(SUITE, records, [])
+    shown = {name: row["hyperparameters"] for name, row in cells(board, "Hyperparameters").items()}
+    assert shown == {"vae": "weight=1.0", "vcae": "only=3, weight=2.0", "ae": "–", "wae_mmd": 'kernel="rbf"'}
+    assert 'Hyperparameters, of the methods that have them and where nothing else is said: kernel="imq".' in board
 
 
 def test_every_group_has_its_table_and_costs_come_last() -> None:
