@@ -100,6 +100,9 @@ def run(
     profiles: Annotated[
         bool, typer.Option("--profile/--no-profile", help="Profile each row once for the hot spots, on this machine.")
     ] = True,
+    drawn: Annotated[
+        bool, typer.Option("--figures", help="Draw the figures that suit each run, and the suite's, when all are done.")
+    ] = False,
     limit: Limit = None,
     engine: Annotated[str, typer.Option(help="local: processes here; ray, slurm: a cluster, docs/cluster.md.")] = "local",
     cluster: Annotated[
@@ -110,6 +113,8 @@ def run(
     """Train and measure every run of a suite that is not finished yet, then write its leaderboard."""
     check_counts(seeds=seeds, jobs=jobs, threads=threads)
     trackers.check(followers := names_in("--log", log))
+    if drawn and (smoke or dry_run):
+        raise UserError(f"--figures draws whole runs; {'--smoke' if smoke else '--dry-run'} makes none")
     chosen, whole = reader.read_both(suite, tuple(overrides or ()), names_in("--methods", methods), seeds, name)
     if not dry_run and chosen.seeds * len(chosen.methods) > 1 and engine == "local":
         get_ready(device, jobs, threads)
@@ -120,8 +125,13 @@ def run(
     sweep = chosen_engine(engine, parameters("--cluster", cluster))
     if dry_run:
         command.dry_run(chosen, whole, settings, smoke)
-    else:
-        raise typer.Exit(command.run(chosen, whole, settings, smoke, profiles, sweep))
+        return
+    code = command.run(chosen, whole, settings, smoke, profiles, sweep)
+    if drawn:
+        from bench.commands import figures as drawing
+
+        drawing.at_the_end(suite, (tuple(overrides or ()), name), settings)
+    raise typer.Exit(code)
 
 
 Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]

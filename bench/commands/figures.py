@@ -48,6 +48,23 @@ def figures(what: str, suite_values: tuple[tuple[str, ...], str | None], which: 
         of_suite(reader.read(what, suite_values[0], name=suite_values[1]), what, suite_values, which, chosen, settings)
 
 
+def at_the_end(what: str, values: tuple[tuple[str, ...], str | None], settings: Settings) -> None:
+    """Of every finished run of a suite the figures that suit it, then the suite's own: `run --figures`.
+
+    values: --set and --name. What cannot be drawn is a warning, for the runs are done.
+    """
+    try:
+        target = target_of(what, *values[:1], settings.out, values[1])
+    except UserError as error:
+        return console.warn(f"no figures: {error}")
+    for trained in target.runs:
+        try:
+            of_run(replace(target, runs=[trained]), (), "png", settings)
+        except UserError as error:
+            console.warn(f"no figures of {trained.name}: {error}")
+    of_suite(target.suite, what, values, (), "png", settings)
+
+
 def is_run(what: str) -> bool:
     """Whether that is the folder of a run, there or not, rather than a suite."""
     return Path(what).is_dir() or ("/" in what and not what.endswith(".toml"))

@@ -10,7 +10,9 @@ import pytest
 from harness import cli, suite
 from PIL import Image
 
+from bench.commands import figures as drawing
 from bench.figures import kinds
+from bench.runs.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 
@@ -39,6 +41,26 @@ def test_a_runs_figures_lie_in_its_folder_and_come_again_with_equal_bytes(here: 
         for path in paths:
             path.rename(path.with_suffix(".before"))
     assert found == [path.with_suffix(".before").read_bytes() for path in paths]
+
+
+@pytest.mark.slow
+def test_a_run_command_draws_what_suits_each_run_when_it_is_asked_to(here: tuple[Path, Path, Path]) -> None:
+    out, file, run = here
+    result = cli("run", "-s", file, "-o", out, "--no-profile", "--jobs", 1, "--figures")  # all runs are done already
+    assert result.code == 0, result.err
+    drawn = {path.stem for path in (run / "figures").iterdir()}
+    assert {"samples", "reconstructions", "scatter", "histograms", "training"} <= drawn
+    ae = next(out.glob("runs/tiny/ae/0-*"))
+    assert "samples" not in {path.stem for path in (ae / "figures").iterdir()}  # it has no prior
+    assert (out / "leaderboards" / "figures" / "tiny-samples.png").is_file()
+
+
+def test_figures_at_the_end_are_of_whole_runs(here: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, file, _ = here
+    drawing.at_the_end(str(file), ((), None), Settings(tmp_path, tmp_path))
+    assert "no figures: " in capsys.readouterr().err  # no run has finished there
+    refused = cli("run", "-s", file, "-o", out, "--smoke", "--figures")
+    assert (refused.code, refused.line()) == (2, "--figures draws whole runs; --smoke makes none")
 
 
 def test_a_suites_figures_lie_beside_its_leaderboard(here: tuple[Path, Path, Path]) -> None:
