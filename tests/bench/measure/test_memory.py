@@ -3,9 +3,9 @@
 In the default run, 1,200 pairs without a network: what is under way, which is most of it.
 """
 
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,18 +32,19 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
 def peak(folder: Path, n: int, network: str, threads: int) -> tuple[int, float]:
-    """MiB at most, and seconds, of a process that measures so many pairs."""
+    """MiB at most, and seconds of CPU, of a process that measures so many pairs."""
     random = np.random.RandomState(0)
     for name in ("a", "b"):
         file = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, (n, 64, 64, 3))
         for start in range(0, n, 1000):
             file[start : start + 1000] = random.randint(0, 255, (min(1000, n - start), 64, 64, 3))
         file.flush()
-    begun = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     arguments = [str(folder / "a.npy"), str(folder / "b.npy"), str(threads), network, str(n)]
     run = subprocess.run([sys.executable, "-c", CODE, *arguments], capture_output=True, text=True, check=False, timeout=290)
     assert run.returncode == 0, run.stderr
-    return int(run.stdout), time.monotonic() - begun
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return int(run.stdout), after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def made(n: int, seed: int) -> ImageSet:
@@ -85,9 +86,9 @@ def test_blocks_are_of_one_size_and_what_is_left_holds_nothing_else() -> None:
 def test_ten_thousand_pairs(tmp_path: Path) -> None:
     pytest.importorskip(lite0.PACKAGE)
     memory, seconds = peak(tmp_path, 10_000, "lite0", 2)
-    print(f"{memory} MiB, {seconds:.0f} s")
+    print(f"{memory} MiB, {seconds:.0f} s of CPU")
     assert memory < 2048
-    assert seconds < 120  # 60 on two cores that do nothing else
+    assert seconds < 400  # of CPU, whatever else the machine does: 120 are a minute of two cores
 
 
 @pytest.mark.slow
