@@ -28,8 +28,7 @@ def repeats(target: Target, metrics: tuple[str, ...], settings: Settings, times:
     known = catalogue(target.suite.plugins)
     task = task_of(target, settings, metrics or of_the_first_table(target.suite, known), known)
     found, refused = carry_out(partial(repeat_run, times), target, task)
-    runs = [run for (run,) in sorted(found, key=lambda one: one[0].seed)]
-    runs.sort(key=lambda run: list(target.suite.methods).index(run.label) if run.label in target.suite.methods else 0)
+    runs = in_order([run for (run,) in found], target.suite)
     rows = [[s.label, s.metric, *(shown(x) for x in (s.mean, s.evaluations, s.trainings)), str(s.seeds)] for s in spreads(runs)]
     if rows:
         console.table(HEADS, rows)
@@ -40,6 +39,12 @@ def repeats(target: Target, metrics: tuple[str, ...], settings: Settings, times:
     if not rows and not refused:
         raise UserError(f"no value of {', '.join(task.metrics)} in {counted(len(runs), 'run')}; ask for others with --metrics")
     say(refused)
+
+
+def in_order(runs: Iterable[Repeats], suite: Suite) -> list[Repeats]:
+    """Rows as the suite has them, each with its seeds in order: several workers end in any."""
+    places = {entry.label: place for place, entry in enumerate(suite.methods)}
+    return sorted(runs, key=lambda run: (places.get(run.label, len(places)), run.seed))
 
 
 def of_the_first_table(suite: Suite, known: Catalogue) -> tuple[str, ...]:

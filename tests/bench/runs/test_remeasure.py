@@ -12,10 +12,12 @@ import pytest
 import safetensors.torch
 from harness import Started, cli, files, suite, until, whole_records
 
+from bench.commands.repeats import in_order
 from bench.environment import code_hash
 from bench.records.locks import claimed
 from bench.records.store import read_record, read_records
 from bench.runs.repeats import Repeats, spreads
+from bench.suites import reader
 from bench.suites.schema import canonical
 
 ROWS = """
@@ -435,6 +437,13 @@ def test_repeats_of_noise_free_codes_are_equal(tmp_path: Path) -> None:
     assert [line.split()[3:] for line in said.out.splitlines() if "rec_sse_test" in line] == [["0", "-", "1"]]
     refused = cli("repeats", plain, "-o", tmp_path / "out", "--times", 1)
     assert (refused.code, refused.line()) == (2, "--times must be at least 2, not 1: one evaluation has no spread")
+
+
+def test_repeats_stand_in_the_suites_order_whoever_ended_first() -> None:
+    suite_of_three = reader.read("digits", methods=("vcae", "ae", "dvcae"))
+    labels = [entry.label for entry in suite_of_three.methods]
+    ended = [Repeats(label, seed, {}) for seed in (1, 0) for label in ("vcae", "ae", "dvcae")]
+    assert [(run.label, run.seed) for run in in_order(ended, suite_of_three)] == [(label, seed) for label in labels for seed in (0, 1)]
 
 
 def test_spreads_of_evaluations_and_of_trainings() -> None:
