@@ -28,6 +28,7 @@ from bench.commands.options import (
     Device,
     Jobs,
     Limit,
+    Measured,
     Name,
     Out,
     Set,
@@ -134,7 +135,6 @@ def run(
     raise typer.Exit(code)
 
 
-Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]
 Chosen = Annotated[str | None, typer.Option("--metrics", help="Only these: fid_pz,mig. All, if not said.")]
 
 

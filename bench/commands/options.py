@@ -89,6 +89,7 @@ Name = Annotated[str | None, typer.Option("--name", help="What results of --set 
 DEVICE = "cpu or cuda; cuda where there is one, if not said."
 Device = Annotated[str | None, typer.Option(parser=device_kind, metavar="TEXT", help=DEVICE)]
 KIND = "cpu or cuda; that which a run was trained on, if not said."
+Measured = Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")]
 Where = Annotated[str | None, typer.Option("--device", parser=device_kind, metavar="TEXT", help=KIND)]
 Threads = Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="CPU threads of each run.")]
 Out = Annotated[Path, typer.Option("--out", "-o", parser=path, metavar="PATH", help="Folder that gets runs/ and leaderboards/.")]

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import DATA, HERE, DataRoot, Jobs, Name, Out, Set, Threads, Where, check_counts, names_in, path, whole
+from bench.commands.options import DATA, HERE, DataRoot, Jobs, Measured, Name, Out, Set, Threads, Where, check_counts, names_in, path, whole
 from bench.errors import UserError
 from bench.runs.settings import Settings
 
 
 def repeats(
-    what: Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run's folder, or a suite: all its finished runs.")],
+    what: Measured,
     times: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Evaluations of each run.")] = 5,
     overrides: Set = None,
     name: Name = None,
