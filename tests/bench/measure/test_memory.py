@@ -1,4 +1,4 @@
-"""10,000 pairs of 64×64 on lite0: bounded memory, and about a minute on two cores; memory does not grow with the number of blocks.
+"""10,000 pairs of 64×64 on lite0: bounded memory and CPU time; memory does not grow with the number of blocks.
 
 In the default run, 1,200 pairs without a network: what is under way, which is most of it.
 """
@@ -85,7 +85,7 @@ def test_blocks_are_of_one_size_and_what_is_left_holds_nothing_else() -> None:
 @pytest.mark.slow
 def test_ten_thousand_pairs(tmp_path: Path) -> None:
     pytest.importorskip(lite0.PACKAGE)
-    memory, seconds = peak(tmp_path, 10_000, "lite0", 2)
+    memory, seconds = peak(tmp_path, 10_000, "lite0", 1)
     print(f"{memory} MiB, {seconds:.0f} s of CPU")
     assert memory < 2048
     assert seconds < 400  # of CPU, whatever else the machine does: 120 are a minute of two cores
@@ -93,5 +93,7 @@ def test_ten_thousand_pairs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
-    small, large = (peak(tmp_path, n, "pixels", 1)[0] for n in (2000, 8000))
-    assert large - small < 4 * 6000 * 3072 * 4 / 2**20  # rows of pixels of both sides, once in parts and once whole
+    small, large = (peak(tmp_path, n, "pixels", 1)[0] for n in (1000, 5000))
+    rows = 2 * 2 * 4000 * 3072 * 4 / 2**20  # of pixels of both sides, once in parts and once whole
+    files = 2 * 4000 * 64 * 64 * 3 / 2**20  # read through maps, whose pages count while nobody else needs them
+    assert large - small < 1.25 * (rows + files)  # 352 MiB; the images as real numbers are 375 more

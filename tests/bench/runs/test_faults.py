@@ -114,18 +114,19 @@ KILLS = [
 
 @pytest.mark.parametrize("kills", KILLS)
 def test_killed_at_random_moments(tmp_path: Path, kills: int, record_property: Property) -> None:
-    """SIGKILL and SIGTERM by turns, until the suite is done; then a new one, until so many kills have met it. One and two workers.
+    """SIGKILL and SIGTERM by turns, until the suite is done; then a new one, until so many kills have met it. Every third time two workers.
 
     Each at any time after the command has begun to work, as long as an undisturbed one takes from there to its end.
     """
-    dice, met, suites, phases = random.Random(kills), 0, 0, dict[str, int]()
+    dice, met, starts, suites, phases = random.Random(kills), 0, 0, 0, dict[str, int]()
     file = suite(tmp_path / "suite", ROWS, steps=100, plugin=PACED, metrics=("rec_sse_test", "frechet_pixels_reconstruction"))
     span = undisturbed(file, tmp_path)
     whole = outcome(tmp_path / "timed")
     while met < kills:
         out = tmp_path / f"out{suites}"
         while met < kills:
-            started = begun(tmp_path, file, out, 1 + met % 2)
+            started = begun(tmp_path, file, out, 2 if starts % 3 == 0 else 1)
+            starts += 1
             time.sleep(dice.uniform(0.0, span))
             if started.process.is_alive():
                 phase = seen(out)
