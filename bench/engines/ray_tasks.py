@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 import signal
+import socket
 import tempfile
 import time
 import uuid
@@ -65,6 +66,7 @@ def sweep(parameters: Mapping[str, Any], runs: list[Resolved], context: Context,
 def connected(parameters: Mapping[str, Any]) -> Iterator[None]:
     """A connection to the cluster; UserError where it has no such parameter or no such cluster answers."""
     handler = signal.getsignal(signal.SIGTERM)
+    reach(parameters.get("address"))
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **parameters)
     except (RuntimeError, ValueError, TypeError, ConnectionError) as error:
@@ -74,6 +76,17 @@ def connected(parameters: Mapping[str, Any]) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def reach(address: object) -> None:
+    """UserError where nobody answers at HOST:PORT, which Ray says after minutes only; other addresses, as `auto`, are Ray's to look up."""
+    host, _, port = str(address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise UserError(f"--engine ray: nobody answers at address={address}: {error}; `ray start --head` on that machine") from None
 
 
 def submitted(run: Run, settings: Settings, since: int | None, mark: Path, news: Queue) -> Any:

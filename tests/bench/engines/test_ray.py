@@ -216,7 +216,8 @@ def reachable(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.mark.parametrize("parameter", ["adress=auto", "address=127.0.0.1:1"])
+@pytest.mark.timeout(60)  # where nobody listens Ray itself looks for minutes
+@pytest.mark.parametrize("parameter", ["adress=auto", "address=127.0.0.1:1", "address=ray://127.0.0.1:1", "address=127.0.0.1:99999"])
 def test_a_cluster_that_is_none_is_one_line(tmp_path: Path, parameter: str) -> None:
     pytest.importorskip("ray")
     result = cli("run", "-s", suite(tmp_path, steps=5), "-o", tmp_path, "--engine", "ray", "--cluster", parameter, "--no-profile")
