@@ -175,19 +175,3 @@ def test_interrupted_by_ctrl_c(file: Path, whole: dict[str, Any], tmp_path: Path
     assert result.line().startswith("interrupted; the same command goes on")
     assert records(tmp_path) == {}
     finish(file, tmp_path, whole)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_killed_at_many_moments(file: Path, whole: dict[str, Any], tmp_path: Path, jobs: int) -> None:
-    dice, seen, kills = random.Random(jobs), 0, 0
-    while len(files(tmp_path, "record.json")) < 3 and kills < 60:
-        started = Started(tmp_path, "run", "-s", file, "-o", tmp_path, *OPTIONS, "--jobs", jobs)
-        if jobs > 1 or kills % 2:  # workers import torch first, for longer than they train; a machine that does much else starts late
-            until(lambda: some_checkpoint(tmp_path) or not started.process.is_alive(), "training")  # noqa: B023
-        time.sleep(dice.uniform(0.0, 0.8))
-        started.kill()
-        kills += 1
-        seen += some_checkpoint(tmp_path)
-    assert seen > 1
-    finish(file, tmp_path, whole)
