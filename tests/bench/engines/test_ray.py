@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,9 @@ def started(file: Path, out: Path, cluster: Any, *options: str, before: tuple[st
     """`run --engine ray` in a process of its own."""
     command = [*before, sys.executable, "-m", "bench", "run", "-s", str(file), "-o", str(out), "--no-profile", "--save-every", "0"]
     command += ["--engine", "ray", "--cluster", f"address={cluster.address}", *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # whoever runs the tests in the background has it ignored
+    return subprocess.Popen(command, **pipes, env={**os.environ, "PYTHONPATH": str(ROOT)}, preexec_fn=heard)
 
 
 def test_a_suite_of_24_cells_survives_a_lost_node_and_a_cell_that_crashes_twice(tmp_path: Path, cluster: Any) -> None:
