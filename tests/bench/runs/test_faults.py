@@ -147,7 +147,7 @@ def test_killed_at_random_moments(tmp_path: Path, kills: int, record_property: P
         record_property,
         "SIGKILL and SIGTERM by turns, at random moments of a suite of three runs",
         kills,
-        f"{suites} suites; killed {words}",
+        f"{suites} suite{'s' * (suites > 1)}; killed {words}",
     )
 
 
