@@ -83,6 +83,8 @@ NETWORKS = Claim(
         "frechet_pca": "PCA features",
         "frechet_pixels": "pixels",
         "frechet_classifier": "a classifier's features",
+        "frechet_lite0": "lite0's features",
+        "frechet_wavelet": "wavelet packets",
         "fid": "Inception's features",
         "frechet_dinov2": "DINOv2's features",
     },

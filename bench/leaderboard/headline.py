@@ -31,6 +31,8 @@ SHORT = {
     "frechet_pca": "samples",
     "frechet_pixels": "samples",
     "frechet_classifier": "samples",
+    "frechet_lite0": "samples",
+    "frechet_wavelet": "wavelets",
     "fid": "FID",
     "sliced_wasserstein_prior": "code–prior",
     "mmd_prior": "MMD",
@@ -44,6 +46,8 @@ REFERENCES = {  # a fact of the dataset to read a column's values by, and what i
     "frechet_pca": ("frechet_pca_floor", "training images"),
     "frechet_pixels": ("frechet_pixels_floor", "training images"),
     "frechet_classifier": ("frechet_classifier_floor", "training images"),
+    "frechet_lite0": ("frechet_lite0_floor", "training images"),
+    "frechet_wavelet": ("frechet_wavelet_floor", "training images"),
     "fid": ("fid_floor", "training images"),
 }
 
