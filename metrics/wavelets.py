@@ -22,8 +22,8 @@ LEVEL = 4  # the paper's, for 256×256
 CHUNK, AT_ONCE = 500, 4  # images, and rows of the transform, at a time: a quarter of all packets is held
 SOURCE = "arXiv:2312.15289 section 3.2"
 WORDS = (
-    f"mean over Haar wavelet packets of level {LEVEL}, or the largest that both sides are twice a multiple of 2^level at, of Fréchet "
-    "distances of up to 10,000 {held_out} images, 8 bit, and "
+    f"mean over Haar wavelet packets, of level {LEVEL} or the largest that leaves two blocks of 2^level pixels each way, of the Fréchet "
+    "distance of up to 10,000 {held_out} images, 8 bit, and "
 )
 
 
