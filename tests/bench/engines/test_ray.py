@@ -26,7 +26,7 @@ from bench.errors import UserError
 from bench.records.store import Store
 from bench.suites import reader
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[3]
 PLUGIN = """
 import os
@@ -127,7 +127,7 @@ def test_a_suite_of_24_cells_survives_a_lost_node_and_a_cell_that_crashes_twice(
     file = suite(tmp_path / "suite", ROWS, seeds=3, steps=20, plugin=PLUGIN, metrics=MEASURED)
     out, alone = tmp_path / "out", tmp_path / "alone"
     with started(file, out, cluster) as command:
-        until(lambda: len(files(out, "record.json")) >= 4, "some records", 200)
+        until(lambda: len(files(out, "record.json")) >= 4, "some records", 400)
         cluster.remove_node(cluster.others[0], allow_graceful=False)  # SIGKILL for its raylet, and so the end of its workers
         before = len(files(out, "record.json"))
         said, news = command.communicate(timeout=400)
