@@ -18,3 +18,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for marker in COSTLY:
             if item.get_closest_marker(marker) and marker not in chosen:
                 item.add_marker(pytest.mark.skip(reason=f"{marker}; run it with -m {marker}"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a test does to a run stands in the report of pytest, for docs/reliability.md."""
+    for mark in item.iter_markers("fault"):
+        item.user_properties += [("fault", words) for words in mark.args]

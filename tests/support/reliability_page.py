@@ -8,17 +8,20 @@ BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 HEAD = ("fault", "tried", "survived", "what it met", "test")
 
 
-def rows(report: Path) -> list[tuple[str, ...]]:
-    """A row for each test that says what it tried; one that failed survived nothing that it can vouch for."""
-    found = []
-    for case in ElementTree.parse(report).iter("testcase"):
+def rows(reports: list[Path]) -> list[tuple[str, ...]]:
+    """A row for each fault and its test, of all its parameters together; one that failed survived nothing that it can vouch for."""
+    found = dict[tuple[str, str], list[tuple[int, int, str]]]()
+    for case in (case for report in reports for case in ElementTree.parse(report).iter("testcase")):
         said = {one.get("name"): one.get("value") or "" for one in case.iter("property")}
-        failed = case.find("failure") is not None or case.find("error") is not None
-        if "fault" in said:
+        if "fault" in said and case.find("skipped") is None:
             path = (case.get("classname") or "").replace(".", "/") + ".py"
-            name = (case.get("name") or "").partition("[")[0]
-            found.append((said["fault"], said["tried"], "0" if failed else said["tried"], said["note"], f"`{path}`, {name}"))
-    return found
+            test = f"`{path}`, {(case.get('name') or '').partition('[')[0]}"
+            tried, failed = int(said.get("tried", 1)), case.find("failure") is not None or case.find("error") is not None
+            found.setdefault((said["fault"], test), []).append((tried, 0 if failed else tried, said.get("note", "")))
+    return [
+        (fault, *(str(sum(part[i] for part in parts)) for i in (0, 1)), "; ".join(filter(None, (note for *_, note in parts))), test)
+        for (fault, test), parts in found.items()
+    ]
 
 
 def table(found: list[tuple[str, ...]]) -> str:
@@ -35,5 +38,4 @@ def page(text: str, found: list[tuple[str, ...]]) -> str:
 if __name__ == "__main__":
     *reports, docs = map(Path, sys.argv[1:])
     path = docs / "reliability.md"
-    found = [row for report in reports for row in rows(report)]
-    path.write_text(page(path.read_text(encoding="utf-8"), found), encoding="utf-8")
+    path.write_text(page(path.read_text(encoding="utf-8"), rows(reports)), encoding="utf-8")

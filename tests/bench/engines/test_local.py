@@ -33,6 +33,7 @@ def board(out: Path) -> list[str]:
     return lines[first:last]
 
 
+@pytest.mark.fault("two commands on one suite at once")
 def test_two_commands_at_once_share_the_runs(tmp_path: Path) -> None:
     file = suite(tmp_path / "suite", TWO_ROWS, seeds=2, steps=100, plugin=NOTED)
     alone = tmp_path / "alone"
@@ -52,6 +53,7 @@ def test_two_commands_at_once_share_the_runs(tmp_path: Path) -> None:
     assert cli("leaderboard", "-s", file, "-o", out, "--check").code == 0
 
 
+@pytest.mark.fault("a command is killed while another waits for its run")
 def test_a_command_takes_over_what_a_killed_one_had_begun(tmp_path: Path) -> None:
     file = suite(tmp_path / "suite", TWO_ROWS, steps=300, plugin=NOTED)
     alone, out = tmp_path / "alone", tmp_path / "out"
@@ -96,6 +98,7 @@ def test_a_leaderboard_waits_for_who_changes_its_records(tmp_path: Path) -> None
     assert "not run" not in board_file.read_text(encoding="utf-8")
 
 
+@pytest.mark.fault("a worker is killed, its neighbour goes on")
 def test_workers_survive_each_other_and_repeat_nothing(tmp_path: Path) -> None:
     """Two workers: one row fails, one kills its worker; the other worker ends what that one had; numbers are as with one."""
     file = suite(tmp_path / "suite", f"[methods.boom]\n[methods.dying]\nlatent_dim = 3\n{ROWS}", steps=60, plugin=NOTED)
@@ -130,6 +133,7 @@ def test_workers_profile_each_row_once(tmp_path: Path) -> None:
     assert profiles.read_bytes() == kept, "nothing was measured again"
 
 
+@pytest.mark.fault("SIGKILL for the command alone, while two workers train")
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     """However it ends; a run that was under way is not called failed, and the next command ends it."""
     file = suite(tmp_path / "suite", TWO_ROWS, steps=400, plugin=NOTED)
@@ -145,6 +149,7 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     assert list(leftovers(tmp_path)) == []
 
 
+@pytest.mark.fault("SIGINT and SIGTERM while workers import, and while they train")
 @pytest.mark.parametrize(
     ("number", "group", "code", "says"),
     [
@@ -190,6 +195,7 @@ def test_news_of_workers_comes_until_each_has_ended() -> None:
     assert receivers == []
 
 
+@pytest.mark.fault("the only worker is killed")
 def test_a_worker_that_always_dies_is_said_and_others_results_stay(tmp_path: Path) -> None:
     """One worker: the whole command is what dies, and the next one goes on."""
     file = suite(tmp_path / "suite", "[methods.ae]\n[methods.dying]\n", steps=60, plugin=NOTED)
@@ -215,6 +221,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.fault("the process that starts workers is killed")
 @pytest.mark.skipif(WAY != "forkserver", reason="workers are no forks here")
 def test_the_death_of_the_process_that_starts_workers_is_said(tmp_path: Path) -> None:
     (tmp_path / "dies.py").write_text("import os\nos.kill(os.getpid(), 9)")

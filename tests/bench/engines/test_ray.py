@@ -123,6 +123,7 @@ def started(file: Path, out: Path, cluster: Any, *options: str, before: tuple[st
     return subprocess.Popen(command, **pipes, env={**os.environ, "PYTHONPATH": str(ROOT)}, preexec_fn=heard)
 
 
+@pytest.mark.fault("a node of a Ray cluster is killed, and a cell crashes twice")
 def test_a_suite_of_24_cells_survives_a_lost_node_and_a_cell_that_crashes_twice(tmp_path: Path, cluster: Any) -> None:
     file = suite(tmp_path / "suite", ROWS, seeds=3, steps=20, plugin=PLUGIN, metrics=MEASURED)
     out, alone = tmp_path / "out", tmp_path / "alone"
@@ -162,6 +163,7 @@ def test_records_come_home_from_workers_that_do_not_see_the_folder(tmp_path: Pat
     assert list(leftovers(kept)) == []
 
 
+@pytest.mark.fault("Ctrl-C for a suite on Ray")
 def test_ctrl_c_cancels_what_was_queued_and_the_same_command_goes_on(tmp_path: Path, cluster: Any) -> None:
     rows = "[methods.paced]\n[methods.ae]\n"
     file = suite(tmp_path / "suite", rows, seeds=2, steps=100, plugin=PLUGIN, metrics=MEASURED)

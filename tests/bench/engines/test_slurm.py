@@ -86,6 +86,7 @@ def said(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
+@pytest.mark.fault("an array of Slurm is preempted")
 def test_an_array_that_is_preempted_goes_on_and_completes(tmp_path: Path, slurm: None) -> None:
     file = suite(tmp_path / "suite", "[methods.paced]\n[methods.ae]\n", seeds=2, steps=100, plugin=PLUGIN, metrics=MEASURED)
     out, alone = tmp_path / "out", tmp_path / "alone"
@@ -104,6 +105,7 @@ def test_an_array_that_is_preempted_goes_on_and_completes(tmp_path: Path, slurm:
     assert list(leftovers(out)) == []
 
 
+@pytest.mark.fault("Ctrl-C for an array of Slurm")
 def test_ctrl_c_cancels_the_array_and_the_same_command_goes_on(tmp_path: Path, slurm: None) -> None:
     file = suite(tmp_path / "suite", "[methods.paced]\n", seeds=3, steps=100, plugin=PLUGIN, metrics=MEASURED)
     out, alone = tmp_path / "out", tmp_path / "alone"
@@ -140,6 +142,7 @@ def test_the_commands_of_the_page(tmp_path: Path, slurm: None) -> None:
     assert outcome(tmp_path / "engine") == outcome(tmp_path / "array")
 
 
+@pytest.mark.fault("a job of Slurm is cancelled by somebody else")
 def test_a_job_that_somebody_ends_is_a_failed_run(tmp_path: Path, slurm: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from bench.engines import slurm_array
     from bench.runs.context import context_of

@@ -19,6 +19,7 @@ from bench.runs.finished import Trained
 from bench.suites import reader
 from bench.training.checkpoint import weights_hash
 
+pytestmark = pytest.mark.fault
 FLIPS = 100
 Survive = Callable[..., int]
 

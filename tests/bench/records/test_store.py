@@ -113,6 +113,7 @@ def write_often(folder: Path, number: int) -> None:
         write(folder / f"file{number % 2}", bytes([count]) * 1000)
 
 
+@pytest.mark.fault("two writers in one folder")
 def test_writers_in_one_folder_never_take_each_others_files(tmp_path: Path) -> None:
     fork = multiprocessing.get_context("fork")
     processes = [fork.Process(target=write_often, args=(tmp_path, number)) for number in range(4)]
@@ -151,6 +152,7 @@ def test_str_splitlines_breaks_at_no_other_character() -> None:
     assert found == {character for character in BREAKS if len(character) == 1} - {"\0", "\x1a", "\ufeff"}
 
 
+@pytest.mark.fault("a reader while a file is replaced")
 def test_a_reader_sees_the_old_content_or_the_new(tmp_path: Path) -> None:
     path, seen, stop = tmp_path / "file", set[bytes](), threading.Event()
     contents = [bytes([number]) * 100_000 for number in range(3)]
@@ -208,6 +210,7 @@ def hold(out: Path, told: Any) -> None:
         os._exit(9)
 
 
+@pytest.mark.fault("the lock of a process that was killed")
 def test_the_claim_of_a_process_that_dies_is_free(tmp_path: Path) -> None:
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("fork").Process(target=hold, args=(tmp_path, theirs))
@@ -306,6 +309,7 @@ def add(out: Path, first: int) -> None:
         Store(out, "tiny").merge([record("ae", seed)])
 
 
+@pytest.mark.fault("processes that put records into one file at once")
 def test_processes_that_merge_at_once_lose_nothing(tmp_path: Path) -> None:
     fork = multiprocessing.get_context("fork")
     processes = [fork.Process(target=add, args=(tmp_path, 5 * number)) for number in range(4)]

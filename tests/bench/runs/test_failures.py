@@ -131,6 +131,7 @@ def test_a_row_that_cannot_be_profiled_says_so(file: Path, tmp_path: Path) -> No
     assert result.line() == "fails: cannot be profiled: RuntimeError: shapes do not match (plugin.py, line 15)"
 
 
+@pytest.mark.fault("a checkpoint cut short or overwritten")
 def test_a_checkpoint_that_is_damaged_fails_its_row_alone_until_it_is_deleted(file: Path, tmp_path: Path) -> None:
     options = ("run", "-s", file, "-o", tmp_path, "--no-profile", "--jobs", 1)
     assert cli(*options, "--methods", "ae").code == 0
@@ -233,6 +234,7 @@ def bench(*arguments: object, before: list[str] | None = None) -> subprocess.Com
     return subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment, check=False)
 
 
+@pytest.mark.fault("a folder of results that cannot be written to")
 def test_a_read_only_output_folder_is_said_before_anything_starts(file: Path, out: Path) -> None:
     powers = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
     if powers and shutil.which("setpriv") is None:
@@ -251,6 +253,7 @@ def test_a_read_only_output_folder_is_said_before_anything_starts(file: Path, ou
     assert re.fullmatch(rf"latentbench: cannot write {out}\S+: Permission denied; what was written before is intact, .*\n", result.stderr)
 
 
+@pytest.mark.fault("a full disk, of 1120 KiB")
 @pytest.mark.slow
 def test_a_full_disk_ends_the_command_and_nothing_is_lost(file: Path, tmp_path: Path) -> None:
     """A file system of 1120 KiB: one run with the cache of features fits, the second does not."""
@@ -289,6 +292,7 @@ def limited(limit: int, arguments: list[str], folder: Path) -> Started:
     return started
 
 
+@pytest.mark.fault("a disk that is full in the middle of a file")
 def test_a_file_that_cannot_be_written_whole_ends_the_command_and_nothing_is_lost(file: Path, finished: Path, tmp_path: Path) -> None:
     """Weights of `mlp` take 300 kB, everything else less than 100."""
     options = ["run", "-s", str(file), "-o", str(tmp_path / "out"), "--no-profile", "--jobs", "1"]
@@ -305,6 +309,7 @@ def test_values_of_any_length_make_names_that_files_can_have(file: Path, tmp_pat
     assert (result.code, result.err) == (0, "")
 
 
+@pytest.mark.fault("a write of records that fails")
 def test_a_store_keeps_what_it_had_where_a_write_fails(finished: Path, tmp_path: Path) -> None:
     """Half of a record is never seen: the old one is there until the new one is whole."""
     path = tmp_path / "out" / "leaderboards" / "runs" / "tiny.jsonl"

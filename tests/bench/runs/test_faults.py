@@ -1,6 +1,6 @@
 """Faults injected for real, into the system below Python or into the process: nothing is lost, nothing half written is left.
 
-What was tried and survived goes into the report of pytest (`record_property`), of which tests/support/reliability_page.py makes a page.
+What was tried and survived goes into the report of pytest, of which tests/support/reliability_page.py makes a page.
 """
 
 import contextlib
@@ -112,6 +112,7 @@ KILLS = [
 ]
 
 
+@pytest.mark.fault("SIGKILL and SIGTERM by turns, at random moments of a suite of three runs")
 @pytest.mark.parametrize("kills", KILLS)
 def test_killed_at_random_moments(tmp_path: Path, kills: int, record_property: Property) -> None:
     """SIGKILL and SIGTERM by turns, until the suite is done; then a new one, until so many kills have met it. Every third time two workers.
@@ -143,12 +144,7 @@ def test_killed_at_random_moments(tmp_path: Path, kills: int, record_property: P
         suites += 1
     assert kills < 50 or len(phases) > 4, f"all of them at few moments: {phases}"
     words = ", ".join(f"{count} with {phase}" for phase, count in sorted(phases.items()))
-    say(
-        record_property,
-        "SIGKILL and SIGTERM by turns, at random moments of a suite of three runs",
-        kills,
-        f"{suites} suite{'s' * (suites > 1)}; killed {words}",
-    )
+    say(record_property, kills, f"{suites} suite{'s' * (suites > 1)}; killed {words}")
 
 
 def begun(folder: Path, file: Path, out: Path, jobs: int) -> Started:
@@ -191,12 +187,13 @@ def terminate(started: Started) -> None:
     assert started.wait(60).code in (0, 143, -signal.SIGTERM)
 
 
-def say(record_property: Property, fault: str, tried: int, note: str = "") -> None:
+def say(record_property: Property, tried: int, note: str = "") -> None:
     """For the page: all that were tried were survived, else the test has failed."""
-    for name, value in (("fault", fault), ("tried", tried), ("note", note)):
-        record_property(name, value)
+    record_property("tried", tried)
+    record_property("note", note)
 
 
+@pytest.mark.fault("the power fails after a rename")
 def test_the_power_fails_after_every_rename(file: Path, whole: dict[str, Any], tmp_path: Path, record_property: Property) -> None:
     """What was renamed without having been synchronised is empty then: no file of a run is."""
     log = tmp_path / "renames"
@@ -211,11 +208,12 @@ def test_the_power_fails_after_every_rename(file: Path, whole: dict[str, Any], t
     careless = "import os, sys; open('a', 'w').write('text'); os.replace('a', 'b')"
     subprocess.run([sys.executable, "-c", careless], env=faults, cwd=tmp_path, check=True)
     assert (tmp_path / "b").read_text() == "", "a file that nobody synchronised would have been noticed"
-    say(record_property, "the power fails after a rename", len(ours))
+    say(record_property, len(ours))
 
 
+@pytest.mark.fault("the clock of the day jumps by up to a day at each look")
 @pytest.mark.slow
-def test_a_clock_that_jumps_changes_nothing(file: Path, whole: dict[str, Any], tmp_path: Path, record_property: Property) -> None:
+def test_a_clock_that_jumps_changes_nothing(file: Path, whole: dict[str, Any], tmp_path: Path) -> None:
     """By up to a day at each look, forwards and backwards."""
     faults = environment(tmp_path, clock=1)
     looks = "import time; print(*(int(time.time()) for _ in range(100)))"
@@ -227,13 +225,13 @@ def test_a_clock_that_jumps_changes_nothing(file: Path, whole: dict[str, Any], t
     assert outcome(tmp_path / "out") == whole
     again = bench("run", "-s", file, "-o", tmp_path / "out", *options, env=faults)
     assert (again.returncode, again.stderr) == (0, ""), "nothing is run again"
-    say(record_property, "the clock of the day jumps by up to a day at each look", 1)
 
 
+@pytest.mark.fault("files cannot be locked (ENOLCK, ENOSYS)")
 @pytest.mark.parametrize(
     "error", [pytest.param(errno.ENOLCK, id="ENOLCK"), pytest.param(errno.ENOSYS, id="ENOSYS", marks=pytest.mark.slow)]
 )
-def test_a_disk_without_locks_is_refused_before_anything_starts(file: Path, tmp_path: Path, error: int, record_property: Property) -> None:
+def test_a_disk_without_locks_is_refused_before_anything_starts(file: Path, tmp_path: Path, error: int) -> None:
     done = bench("run", "-s", file, "-o", tmp_path / "out", *OPTIONS, env=environment(tmp_path, flock=error))
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
@@ -241,11 +239,11 @@ def test_a_disk_without_locks_is_refused_before_anything_starts(file: Path, tmp_
     assert os.strerror(error) in line
     assert line.endswith("; choose an --out on a disk with locks; python -m bench doctor tries one")
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
-    say(record_property, f"files cannot be locked ({errno.errorcode[error]})", 1)
 
 
+@pytest.mark.fault("no memory for what a run asks torch or numpy for")
 @pytest.mark.parametrize("library", ["torch", "numpy"])
-def test_a_run_without_memory_fails_with_its_sizes(tmp_path: Path, library: str, record_property: Property) -> None:
+def test_a_run_without_memory_fails_with_its_sizes(tmp_path: Path, library: str) -> None:
     """4 TiB are more than any address space here may have; the run says what it is made of, and the others go on."""
     rows = f'[methods.greedy]\nlibrary = "{library}"\n[methods.ae]\n'
     file = suite(tmp_path / "suite", rows, steps=20, plugin=PACED)
@@ -261,9 +259,9 @@ def test_a_run_without_memory_fails_with_its_sizes(tmp_path: Path, library: str,
     )
     assert {name: record["status"] for name, record in records(tmp_path).items()} == {"greedy/0": "failed", "ae/0": "done"}
     assert "plugin.py" in files(tmp_path, "error.txt")["greedy/0"].read_text(encoding="utf-8")
-    say(record_property, f"no memory for what a run asks {library} for", 1)
 
 
+@pytest.mark.fault("a run hangs in C with the interpreter's lock, with one worker and with two")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_run_that_hangs_is_given_up_and_the_others_go_on(tmp_path: Path, jobs: int, record_property: Property) -> None:
     """Deep in a C function that holds the interpreter's lock, so that no thread of Python could notice. Tried again by the next command."""
@@ -278,7 +276,7 @@ def test_a_run_that_hangs_is_given_up_and_the_others_go_on(tmp_path: Path, jobs:
         for path in (files(tmp_path, "error.txt")[f"hanging/{seed}"] for seed in (0, 1)):
             assert "plugin.py" in path.read_text(encoding="utf-8")
     assert not list(tmp_path.rglob("stalled.txt"))
-    say(record_property, f"a run hangs in C with the interpreter's lock ({jobs} worker{'s' * (jobs > 1)})", 2)
+    say(record_property, 4 if jobs == 1 else 2)
 
 
 def test_status_says_how_far_a_run_is_and_when_it_said_so(tmp_path: Path) -> None:
@@ -293,6 +291,7 @@ def test_status_says_how_far_a_run_is_and_when_it_said_so(tmp_path: Path) -> Non
         started.kill()
 
 
+@pytest.mark.fault("checkpoints of two runs are swapped")
 def test_a_checkpoint_in_another_runs_place_is_not_gone_on_with(file: Path, whole: dict[str, Any], tmp_path: Path) -> None:
     """Swapped folders: its checksum is right, what it is of is not."""
     started = Started(tmp_path, "run", "-s", file, "-o", tmp_path, "--methods", "paced", *OPTIONS)

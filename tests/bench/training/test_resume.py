@@ -88,6 +88,7 @@ def evaluated(out: Path) -> bool:
     return bool(files(out, "weights.safetensors"))
 
 
+@pytest.mark.fault("SIGKILL at chosen moments: checkpoints, weights, a later run")
 @pytest.mark.parametrize(
     ("moment", "delay"),
     [(some_checkpoint, 0.0), (some_checkpoint, 0.4), (evaluated, 0.0), (evaluated, 0.7)],
@@ -106,6 +107,7 @@ def test_a_killed_suite_ends_as_if_it_had_not_been(
     finish(file, tmp_path, whole)
 
 
+@pytest.mark.fault("SIGKILL twice in one run")
 def test_a_suite_killed_twice_goes_on_from_its_checkpoints(file: Path, whole: dict[str, Any], tmp_path: Path) -> None:
     reached = []
     for _ in range(2):
@@ -126,6 +128,7 @@ def steps(out: Path) -> list[int]:
         return []
 
 
+@pytest.mark.fault("SIGKILL while Python starts, and in training")
 @pytest.mark.slow
 def test_a_plain_start_killed_while_it_starts_and_one_killed_while_it_trains(file: Path, whole: dict[str, Any], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "run", "-s", file, "-o", tmp_path, *map(str, OPTIONS)]
@@ -166,6 +169,7 @@ def test_a_checkpoint_is_used_and_not_only_kept(file: Path, whole: dict[str, Any
     assert curves[0] == curves[1]
 
 
+@pytest.mark.fault("Ctrl-C")
 def test_interrupted_by_ctrl_c(file: Path, whole: dict[str, Any], tmp_path: Path) -> None:
     started = Started(tmp_path, "run", "-s", file, "-o", tmp_path, "--methods", "paced", *OPTIONS)
     until(lambda: some_checkpoint(tmp_path), "a checkpoint")
