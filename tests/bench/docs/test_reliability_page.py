@@ -1,4 +1,4 @@
-"""The table of docs/reliability.md: a row for each fault of all its tests' parameters, none for what was skipped, 0 survived of what failed."""
+"""The table of docs/reliability.md: a row for each fault; none of what was skipped, and nothing survived of what failed."""
 
 from pathlib import Path
 
