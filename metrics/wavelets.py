@@ -42,7 +42,7 @@ def packets(images: Tensor) -> Iterator[Tensor]:
     size = 2**level
     transform = torch.from_numpy(hadamard(size)).to(images.device, torch.float64)
     for some in (transform / size).split(AT_ONCE):
-        half = torch.cat([some @ (part.double() / 255).view(-1, channels, height // size, size, width) for part in images.split(CHUNK)])
+        half = torch.cat([some @ (part.double() / 255).reshape(-1, channels, height // size, size, width) for part in images.split(CHUNK)])
         whole = half.unflatten(-1, (-1, size)) @ transform  # (N, C, H/2^L, some, W/2^L, 2^L)
         for u, v in product(range(len(some)), range(size)):
             yield whole[:, :, :, u, :, v].flatten(1)

@@ -48,6 +48,12 @@ def test_it_is_the_mean_of_the_packets_distances() -> None:
     assert frechet_wavelet(a, a).item() == pytest.approx(0, abs=1e-9)
 
 
+def test_how_images_lie_in_memory_changes_nothing() -> None:
+    a, b = images(30, 3, 8, 8, seed=1), images(25, 3, 8, 8, seed=2)
+    last = a.contiguous(memory_format=torch.channels_last)
+    assert frechet_wavelet(last, b).item() == frechet_wavelet(a, b).item()
+
+
 def test_a_shade_changes_one_packet_alone() -> None:
     """All pixels brighter by 51/255: the packet of means has 2^L times that in each of its values, all others nothing."""
     a = images(40, 1, 8, 8) // 2
