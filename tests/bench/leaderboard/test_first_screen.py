@@ -293,7 +293,7 @@ def test_measures_of_error_that_disagree_are_said() -> None:
 
 
 def test_a_headline_is_checked_with_the_near_name() -> None:
-    known = catalogue().metrics
+    known = catalogue().every_metric
     check(replace(SUITE, headline=("frechet_pca", "frechet_pca_qz", "train_seconds")), known)
     with pytest.raises(UserError, match=r"headline\[1\]: unknown metric 'frechet_pac'; did you mean 'frechet_pca'\?"):
         check(replace(SUITE, headline=("rec_sse_test", "frechet_pac")), known)
