@@ -7,13 +7,13 @@ Haar's wavelet the packets of level L are Walsh-Hadamard transforms of blocks of
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from scipy.linalg import hadamard
 from torch import Tensor
 
-from metrics.finite import require_rows
+from metrics.finite import require_finite, require_rows
 from metrics.frechet import BIAS, frechet_of_features
 from metrics.metric import Metric, Unavailable
 from metrics.monge import SIDES
@@ -55,11 +55,17 @@ def frechet_wavelet(a: Tensor, b: Tensor) -> Tensor:
     return torch.stack([frechet_of_features(p, q) for p, q in zip(packets(a), packets(b), strict=True)]).mean()
 
 
+def of_images(test: Any, others: Any) -> Tensor:
+    """Of two sets as an evaluation keeps them; Unavailable where images were not finite, which their bytes do not show.   -> ()"""
+    require_finite("images", test.features, others.features)
+    return frechet_wavelet(test.eight_bit, others.eight_bit)
+
+
 def metric(of: str, side: str, words: str, better: Literal["lower"] | None = "lower", group: str = "samples") -> Metric:
     """One of them."""
     return Metric(
         name=f"frechet_wavelet_{of}",
-        fn=lambda test, others: frechet_wavelet(test.eight_bit, others.eight_bit),
+        fn=of_images,
         needs=("test.images", f"{side}.images"),
         protocol=WORDS + words,
         source=SOURCE,
