@@ -6,10 +6,12 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -151,6 +153,15 @@ class Started:
     def workers(self) -> list[int]:
         """The processes of its group but itself."""
         return [pid for pid in pids() if pid != self.pid and group_of(pid) == self.pid]
+
+
+def sweep_on(engine: str, file: Path, out: Path, *options: str, before: Sequence[str] = ()) -> "subprocess.Popen[str]":
+    """`run --engine` in a plain process of its own, by a command before it where one is given; it hears Ctrl-C wherever tests run."""
+    command = [*before, sys.executable, "-m", "bench", "run", "-s", str(file), "-o", str(out), "--no-profile", "--save-every", "0"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # whoever runs the tests in the background has it ignored
+    return subprocess.Popen([*command, "--engine", engine, *options], **pipes, env=environment, preexec_fn=heard)
 
 
 def child(arguments: list[str], sinks: list[str | Connection], environment: dict[str, str]) -> None:

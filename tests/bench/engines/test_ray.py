@@ -13,12 +13,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import NEWS, cli, files, group_of, leftovers, outcome, pids, suite, until
+from harness import NEWS, cli, files, group_of, leftovers, outcome, pids, suite, sweep_on, until
 from page_commands import commands
 
 from bench.engines.choose import engine
@@ -116,11 +115,7 @@ def descendants(pid: int) -> set[int]:
 
 def started(file: Path, out: Path, cluster: Any, *options: str, before: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
     """`run --engine ray` in a process of its own."""
-    command = [*before, sys.executable, "-m", "bench", "run", "-s", str(file), "-o", str(out), "--no-profile", "--save-every", "0"]
-    command += ["--engine", "ray", "--cluster", f"address={cluster.address}", *options]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # whoever runs the tests in the background has it ignored
-    return subprocess.Popen(command, **pipes, env={**os.environ, "PYTHONPATH": str(ROOT)}, preexec_fn=heard)
+    return sweep_on("ray", file, out, "--cluster", f"address={cluster.address}", *options, before=before)
 
 
 @pytest.mark.fault("a node of a Ray cluster is killed, and a cell crashes twice")

@@ -9,12 +9,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from harness import NEWS, cli, files, leftovers, outcome, records, suite, until
+from harness import NEWS, cli, files, leftovers, outcome, records, suite, sweep_on, until
 from page_commands import commands
 
 from bench.engines.choose import engine
@@ -74,11 +72,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def started(file: Path, out: Path, *options: str) -> "subprocess.Popen[str]":
     """`run --engine slurm` in a process of its own."""
-    command = [sys.executable, "-m", "bench", "run", "-s", str(file), "-o", str(out), "--no-profile", "--save-every", "0"]
-    command += ["--engine", "slurm", "--cluster", "slurm_partition=low", "--cluster", "timeout_min=10", *options]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # whoever runs the tests in the background has it ignored
-    return subprocess.Popen(command, **pipes, env={**os.environ, "PYTHONPATH": str(ROOT)}, preexec_fn=heard)
+    return sweep_on("slurm", file, out, "--cluster", "slurm_partition=low", "--cluster", "timeout_min=10", *options)
 
 
 def said(*command: str) -> str:
