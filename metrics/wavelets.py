@@ -7,7 +7,7 @@ Haar's wavelet the packets of level L are Walsh-Hadamard transforms of blocks of
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from scipy.linalg import hadamard
@@ -61,7 +61,7 @@ def of_images(test: Any, others: Any) -> Tensor:
     return frechet_wavelet(test.eight_bit, others.eight_bit)
 
 
-def metric(of: str, side: str, words: str, better: Literal["lower"] | None = "lower", group: str = "samples") -> Metric:
+def metric(of: str, side: str, words: str, group: str = "samples") -> Metric:
     """One of them."""
     return Metric(
         name=f"frechet_wavelet_{of}",
@@ -69,7 +69,7 @@ def metric(of: str, side: str, words: str, better: Literal["lower"] | None = "lo
         needs=("test.images", f"{side}.images"),
         protocol=WORDS + words,
         source=SOURCE,
-        better=better,
+        better="lower" if group == "samples" else None,
         group=group,
         bias=BIAS,
     )
@@ -77,5 +77,5 @@ def metric(of: str, side: str, words: str, better: Literal["lower"] | None = "lo
 
 METRICS_ON_REQUEST = [
     *(metric(of, side, words) for of, (side, words) in SIDES.items()),
-    metric("floor", "train", "at most as many random training images", None, "reference"),
+    metric("floor", "train", "at most as many random training images", "reference"),
 ]
