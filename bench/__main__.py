@@ -97,7 +97,7 @@ def run(
         int, typer.Option(parser=whole, metavar="INTEGER", help="CPU threads of each run; weights repeat bit for bit at the same number.")
     ] = 1,
     save_every: Annotated[float, typer.Option(parser=number, metavar="FLOAT", help="Seconds between checkpoints.")] = 30.0,
-    log: Annotated[str | None, typer.Option(help="Trackers that follow the runs: tensorboard,wandb,trackio. Offline.")] = None,
+    log: Annotated[str | None, typer.Option(help="Trackers that follow the runs: tensorboard,wandb,mlflow,trackio. Offline.")] = None,
     profiles: Annotated[
         bool, typer.Option("--profile/--no-profile", help="Profile each row once for the hot spots, on this machine.")
     ] = True,

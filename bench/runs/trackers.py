@@ -2,18 +2,24 @@
 
 tensorboard    event files in the run's folder, for `tensorboard --logdir runs`
 wandb          an offline run in the run's folder, for `wandb sync`; WANDB_MODE=online sends it at once
+mlflow         into mlflow.db beside the suite's runs, for `mlflow ui`; MLFLOW_TRACKING_URI names a server or file of one's own
 trackio        into TRACKIO_DIR, or where trackio keeps its files, for `trackio show`
 
 A tracker gets every row of the curve while the run trains, and its metrics when it has ended. One that fails costs itself, not the run.
 """
 
+import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+
+from filelock import FileLock
 
 from bench.errors import UserError, in_a_line, unknown
 
@@ -111,7 +117,45 @@ class Trackio:
         self.run.finish()
 
 
-KNOWN: dict[str, Callable[[Followed], Tracker]] = {"tensorboard": TensorBoard, "wandb": Wandb, "trackio": Trackio}
+class MLflow:
+    """A run of MLflow in an experiment of the suite's name; a run that goes on begins another, with its whole curve."""
+
+    def __init__(self, run: Followed):
+        from mlflow import MlflowClient
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it tells of every table that it makes
+        where = os.environ.get("MLFLOW_TRACKING_URI")
+        file = (run.folder.parents[1] / "mlflow.db").absolute()
+        with nullcontext() if where else FileLock(f"{file}.lock"):  # workers would make the tables at the same time
+            self.client = MlflowClient(where or f"sqlite:///{file}")
+            self.run_id = self.create(run, None if where else file.with_name("mlflow-artifacts").as_uri())
+        for name, value in flat(run.config):
+            self.client.log_param(self.run_id, name, value)
+
+    def create(self, run: Followed, artifacts: str | None) -> str:
+        """Begin a run; -> its id."""
+        experiment = self.client.get_experiment_by_name(run.suite)
+        of = experiment.experiment_id if experiment else self.client.create_experiment(run.suite, artifacts)
+        return str(self.client.create_run(of, run_name=run.name, tags={"latentbench.key": run.key}).info.run_id)
+
+    def log(self, row: Row) -> None:
+        """Values at a step."""
+        self.batch({f"train/{name}": value for name, value in terms(row)}, int(row["step"]))
+
+    def end(self, step: int, metrics: Mapping[str, float], status: str) -> None:
+        """The run has ended."""
+        self.batch({f"metrics/{name}": value for name, value in metrics.items()}, step)
+        self.client.set_terminated(self.run_id, "FINISHED" if status == "done" else "FAILED")
+
+    def batch(self, values: Mapping[str, float], step: int) -> None:
+        """Values at a step, at once."""
+        from mlflow.entities import Metric
+
+        now = time.time_ns() // 1_000_000
+        self.client.log_batch(self.run_id, [Metric(name, value, now, step) for name, value in values.items()])
+
+
+KNOWN: dict[str, Callable[[Followed], Tracker]] = {"tensorboard": TensorBoard, "wandb": Wandb, "mlflow": MLflow, "trackio": Trackio}
 
 
 def check(names: Iterable[str]) -> None:
@@ -162,3 +206,12 @@ class Trackers:
 def terms(row: Row) -> list[tuple[str, float]]:
     """The row's values but its step, as `autoencoder/loss`."""
     return [(name.replace(".", "/"), value) for name, value in row.items() if name != "step"]
+
+
+def flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """The values of a configuration as texts, by names such as `optimizer.lr`."""
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", str(value)

@@ -85,7 +85,7 @@ def test_a_terminal_shows_loss_and_pace() -> None:
 def test_an_unknown_tracker_and_one_without_its_package_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = suite(tmp_path, "[methods.ae]\n", steps=2)
     said = cli("run", "--suite", file, "--out", tmp_path / "out", "--log", "tensorbord")
-    assert said.line() == "--log: unknown tracker 'tensorbord'; did you mean 'tensorboard'? known: tensorboard, trackio, wandb"
+    assert said.line() == "--log: unknown tracker 'tensorbord'; did you mean 'tensorboard'? known: mlflow, tensorboard, trackio, wandb"
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     said = cli("run", "--suite", file, "--out", tmp_path / "out", "--log", "wandb")
     assert said.line() == "--log wandb: its package is not installed; pip install 'latentbench[wandb]'"
@@ -173,3 +173,33 @@ def test_trackio_has_the_curve_in_its_folder(tmp_path: Path, monkeypatch: pytest
         return [(step, values["train/autoencoder/loss"]) for step, values in found if "train/autoencoder/loss" in values]
 
     assert kept() == [(row["step"], pytest.approx(row["autoencoder.loss"])) for row in curve if "autoencoder.loss" in row]
+
+
+@missing("mlflow")
+def test_mlflow_has_the_curve_in_a_file_beside_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    from mlflow import MlflowClient
+
+    curve, record = tracked(tmp_path, "mlflow")
+    client = MlflowClient(f"sqlite:///{tmp_path}/out/runs/tiny/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert (run.info.run_name, run.info.status) == ("vae_bernoulli seed 0", "FINISHED")
+    assert (run.data.params["optimizer.lr"], run.data.params["latent_dim"]) == (str(record["config"]["optimizer"]["lr"]), "2")
+    losses = [(found.step, found.value) for found in client.get_metric_history(run.info.run_id, "train/autoencoder/loss")]
+    assert sorted(losses) == [(row["step"], pytest.approx(row["autoencoder.loss"])) for row in curve if "autoencoder.loss" in row]
+    assert run.data.metrics["metrics/rec_sse_test"] == pytest.approx(record["metrics"]["rec_sse_test"]["value"])
+
+
+@missing("mlflow")
+def test_mlflow_of_several_workers_has_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    from mlflow import MlflowClient
+
+    file = suite(tmp_path, "[methods.ae]\n", seeds=4, steps=100)
+    said = cli("run", "--suite", file, "--out", tmp_path / "out", "--log", "mlflow", "--jobs", 2, "--no-profile")
+    assert said.code == 0, said.whole_err
+    assert "mlflow fails" not in said.whole_err
+    client = MlflowClient(f"sqlite:///{tmp_path}/out/runs/tiny/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert sorted(run.info.run_name for run in runs) == [f"ae seed {seed}" for seed in range(4)]
+    assert all(len(client.get_metric_history(run.info.run_id, "train/autoencoder/loss")) == 2 for run in runs)
