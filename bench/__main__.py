@@ -39,6 +39,7 @@ from bench.commands.options import (
     names_in,
     number,
     parameters,
+    shares_in,
     whole,
 )
 from bench.commands.page import page
@@ -98,6 +99,14 @@ def run(
     ] = 1,
     save_every: Annotated[float, typer.Option(parser=number, metavar="FLOAT", help="Seconds between checkpoints.")] = 30.0,
     log: Annotated[str | None, typer.Option(help="Trackers that follow the runs: tensorboard,wandb,mlflow,trackio. Offline.")] = None,
+    measure_at: Annotated[
+        str | None,
+        typer.Option("--measure-at", help="Measure at shares of the budget too: 0.1,0.5. Training stays the same."),
+    ] = None,
+    measured: Annotated[
+        str | None,
+        typer.Option("--measure", help="What to measure there: rec_sse_test,mmd_prior. The first screen's, if not said."),
+    ] = None,
     profiles: Annotated[
         bool, typer.Option("--profile/--no-profile", help="Profile each row once for the hot spots, on this machine.")
     ] = True,
@@ -114,6 +123,9 @@ def run(
     """Train and measure every run of a suite that is not finished yet, then write its leaderboard."""
     check_counts(seeds=seeds, jobs=jobs, threads=threads)
     trackers.check(followers := names_in("--log", log))
+    shares, asked = shares_in("--measure-at", measure_at), names_in("--measure", measured)
+    if asked and not shares:
+        raise UserError("--measure says what is measured at the shares of --measure-at, which are not given")
     if drawn and (smoke or dry_run):
         raise UserError(f"--figures draws whole runs; {'--smoke' if smoke else '--dry-run'} makes none")
     chosen, whole = reader.read_both(suite, tuple(overrides or ()), names_in("--methods", methods), seeds, name)
@@ -122,7 +134,9 @@ def run(
     from bench.commands import run as command  # here, so that --help needs no torch
     from bench.engines.choose import engine as chosen_engine
 
-    settings = Settings(out, data_root, device, threads, jobs, save_every, fresh=fresh, log=followers, limit=limit)
+    settings = Settings(
+        out, data_root, device, threads, jobs, save_every, fresh=fresh, log=followers, measure_at=shares, measured=asked, limit=limit
+    )
     sweep = chosen_engine(engine, parameters("--cluster", cluster))
     if dry_run:
         command.dry_run(chosen, whole, settings, smoke)

@@ -30,7 +30,7 @@ from bench.runs.card import read_card, source_of
 from bench.runs.events import Tell
 from bench.runs.finished import remade, weights_in
 from bench.runs.run import WEIGHTS
-from bench.runs.settings import Settings
+from bench.runs.settings import Settings, rising
 from bench.suites import reader
 from models.interfaces import Method, Prior
 
@@ -231,6 +231,8 @@ def run(
     jobs: int = 1,
     threads: int = 1,
     log: tuple[str, ...] = (),
+    measure_at: tuple[float, ...] = (),
+    measured: tuple[str, ...] = (),
     watch: Tell | None = None,
 ) -> Records:
     """Train and measure what is not finished of a suite, write its leaderboard; -> the records of the runs that were asked for.
@@ -242,7 +244,7 @@ def run(
     trackers.check(log)
     chosen, whole = reader.read_both(str(suite), overrides, methods, seeds, name)
     root = Path(data_root or os.environ.get("LATENTBENCH_DATA") or "data")
-    settings = Settings(Path(out), root, device, threads, jobs, log=log)
+    settings = Settings(Path(out), root, device, threads, jobs, log=log, measure_at=rising("measure_at", measure_at), measured=measured)
     with torch_as_it_was():
         context, runs, _ = command.checked(chosen, whole, settings)
         command.check_results(context.store, whole)

@@ -10,7 +10,7 @@ import torch
 from bench.commands import console
 from bench.commands.evaluate import Target, target_of
 from bench.errors import RunError, UserError, unknown
-from bench.figures import canvas, densities, kinds, rate_distortion, samples
+from bench.figures import anytime, canvas, densities, kinds, rate_distortion, samples
 from bench.figures.canvas import FORMATS, Format
 from bench.figures.subject import Subject
 from bench.files import write
@@ -133,6 +133,8 @@ def drawing(name: str, suite: Suite, store: Store, first: Callable[[], Rows]) ->
     """A figure of a suite; Unavailable where there is none, UserError where it needs weights that are not here."""
     if name == "rate-distortion":
         return rate_distortion.draw(list(store.records()), suite.name, suite.held_out)
+    if name == "anytime":
+        return anytime.draw(store, suite)
     return OF_WEIGHTS[name](first()[0], suite.name, first()[1])
 
 

@@ -9,6 +9,7 @@ import typer
 
 from bench.errors import UserError
 from bench.processes import check_device
+from bench.runs.settings import rising
 
 
 def whole(text: object) -> int:
@@ -56,6 +57,18 @@ def names_in(option: str, text: str | None) -> tuple[str, ...]:
     if text is not None and not found:
         raise UserError(f"{option} must name something, or be left out for all; it is {text!r}")
     return found
+
+
+def shares_in(option: str, text: str | None) -> tuple[float, ...]:
+    """`0.1,0.5` as numbers in rising order, () where the option is not given; UserError for one that is no share."""
+
+    def share(part: str) -> float | str:
+        try:
+            return float(part)
+        except ValueError:
+            return part
+
+    return rising(option, map(share, names_in(option, text)))
 
 
 def parameters(option: str, texts: list[str] | None) -> dict[str, Any]:

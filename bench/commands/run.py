@@ -51,6 +51,7 @@ def checked(
     context = context_of(here, suite.name, suite.plugins)
     try:
         headline.check(suite, context.catalogue.every_metric)
+        context.settings = with_metrics(context.settings, suite, context.catalogue)
         selection.check(suite, *directions(suite, context.catalogue))
         resolved = [resolve(run, context.catalogue) for run in runs]
         prepared = [build(one) for one in resolved if one.run.seed == 0]
@@ -59,6 +60,19 @@ def checked(
         return context, resolved, prepared
     except UserError as error:
         raise UserError(f"{suite.where}: {error}") from None
+
+
+def with_metrics(settings: Settings, suite: Suite, known: Catalogue) -> Settings:
+    """The settings with the metrics of runs while they train: those that are asked for, or those of the suite's first screen."""
+    for name in settings.measured:
+        known.get("metric", name, "--measure")
+    if settings.measured or not settings.measure_at:
+        return settings
+    own = suite.metrics or tuple(known.metrics)
+    shown = [name + end for name in headline.names(suite) for end in headline.ENDS if name + end in own]
+    if not shown:
+        raise UserError("--measure-at: the first screen of this suite shows none of its metrics; say which by --measure")
+    return replace(settings, measured=tuple(shown))
 
 
 def directions(suite: Suite, known: Catalogue) -> tuple[dict[str, str | None], set[str]]:

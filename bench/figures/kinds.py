@@ -76,6 +76,7 @@ OF_SUITES: Mapping[str, str] = {
     "samples": "a contact sheet: samples of every row",
     "densities": "log densities in the plane that rows have over their codes",
     "rate-distortion": "the rate-distortion plane of all rows, from their records",
+    "anytime": "metrics against seconds of training, of runs that were measured while they trained",
 }
 
 

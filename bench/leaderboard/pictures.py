@@ -16,6 +16,7 @@ WORDS = {  # figures of a suite, in the order in which its board shows them
     SAMPLES: "Test images, and below them the first decoded draws of every row, of one seed, none left out.",
     "densities": "Log densities over codes of two latents, row by row.",
     "rate-distortion": "What codes carry against what reconstructions lose, seed by seed.",
+    "anytime": "How good rows are for the time that they have trained: metrics at shares of the budget, and at its end.",
 }
 
 

@@ -1,6 +1,7 @@
 """Files of runs: who works on one, its checkpoint, its record; all written to a temporary name, then renamed.
 
-<out>/runs/<suite>/<label>/<seed>-<key>/    checkpoint.pt (while it trains), weights.safetensors, curve.jsonl, *.png, record.json
+<out>/runs/<suite>/<label>/<seed>-<key>/    checkpoint.pt (while it trains), weights.safetensors, record.json,
+                                            curve.jsonl, anytime.jsonl, *.png
 <out>/leaderboards/runs/<suite>.jsonl       the suite's records, one line each, sorted, then the descriptions that they name
 <out>/leaderboards/runs/<suite>.profile.jsonl
 """
@@ -25,7 +26,7 @@ from bench.suites.schema import Run, canonical
 
 PROFILE = ".profile"  # the kind of file that holds profiles, beside that of records, whose kind is ""
 KINDS = {"": Record, PROFILE: Profile}  # of files, and what their lines are
-RECORD, CURVE = "record.json", "curve.jsonl"
+RECORD, CURVE, ANYTIME = "record.json", "curve.jsonl", "anytime.jsonl"
 CHECKPOINT, SECOND = "checkpoint.pt", "density.pt"  # of the two stages of a run
 FINAL = ("done", "diverged")  # statuses that another start does not try again
 
@@ -97,6 +98,14 @@ class Store:
         path = self.folder(run) / CURVE
         with writing(path), path.open("a", encoding="utf-8") as file:
             file.write("".join(canonical(row) + "\n" for row in rows))
+
+    def anytime(self, run: Run) -> list[dict[str, float]]:
+        """What was measured of a run while it trained, in order; UserError for a damaged line."""
+        return read_curve(self.folder(run) / ANYTIME)
+
+    def save_anytime(self, run: Run, rows: Iterable[Mapping[str, float]]) -> None:
+        """The same, anew."""
+        write(self.folder(run) / ANYTIME, "".join(canonical(row) + "\n" for row in rows).encode())
 
     def save_checkpoint(self, run: Run, payload: bytes, name: str = CHECKPOINT) -> None:
         """A state as bytes, behind its checksum."""

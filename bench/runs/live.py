@@ -32,6 +32,7 @@ class Live:
     stages: int  # how many there are
     trackers: Trackers
     report: Report | None = None
+    first_stage: Callable[[Progress], None] | None = None  # called of the blocks of that one
     before: list[Row] = field(default_factory=list)  # the curve of the stages that have ended
     start: int = 0  # steps of these
     number: int = 0  # of them
@@ -49,6 +50,8 @@ class Live:
             self.store.save_curve(self.run, rows)
             self.begun = True
         self.trackers.log(rows)
+        if self.first_stage and self.number == 0:
+            self.first_stage(progress)
         if self.report and progress.seconds > 0:
             share = (self.number + progress.share) / self.stages
             self.report(News(share, loss_of(rows[-1]), progress.step * self.run.batch_size / progress.seconds))

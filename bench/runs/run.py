@@ -16,11 +16,12 @@ from torch import Tensor
 from bench.datasets.batches import derive
 from bench.environment import code_hash, describe, reset_peak_memory
 from bench.errors import FOREIGN, RunError, UserError, in_a_line
-from bench.evaluation.evaluate import evaluate
+from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.figures.pictures import pictures
 from bench.files import write, writing
 from bench.records.identity import identity
 from bench.records.store import Store
+from bench.runs.anytime import Anytime
 from bench.runs.card import KEY, card
 from bench.runs.context import Context, kernels_on
 from bench.runs.costs import costs, parameters
@@ -124,6 +125,8 @@ def carry_out(prepared: Prepared, context: Context, record: Mapping[str, Any], l
     """The part of a run that takes time; -> the rest of its record.   record: what is said before it"""
     run, store, device = prepared.run, context.store, context.device
     data = context.data(run)
+    if context.team is None or context.team.first:
+        live.first_stage = anytime(prepared, context, live.trackers)
     reset_peak_memory(device)
     outcomes = train_stages(prepared, context, live, note)
     last = outcomes[-1]
@@ -159,6 +162,14 @@ def carry_out(prepared: Prepared, context: Context, record: Mapping[str, Any], l
         "cost": costs(prepared, outcomes, time.perf_counter() - before, device),
         "absent_pictures": absent,  # by name, with the reason
     }
+
+
+def anytime(prepared: Prepared, context: Context, trackers: Trackers) -> Anytime:
+    """What measures the run while it trains, at the shares that the settings ask for; its density is fitted later."""
+    run, settings = prepared.run, context.settings
+    metrics = [context.catalogue.measured_by(name) for name in settings.measured]
+    evaluation = partial(Evaluation, prepared.method, context.data(run), run.seed)
+    return Anytime(context.store, run, settings.measure_at, metrics, evaluation, prepared.method, trackers)
 
 
 def train_stages(prepared: Prepared, context: Context, live: Live, note: Note | None) -> list[Outcome]:

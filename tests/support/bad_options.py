@@ -39,6 +39,7 @@ def none_there(folder: Path) -> None:
 
 
 WHOLE = "is not a whole number; see: python -m bench --help"
+SHARES = "must be shares of the budget between 0 and 1, such as 0.1,0.5, not"
 OPTIONS = [
     run("--methods aee", "tiny.toml: unknown method 'aee'; did you mean 'ae'? known: ae, wae_gan"),
     run("--methods ae,,x", "tiny.toml: unknown method 'x'; known: ae, wae_gan"),
@@ -54,6 +55,14 @@ OPTIONS = [
     run("--seeds three", f"Invalid value for '--seeds': 'three' {WHOLE}"),
     run("--seeds 1.5", f"Invalid value for '--seeds': '1.5' {WHOLE}"),
     run("--seeds ''", f"Invalid value for '--seeds': '' {WHOLE}"),
+    run("--measure-at 2", f"--measure-at {SHARES} 2.0"),
+    run("--measure-at 0", f"--measure-at {SHARES} 0.0"),
+    run("--measure-at 0.5,1", f"--measure-at {SHARES} 1.0"),
+    run("--measure-at nan", f"--measure-at {SHARES} nan"),
+    run("--measure-at half", f"--measure-at {SHARES} 'half'"),
+    run("--measure-at ''", "--measure-at must name something, or be left out for all; it is ''"),
+    run("--measure-at 0.5 --measure rec_sse", "tiny.toml: --measure: unknown metric 'rec_sse'; did you mean 'rec_sse_test'…"),
+    run("--measure rec_sse_test", "--measure says what is measured at the shares of --measure-at, which are not given"),
     run("--jobs 0", "--jobs must be at least 1, not 0"),
     run("--jobs -1", "--jobs must be at least 1, not -1"),
     run("--jobs many", f"Invalid value for '--jobs': 'many' {WHOLE}"),
