@@ -13,7 +13,7 @@ import typer
 from bench.commands import entry
 from bench.commands.boards import curves, leaderboard, status
 from bench.commands.cells import cell
-from bench.commands.checks import copies_check, second_check, tiers_check
+from bench.commands.checks import copies_check, likelihood_check, second_check, tiers_check
 from bench.commands.data_groups import data, features
 from bench.commands.doctor.command import doctor
 from bench.commands.drawing import figures
@@ -76,7 +76,7 @@ for command in (
     pull,
 ):
     app.command()(command)
-for check in (tiers_check, second_check, copies_check):
+for check in (tiers_check, second_check, copies_check, likelihood_check):
     app.command(name=check.__name__.replace("_", "-"))(check)
 
 

@@ -1,4 +1,4 @@
-"""`python -m bench tiers-check`, `second-check` and `copies-check`: what tiers and metrics are worth, as tables that pages may have."""
+"""`python -m bench tiers-check`, `second-check`, `copies-check`, `likelihood-check`: what tiers and metrics are worth, as tables."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +49,19 @@ def copies_check(
     check_counts(trials=trials)
     check_seed(seed)
     from bench.evaluation import copies_check as planted
+
+    tell(planted, lambda: planted.check(trials, seed), page, trials, seed)
+
+
+def likelihood_check(
+    trials: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Random partings of the digits.")] = 5,
+    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the random numbers.")] = 0,
+    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/copies.md.")] = None,
+) -> None:
+    """Plant copies of training images among samples: what do likelihoods of test images say? About half a minute a trial."""
+    check_counts(trials=trials)
+    check_seed(seed)
+    from bench.evaluation import likelihood_check as planted
 
     tell(planted, lambda: planted.check(trials, seed), page, trials, seed)
 

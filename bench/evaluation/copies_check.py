@@ -81,31 +81,56 @@ class Cell(NamedTuple):
     said: tuple[float, ...]  # in the order of TESTS
 
 
-def trial(images: Tensor, seed: int) -> dict[tuple[str, float], list[bool]]:
-    """What each test says of each generator and share of copies, on one parting of the images.   (N, 1, 8, 8) in [0, 1]"""
+class Parted(NamedTuple):
+    """The digits of one trial, at random."""
+
+    train: Tensor  # (TRAIN, 1, 8, 8)
+    test: Tensor  # (TEST, 1, 8, 8)
+    new: Tensor  # (SAMPLES, 1, 8, 8)
+    chosen: Tensor  # (SAMPLES,) indices of the training images that are copied, the first of them where few are
+    noise: torch.Generator  # goes on from here
+
+
+def parted(images: Tensor, seed: int) -> Parted:
+    """(N, 1, 8, 8) in [0, 1]"""
     noise = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(images), generator=noise)
     train, test, new = images[order[: TRAIN + TEST + SAMPLES]].split([TRAIN, TEST, SAMPLES])
+    return Parted(train, test, new, torch.randint(TRAIN, (SAMPLES,), generator=noise), noise)
+
+
+def planted(share: float) -> Tensor:
+    """Which samples are copies.   -> (SAMPLES,)"""
+    return torch.arange(SAMPLES) < round(share * SAMPLES)
+
+
+def trial(images: Tensor, seed: int) -> dict[tuple[str, float], list[bool]]:
+    """What each test says of each generator and share of copies, on one parting of the images.   (N, 1, 8, 8) in [0, 1]"""
+    train, test, new, chosen, noise = parted(images, seed)
     rows = train.flatten(1)
-    cells, chosen = centres(rows), torch.randint(TRAIN, (SAMPLES,), generator=noise)
+    cells = centres(rows)
 
     def measured(queries: Tensor) -> Copies:
         return copies(queries.flatten(1), lambda: [rows], cells)
 
     real, found = measured(test), {}
     for name, generator in GENERATORS.items():
-        own, planted = measured(generator.new(new, noise)), measured(generator.copied(train[chosen], noise))
+        own, copied = measured(generator.new(new, noise)), measured(generator.copied(train[chosen], noise))
         for share in SHARES:
-            copied = torch.arange(SAMPLES) < round(share * SAMPLES)
-            mixed = Copies(*(torch.where(copied, a, b) for a, b in zip(planted, own, strict=True)))
+            mixed = Copies(*(torch.where(planted(share), a, b) for a, b in zip(copied, own, strict=True)))
             found[name, share] = [test_of(mixed, real) for test_of in TESTS.values()]
     return found
 
 
+def all_digits() -> Tensor:
+    """-> (1797, 1, 8, 8) in [0, 1]"""
+    data = digits.load(Path())
+    return torch.cat([torch.from_numpy(part) for part in (data.train, data.test)]).float() / LEVELS
+
+
 def check(trials: int, seed: int = 0) -> list[Cell]:
     """Every generator and share of copies, over so many partings of the digits."""
-    data = digits.load(Path())
-    images = torch.cat([torch.from_numpy(part) for part in (data.train, data.test)]).float() / LEVELS
+    images = all_digits()
     said = [trial(images, seed + i) for i in range(trials)]
     return [
         Cell(name, share, tuple(sum(one[name, share][i] for one in said) / trials for i in range(len(TESTS))))
