@@ -101,8 +101,9 @@ def surprise(x: Tensor, centres: Tensor, log_variance: Tensor) -> Tensor:
 def fld(train: Tensor, test: Tensor, samples: Tensor) -> Tensor:
     """Of features of three sets.   (N, D), (M, D), (m, D) -> ()"""
     sets = scaled(train, test, samples)
-    half = torch.zeros(len(sets.train), dtype=torch.bool, device=train.device)
+    half = torch.zeros(len(sets.train), dtype=torch.bool)
     half[subset_indices(len(half), len(half) // 2)] = True
+    half = half.to(train.device)
     one, other = sets.train[half], sets.train[~half]
     real = surprise(sets.test, one, fitted_widths(one, other))
     return surprise(sets.test, sets.samples, fitted_widths(sets.samples, sets.train)) - real

@@ -8,6 +8,9 @@ copy       host memory that is copied to the device, or back: the host waits
 read       a value of the device's that the host reads, or a shape that depends on one: `.item()`, `if tensor`, `nonzero`, x[mask]
 generator  a random stream that the recorded graph does not know; one of the device for a tensor of the host
 
+What is no recorded step may wait for the device and copy: `pretended_machine` refuses what is mixed alone. There a tensor says where it
+is, `x.device`, and `.to` and `.cpu()` move it.
+
 Not seen: reads inside kernels that are called without torch, streams, cuDNN's choices, and the branches that ask `device.type == "cuda"`.
 """
 
@@ -126,6 +129,49 @@ class Calls(TorchFunctionMode):
             self.device.refuse("generator", f"{name}: the device's random stream for a tensor of the host")
 
 
+HERE = torch.device("cpu", 0)  # where the pretended device is; torch computes there as on any "cpu", and tells the two apart
+
+
+class Moves(TorchFunctionMode):
+    """What Python asks of torch outside of a recorded step: tensors say where they are, are made there, and move."""
+
+    def __init__(self, device: Device):
+        super().__init__()
+        self.device = device
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs, device = kwargs or {}, self.device
+        name = getattr(func, "__name__", str(func))
+        if func == torch.Tensor.device.__get__:
+            return HERE if device.has(args[0]) else torch.device("cpu")
+        if name in ("numpy", "__array__") and device.has(args[0]):
+            device.refuse("mixed", f".{name}()")
+        there = self.asked_for(name, args, kwargs)
+        outer, device.on_host = device.on_host, not there
+        try:
+            out = func(*args, **kwargs)
+        finally:
+            device.on_host = outer
+        if name in ("to", "cpu") and there is not None and there != device.has(args[0]):
+            out = out.clone()  # for `out` may be the tensor itself
+        if there is not None:
+            device.made(out, there)
+        return out
+
+    def asked_for(self, name: str, args: Any, kwargs: dict[str, Any]) -> bool | None:
+        """Whether the result is to be the device's; None where nothing is said and it is where its inputs are."""
+        if name == "cpu":
+            return False
+        if name == "to" and len(args) > 1 and isinstance(args[1], Tensor):
+            return self.device.has(args[1])
+        places = [
+            torch.device(x) for x in (kwargs.get("device"), *(args[1:] if name == "to" else ())) if isinstance(x, (str, torch.device))
+        ]
+        if not places:
+            return None
+        return places[0] == HERE or kwargs.get("generator") is not None  # a stream's device has lost its number
+
+
 class Operations(TorchDispatchMode):
     """What torch does: each operation, backward passes included."""
 
@@ -140,6 +186,8 @@ class Operations(TorchDispatchMode):
         if any(here):
             if name in READS or (name in ("index", "index_put", "index_put_") and any(x.dtype == torch.bool for x in tensors_in(args[1]))):
                 device.refuse("read", name)
+            if name.startswith("index") and self.device.debug == 0 and isinstance(args[1], (list, tuple)):
+                inputs, here = inputs[:1], here[:1]  # the host's indices are taken outside of a graph
             if not all(there or (x.ndim == 0 and name not in COPIES) for x, there in zip(inputs, here, strict=True)):
                 device.refuse("copy" if name in COPIES else "mixed", name)
         out = func(*args, **(kwargs or {}))
@@ -162,4 +210,13 @@ def pretended_gpu(*streams: torch.Generator) -> Iterator[Device]:
     """A device whose graphs know these random streams; RefusedError inside at the first operation that it does not take."""
     device = Device(streams)
     with Calls(device), Operations(device):
+        yield device
+
+
+@contextmanager
+def pretended_machine() -> Iterator[Device]:
+    """A device outside of recorded steps; RefusedError at the first operation on tensors of both places."""
+    device = Device(())
+    device.debug = 0
+    with Moves(device), Operations(device):
         yield device
