@@ -10,12 +10,16 @@ from bench.commands.options import HERE, Out, check_counts, whole
 from bench.errors import UserError
 from bench.suites import reader
 
+Seed = Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the random numbers.")]
+Trials = Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Random partings of the digits.")]
+CopiesPage = Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/copies.md.")]
+
 
 def tiers_check(
     columns: Annotated[
         int, typer.Option(parser=whole, metavar="INTEGER", help="Simulated columns of each scenario, number of rows and number of seeds.")
     ] = 100,
-    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the random numbers.")] = 0,
+    seed: Seed = 0,
     page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/statistics.md.")] = None,
 ) -> None:
     """Simulate columns whose rows are equally good: how often do the tiers leave one of these out? About a minute a hundred columns."""
@@ -40,30 +44,25 @@ def second_check(
     tell(correlations, lambda: correlations.check(Store(out, reader.read(suite).name).records(), seed), page, suite, seed)
 
 
-def copies_check(
-    trials: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Random partings of the digits.")] = 50,
-    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the random numbers.")] = 0,
-    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/copies.md.")] = None,
-) -> None:
+def copies_check(trials: Trials = 50, seed: Seed = 0, page: CopiesPage = None) -> None:
     """Plant copies of training images among samples: how often does each test of copying say so? About ten seconds a hundred trials."""
-    check_counts(trials=trials)
-    check_seed(seed)
     from bench.evaluation import copies_check as planted
 
-    tell(planted, lambda: planted.check(trials, seed), page, trials, seed)
+    plant(planted, trials, seed, page)
 
 
-def likelihood_check(
-    trials: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Random partings of the digits.")] = 5,
-    seed: Annotated[int, typer.Option(parser=whole, metavar="INTEGER", help="Of the random numbers.")] = 0,
-    page: Annotated[Path | None, typer.Option(help="A page that gets the table between its markers, as docs/copies.md.")] = None,
-) -> None:
-    """Plant copies of training images among samples: what do likelihoods of test images say? About half a minute a trial."""
-    check_counts(trials=trials)
-    check_seed(seed)
+def likelihood_check(trials: Trials = 5, seed: Seed = 0, page: CopiesPage = None) -> None:
+    """Plant copies of training images among samples: what do likelihoods of test images say? About a minute a trial."""
     from bench.evaluation import likelihood_check as planted
 
-    tell(planted, lambda: planted.check(trials, seed), page, trials, seed)
+    plant(planted, trials, seed, page)
+
+
+def plant(module: Any, trials: int, seed: int, page: Path | None) -> None:
+    """What a module of bench.evaluation finds of planted copies."""
+    check_counts(trials=trials)
+    check_seed(seed)
+    tell(module, lambda: module.check(trials, seed), page, trials, seed)
 
 
 def check_seed(seed: int) -> None:

@@ -64,7 +64,7 @@ def trial(images: Tensor, seed: int) -> dict[tuple[str, float], tuple[float, ...
     used = test.std(0) > LEAST
     ready = partial(flowing, train, test, used)
     real = surprises(ready(train[: len(new)]), [ready(test)], seed)[0]
-    found = {}
+    found = dict[tuple[str, float], tuple[float, ...]]()
     for name, generator in GENERATORS.items():
         own = generator.new(parts.new, parts.noise).flatten(1)
         copied = generator.copied(parts.train[parts.chosen], parts.noise).flatten(1)

@@ -79,6 +79,14 @@ class Device:
         """The host's."""
         self.pointers.discard(x.untyped_storage().data_ptr())
 
+    def calls(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any], on_host: bool) -> Any:
+        """A call, in which tensors that are made of none are the host's, or the device's."""
+        outer, self.on_host = self.on_host, on_host
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self.on_host = outer
+
     def refuse(self, kind: str, what: str) -> None:
         """Say what, and where in this project."""
         stack = [f for f in traceback.extract_stack() if f.filename.startswith(str(ROOT)) and f.filename != __file__]
@@ -112,11 +120,7 @@ class Calls(TorchFunctionMode):
         stream = kwargs.get("generator")
         if stream is not None:
             self.check_stream(name, stream, theirs, kwargs)
-        outer, device.on_host = device.on_host, device.on_host or (kwargs.get("device") is None and not theirs)
-        try:
-            out = func(*args, **kwargs)
-        finally:
-            device.on_host = outer
+        out = device.calls(func, args, kwargs, device.on_host or (kwargs.get("device") is None and not theirs))
         if name in ("tensor", "as_tensor") and kwargs.get("device") is not None:
             device.refuse("copy", f"torch.{name}(…, device=…)")
         return out
@@ -147,11 +151,7 @@ class Moves(TorchFunctionMode):
         if name in ("numpy", "__array__") and device.has(args[0]):
             device.refuse("mixed", f".{name}()")
         there = self.asked_for(name, args, kwargs)
-        outer, device.on_host = device.on_host, not there
-        try:
-            out = func(*args, **kwargs)
-        finally:
-            device.on_host = outer
+        out = device.calls(func, args, kwargs, not there)
         if name in ("to", "cpu") and there is not None and there != device.has(args[0]):
             out = out.clone()  # for `out` may be the tensor itself
         if there is not None:
@@ -164,9 +164,8 @@ class Moves(TorchFunctionMode):
             return False
         if name == "to" and len(args) > 1 and isinstance(args[1], Tensor):
             return self.device.has(args[1])
-        places = [
-            torch.device(x) for x in (kwargs.get("device"), *(args[1:] if name == "to" else ())) if isinstance(x, (str, torch.device))
-        ]
+        said = (kwargs.get("device"), *(args[1:] if name == "to" else ()))
+        places = [torch.device(x) for x in said if isinstance(x, (str, torch.device))]
         if not places:
             return None
         return places[0] == HERE or kwargs.get("generator") is not None  # a stream's device has lost its number
