@@ -28,6 +28,9 @@ from bench.commands.options import (
     Device,
     Jobs,
     Limit,
+    Log,
+    Meanwhile,
+    MeasureAt,
     Measured,
     Name,
     Out,
@@ -98,15 +101,9 @@ def run(
         int, typer.Option(parser=whole, metavar="INTEGER", help="CPU threads of each run; weights repeat bit for bit at the same number.")
     ] = 1,
     save_every: Annotated[float, typer.Option(parser=number, metavar="FLOAT", help="Seconds between checkpoints.")] = 30.0,
-    log: Annotated[str | None, typer.Option(help="Trackers that follow the runs: tensorboard,wandb,mlflow,trackio. Offline.")] = None,
-    measure_at: Annotated[
-        str | None,
-        typer.Option("--measure-at", help="Measure at shares of the budget too: 0.1,0.5. Training stays the same."),
-    ] = None,
-    measured: Annotated[
-        str | None,
-        typer.Option("--measure", help="What to measure there: rec_sse_test,mmd_prior. The first screen's, if not said."),
-    ] = None,
+    log: Log = None,
+    measure_at: MeasureAt = None,
+    measured: Meanwhile = None,
     profiles: Annotated[
         bool, typer.Option("--profile/--no-profile", help="Profile each row once for the hot spots, on this machine.")
     ] = True,

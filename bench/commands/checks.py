@@ -53,13 +53,13 @@ def copies_check(trials: Trials = 50, seed: Seed = 0, page: CopiesPage = None) -
 
 def likelihood_check(trials: Trials = 5, seed: Seed = 0, page: CopiesPage = None) -> None:
     """Plant copies of training images among samples: what do likelihoods of test images say? About a minute a trial."""
-    from bench.evaluation import likelihood_check as planted
+    from bench.docs import likelihood_check as planted
 
     plant(planted, trials, seed, page)
 
 
 def plant(module: Any, trials: int, seed: int, page: Path | None) -> None:
-    """What a module of bench.evaluation finds of planted copies."""
+    """What a module finds of planted copies."""
     check_counts(trials=trials)
     check_seed(seed)
     tell(module, lambda: module.check(trials, seed), page, trials, seed)

@@ -14,6 +14,7 @@ from bench.figures import anytime, canvas, densities, kinds, rate_distortion, sa
 from bench.figures.canvas import FORMATS, Format
 from bench.figures.subject import Subject
 from bench.files import write
+from bench.leaderboard import headline
 from bench.leaderboard import publish as boards
 from bench.records.store import Store, read_curve
 from bench.runs.context import Context, context_of
@@ -134,7 +135,7 @@ def drawing(name: str, suite: Suite, store: Store, first: Callable[[], Rows]) ->
     if name == "rate-distortion":
         return rate_distortion.draw(list(store.records()), suite.name, suite.held_out)
     if name == "anytime":
-        return anytime.draw(store, suite)
+        return anytime.draw(store, suite, headline.titles(suite))
     return OF_WEIGHTS[name](first()[0], suite.name, first()[1])
 
 

@@ -114,4 +114,9 @@ Limit = Annotated[
     float | None,
     typer.Option(parser=seconds, metavar="FLOAT", help="Seconds without a sign of life after which a run has failed; never, if not said."),
 ]
+Log = Annotated[str | None, typer.Option(help="Trackers that follow the runs: tensorboard,wandb,mlflow,trackio. Offline.")]
+AT = "Measure at shares of the budget too: 0.1,0.5. Training stays the same."
+MeasureAt = Annotated[str | None, typer.Option("--measure-at", help=AT)]
+WHAT = "What to measure there: rec_sse_test,mmd_prior. The first screen's, if not said."
+Meanwhile = Annotated[str | None, typer.Option("--measure", help=WHAT)]
 HERE, DATA = Path(), Path("data")

@@ -69,7 +69,7 @@ def with_metrics(settings: Settings, suite: Suite, known: Catalogue) -> Settings
     if settings.measured or not settings.measure_at:
         return settings
     own = suite.metrics or tuple(known.metrics)
-    shown = [name + end for name in headline.names(suite) for end in headline.ENDS if name + end in own]
+    shown = [name for name in headline.titles(suite) if name in own]
     if not shown:
         raise UserError("--measure-at: the first screen of this suite shows none of its metrics; say which by --measure")
     return replace(settings, measured=tuple(shown))

@@ -1,6 +1,6 @@
 """Quality against time: what a suite's rows have at shares of their budgets, by `run --measure-at`, and at the end, by their records."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from matplotlib.axes import Axes
@@ -9,10 +9,8 @@ from matplotlib.ticker import LogLocator
 
 from bench.figures import canvas
 from bench.figures.training import Line, logarithmic
-from bench.leaderboard import headline
 from bench.markdown import counted
-from bench.records.store import Store
-from bench.runs.anytime import metrics_in
+from bench.records.store import Store, metrics_in
 from bench.suites.schema import Suite
 from metrics.metric import Unavailable
 
@@ -45,17 +43,11 @@ def line(runs: Sequence[Measured], metric: str) -> Line:
     return [fmean(seconds for seconds, _ in points) for points in whole], [fmean(value for _, value in points) for points in whole]
 
 
-def place_of(suite: Suite) -> Callable[[str], int]:
-    """Sorts metrics as the suite's first screen has them, others behind them."""
-    first = [name + end for name in headline.names(suite) for end in headline.ENDS]
-    return lambda metric: first.index(metric) if metric in first else len(first)
-
-
-def panel(axes: Axes, metric: str, lines: Mapping[str, Line], numbers: Mapping[str, int]) -> None:
+def panel(axes: Axes, title: str, lines: Mapping[str, Line], numbers: Mapping[str, int]) -> None:
     """One metric of all rows."""
     for label, (seconds, values) in lines.items():
         axes.plot(seconds, values, label=label, marker=".", markersize=3, **canvas.stroke(numbers[label]))
-    axes.set(xlabel="seconds of training", ylabel=headline.SHORT.get(metric, metric), xscale="log")
+    axes.set(xlabel="seconds of training", ylabel=title, xscale="log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a decade is about all that there is
     canvas.plain(axes.xaxis)
     if logarithmic(lines):
@@ -64,13 +56,17 @@ def panel(axes: Axes, metric: str, lines: Mapping[str, Line], numbers: Mapping[s
     canvas.legend(axes, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
-def draw(store: Store, suite: Suite) -> Figure:
-    """A plot a metric; Unavailable where no finished run was measured while it trained."""
+def draw(store: Store, suite: Suite, titles: Mapping[str, str]) -> Figure:
+    """A plot a metric; Unavailable where no finished run was measured while it trained.
+
+    titles: of metrics, in the order in which they are drawn; others come behind them, under their names.
+    """
     found = measured(store, suite)
     if not found:
         raise Unavailable("no finished run here was measured while it trained, as run --measure-at 0.1,0.5 does")
     numbers = {label: number for number, label in enumerate(found)}
-    metrics = sorted(metrics_in(row for runs in found.values() for rows in runs for row in rows), key=place_of(suite))
+    has = metrics_in(row for runs in found.values() for rows in runs for row in rows)
+    metrics = [*(name for name in titles if name in has), *(name for name in has if name not in titles)]
     lines = {metric: {label: line(runs, metric) for label, runs in found.items()} for metric in metrics}
     drawn = {metric: {label: points for label, points in rows.items() if points[0]} for metric, rows in lines.items()}
     seeds = max(map(len, found.values()))
@@ -80,5 +76,5 @@ def draw(store: Store, suite: Suite) -> Figure:
     )
     figure, axes = canvas.of_plots(caption, len(metrics), 1, height=1.8)
     for place, metric in zip(axes, metrics, strict=True):
-        panel(place, metric, drawn[metric], numbers)
+        panel(place, titles.get(metric, metric), drawn[metric], numbers)
     return figure

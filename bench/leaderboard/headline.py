@@ -75,6 +75,11 @@ def names(suite: Suite) -> tuple[str, ...]:
     return suite.headline or USUAL
 
 
+def titles(suite: Suite) -> dict[str, str]:
+    """Titles of the metrics and costs that the first screen may show, by their names in records."""
+    return {name + end: SHORT.get(name + end, name + end) for name in names(suite) for end in ENDS}
+
+
 def heads(chosen: Iterable[str], columns: Iterable[Column], rows: Sequence[Row]) -> list[Head]:
     """Of the chosen names those that have a value in some row, as many as a first screen has room for.
 

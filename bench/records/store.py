@@ -27,6 +27,7 @@ from bench.suites.schema import Run, canonical
 PROFILE = ".profile"  # the kind of file that holds profiles, beside that of records, whose kind is ""
 KINDS = {"": Record, PROFILE: Profile}  # of files, and what their lines are
 RECORD, CURVE, ANYTIME = "record.json", "curve.jsonl", "anytime.jsonl"
+PLACE = ("step", "share", "asked", "seconds")  # of a row of the last one: what is no metric in it
 CHECKPOINT, SECOND = "checkpoint.pt", "density.pt"  # of the two stages of a run
 FINAL = ("done", "diverged")  # statuses that another start does not try again
 
@@ -265,6 +266,11 @@ def read_curve(path: Path) -> list[dict[str, float]]:
                 raise ValueError("it lacks step")
             rows.append(line)
     return rows
+
+
+def metrics_in(rows: Iterable[Mapping[str, float]]) -> list[str]:
+    """The metrics that rows of anytime.jsonl have values of."""
+    return list(dict.fromkeys(name for row in rows for name in row if name not in PLACE))
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, Any]]:

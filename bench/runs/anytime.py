@@ -5,7 +5,7 @@ goes on as if nothing had happened: it ends with the same weights, bit for bit. 
 there yet, so metrics of its samples have no value.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,13 +13,11 @@ import torch
 from torch import nn
 
 from bench.evaluation.evaluate import Evaluation, evaluate
-from bench.records.store import Store
+from bench.records.store import PLACE, Store
 from bench.runs.trackers import Trackers
 from bench.suites.schema import Run
 from bench.training.train import Progress
 from metrics.metric import Metric
-
-PLACE = ("step", "share", "asked", "seconds")  # of a row: what is no metric in it
 
 
 @dataclass
@@ -77,8 +75,3 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
         yield
     for part, training in modes:
         part.training = training
-
-
-def metrics_in(rows: Iterable[Mapping[str, float]]) -> list[str]:
-    """The metrics that rows have values of, in their order."""
-    return list(dict.fromkeys(name for row in rows for name in row if name not in PLACE))

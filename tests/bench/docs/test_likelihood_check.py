@@ -9,10 +9,10 @@ from small_methods import normal
 from typer.testing import CliRunner
 
 from bench.__main__ import app
+from bench.docs import likelihood_check
+from bench.docs.likelihood_check import NAMES, check, report, surprises, trial
 from bench.errors import UserError
-from bench.evaluation import likelihood_check
 from bench.evaluation.copies_check import GENERATORS, all_digits
-from bench.evaluation.likelihood_check import NAMES, check, report, surprises, trial
 
 
 @pytest.fixture
