@@ -98,22 +98,31 @@ def surprise(x: Tensor, centres: Tensor, log_variance: Tensor) -> Tensor:
     return -100 * log_density(x, centres, log_variance).mean() / x.shape[1]
 
 
+def of_real(sets: Scaled) -> Tensor:
+    """The surprise of test images under half of the training images, of widths chosen by the other half; without the samples.   -> ()"""
+    half = torch.zeros(len(sets.train), dtype=torch.bool)
+    half[subset_indices(len(half), len(half) // 2)] = True
+    half = half.to(sets.train.device)
+    one, other = sets.train[half], sets.train[~half]
+    return surprise(sets.test, one, fitted_widths(one, other))
+
+
+def of_samples(sets: Scaled) -> tuple[Tensor, Tensor]:
+    """The surprise of training and of test images under the samples.   -> (), ()"""
+    widths = fitted_widths(sets.samples, sets.train)
+    return surprise(sets.train, sets.samples, widths), surprise(sets.test, sets.samples, widths)
+
+
 def fld(train: Tensor, test: Tensor, samples: Tensor) -> Tensor:
     """Of features of three sets.   (N, D), (M, D), (m, D) -> ()"""
     sets = scaled(train, test, samples)
-    half = torch.zeros(len(sets.train), dtype=torch.bool)
-    half[subset_indices(len(half), len(half) // 2)] = True
-    half = half.to(train.device)
-    one, other = sets.train[half], sets.train[~half]
-    real = surprise(sets.test, one, fitted_widths(one, other))
-    return surprise(sets.test, sets.samples, fitted_widths(sets.samples, sets.train)) - real
+    return of_samples(sets)[1] - of_real(sets)
 
 
 def fld_gap(train: Tensor, test: Tensor, samples: Tensor) -> Tensor:
     """Of features of three sets.   (N, D), (M, D), (m, D) -> ()"""
-    sets = scaled(train, test, samples)
-    widths = fitted_widths(sets.samples, sets.train)
-    return surprise(sets.train, sets.samples, widths) - surprise(sets.test, sets.samples, widths)
+    of_train, of_test = of_samples(scaled(train, test, samples))
+    return of_train - of_test
 
 
 def on(family: Family) -> Iterator[Metric]:

@@ -7,7 +7,6 @@ bench/evaluation/copies_check.py, features are pixels.
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from bench.evaluation.copies_check import GENERATORS, all_digits, parted, planted
 from bench.markdown import replace_between, table
-from metrics.feature_likelihood import fld, fld_gap, scaled
+from metrics.feature_likelihood import of_real, of_samples, scaled
 from models.parts.density import maf
 
 SHARES = (0.0, 0.05, 0.2)  # of copies
@@ -61,24 +60,26 @@ def trial(images: Tensor, seed: int) -> dict[tuple[str, float], tuple[float, ...
     """The numbers of each generator and share of copies, on one parting of the images.   (N, 1, 8, 8) in [0, 1]"""
     parts = parted(images, seed)
     train, test, new = (rows.flatten(1) for rows in (parts.train, parts.test, parts.new))
-    used = test.std(0) > LEAST
-    ready = partial(flowing, train, test, used)
-    real = surprises(ready(train[: len(new)]), [ready(test)], seed)[0]
+    sets, used = scaled(train, test, new), test.std(0) > LEAST
+    pair = [flowing(rows, used) for rows in (sets.train, sets.test)]
+    real, real_flow = of_real(sets), surprises(flowing(sets.train[: len(new)], used), pair[1:], seed)[0]
     found = dict[tuple[str, float], tuple[float, ...]]()
     for name, generator in GENERATORS.items():
         own = generator.new(parts.new, parts.noise).flatten(1)
         copied = generator.copied(parts.train[parts.chosen], parts.noise).flatten(1)
         for share in SHARES:
             samples = torch.where(planted(share)[:, None], copied, own)
-            of_train, of_test = surprises(ready(samples), [ready(train), ready(test)], seed)
-            likelihoods = fld(train, test, samples).item(), fld_gap(train, test, samples).item()
-            found[name, share] = (*likelihoods, of_test - real, of_train - of_test)
+            drawn = scaled(train, test, samples)
+            of_train, of_test = of_samples(drawn)
+            flow_train, flow_test = surprises(flowing(drawn.samples, used), pair, seed)
+            likelihoods = (of_test - real).item(), (of_train - of_test).item()
+            found[name, share] = (*likelihoods, flow_test - real_flow, flow_train - flow_test)
     return found
 
 
-def flowing(train: Tensor, test: Tensor, used: Tensor, rows: Tensor) -> Tensor:
-    """Rows on the scale of the test images, of the pixels that a flow is of.   (N, D), (M, D), (D,), (n, D) -> (n, F)"""
-    return scaled(train, test, rows).samples[:, used].float()
+def flowing(rows: Tensor, used: Tensor) -> Tensor:
+    """Scaled rows as a flow takes them: the pixels that it is of.   (n, D), (D,) -> (n, F)"""
+    return rows[:, used].float()
 
 
 def check(trials: int, seed: int = 0) -> list[Cell]:
