@@ -21,14 +21,13 @@ Measured = Sequence[Mapping[str, float]]  # of a run: rows of its file, and what
 def measured(store: Store, suite: Suite) -> dict[str, list[Measured]]:
     """Each row's finished runs that were measured while they trained, seed by seed."""
     found: dict[str, list[Measured]] = {}
-    for device in ("cpu", "cuda"):
-        for run in suite.runs(device):
-            rows, record = store.anytime(run), store.record(run)
-            if rows and record and record["status"] == "done":
-                values = {name: record["metrics"].get(name, {}).get("value") for name in metrics_in(rows)}
-                end = {"asked": END, "seconds": record["cost"]["train_seconds"]["value"]}
-                last = end | {name: value for name, value in values.items() if value is not None}
-                found.setdefault(run.label + (" (cuda)" if device == "cuda" else ""), []).append([*rows, last])
+    for label, run in suite.runs_anywhere():
+        rows, record = store.anytime(run), store.record(run)
+        if rows and record and record["status"] == "done":
+            values = {name: record["metrics"].get(name, {}).get("value") for name in metrics_in(rows)}
+            end = {"asked": END, "seconds": record["cost"]["train_seconds"]["value"]}
+            last = end | {name: value for name, value in values.items() if value is not None}
+            found.setdefault(label, []).append([*rows, last])
     return found
 
 

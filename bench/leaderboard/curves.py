@@ -20,12 +20,10 @@ Curve = Sequence[Mapping[str, float]]  # rows of {"step": ..., term: ...}
 def curves(store: Store, suite: Suite) -> dict[str, list[Curve]]:
     """What each row's finished runs left, seed by seed; rows without any are left out."""
     found: dict[str, list[Curve]] = {}
-    for device in ("cpu", "cuda"):
-        for run in suite.runs(device):
-            path = store.folder(run) / "curve.jsonl"
-            if path.exists():
-                rows = read_curve(path)
-                found.setdefault(run.label + (" (cuda)" if device == "cuda" else ""), []).append(rows)
+    for label, run in suite.runs_anywhere():
+        path = store.folder(run) / "curve.jsonl"
+        if path.exists():
+            found.setdefault(label, []).append(read_curve(path))
     return found
 
 

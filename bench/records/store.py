@@ -92,13 +92,13 @@ class Store:
 
     def save_curve(self, run: Run, curve: Iterable[Mapping[str, float]]) -> None:
         """Loss terms by step, a line a block."""
-        write(self.folder(run) / CURVE, "".join(canonical(row) + "\n" for row in curve).encode())
+        write(self.folder(run) / CURVE, lines_of(curve).encode())
 
     def append_curve(self, run: Run, rows: Iterable[Mapping[str, float]]) -> None:
         """The same, behind what is there, while the run trains."""
         path = self.folder(run) / CURVE
         with writing(path), path.open("a", encoding="utf-8") as file:
-            file.write("".join(canonical(row) + "\n" for row in rows))
+            file.write(lines_of(rows))
 
     def anytime(self, run: Run) -> list[dict[str, float]]:
         """What was measured of a run while it trained, in order; UserError for a damaged line."""
@@ -106,7 +106,7 @@ class Store:
 
     def save_anytime(self, run: Run, rows: Iterable[Mapping[str, float]]) -> None:
         """The same, anew."""
-        write(self.folder(run) / ANYTIME, "".join(canonical(row) + "\n" for row in rows).encode())
+        write(self.folder(run) / ANYTIME, lines_of(rows).encode())
 
     def save_checkpoint(self, run: Run, payload: bytes, name: str = CHECKPOINT) -> None:
         """A state as bytes, behind its checksum."""
@@ -266,6 +266,11 @@ def read_curve(path: Path) -> list[dict[str, float]]:
                 raise ValueError("it lacks step")
             rows.append(line)
     return rows
+
+
+def lines_of(rows: Iterable[Mapping[str, float]]) -> str:
+    """Each row as a line of JSON."""
+    return "".join(canonical(row) + "\n" for row in rows)
 
 
 def metrics_in(rows: Iterable[Mapping[str, float]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -142,6 +142,12 @@ class Suite:
     def runs(self, device: str, *, smoke: bool = False) -> list["Run"]:
         """Every row for every seed, seed by seed, so that an interrupted suite has whole columns."""
         return [self._run(entry, seed, device, smoke) for seed in range(self.seeds) for entry in self.methods]
+
+    def runs_anywhere(self) -> Iterator[tuple[str, "Run"]]:
+        """Every run on the CPU, then on CUDA, with what a figure of both calls its row."""
+        for device in ("cpu", "cuda"):
+            for run in self.runs(device):
+                yield run.label + (" (cuda)" if device == "cuda" else ""), run
 
     def _run(self, entry: Entry, seed: int, device: str, smoke: bool) -> "Run":
         return Run(
