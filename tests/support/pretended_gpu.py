@@ -60,6 +60,7 @@ class Device:
         self.pointers = set[int]()
         self.debug = 2  # what becomes of a wait, as torch.cuda.set_sync_debug_mode has it: 0 nothing, 1 a warning, 2 an error
         self.on_host = False  # inside a call that makes a tensor without `device=`
+        self.recorded = True  # whether what is done is a recorded step's
         self.launches = 0  # operations that compute something
 
     def has(self, x: Tensor) -> bool:
@@ -104,12 +105,16 @@ def tensors_in(values: object) -> list[Tensor]:
     return [x for x in tree_leaves(values) if isinstance(x, Tensor)]
 
 
-class Calls(TorchFunctionMode):
-    """What Python asks of torch: where tensors are made, which streams are drawn from."""
+class Asked(TorchFunctionMode):
+    """What Python asks of torch."""
 
     def __init__(self, device: Device):
         super().__init__()
         self.device = device
+
+
+class Calls(Asked):
+    """Inside of a recorded step: where tensors are made, which streams are drawn from."""
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, device = kwargs or {}, self.device
@@ -136,12 +141,8 @@ class Calls(TorchFunctionMode):
 HERE = torch.device("cpu", 0)  # where the pretended device is; torch computes there as on any "cpu", and tells the two apart
 
 
-class Moves(TorchFunctionMode):
-    """What Python asks of torch outside of a recorded step: tensors say where they are, are made there, and move."""
-
-    def __init__(self, device: Device):
-        super().__init__()
-        self.device = device
+class Moves(Asked):
+    """Outside of a recorded step: tensors say where they are, are made there, and move."""
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, device = kwargs or {}, self.device
@@ -185,7 +186,7 @@ class Operations(TorchDispatchMode):
         if any(here):
             if name in READS or (name in ("index", "index_put", "index_put_") and any(x.dtype == torch.bool for x in tensors_in(args[1]))):
                 device.refuse("read", name)
-            if name.startswith("index") and self.device.debug == 0 and isinstance(args[1], (list, tuple)):
+            if name.startswith("index") and not device.recorded and isinstance(args[1], (list, tuple)):
                 inputs, here = inputs[:1], here[:1]  # the host's indices are taken outside of a graph
             if not all(there or (x.ndim == 0 and name not in COPIES) for x, there in zip(inputs, here, strict=True)):
                 device.refuse("copy" if name in COPIES else "mixed", name)
@@ -216,6 +217,6 @@ def pretended_gpu(*streams: torch.Generator) -> Iterator[Device]:
 def pretended_machine() -> Iterator[Device]:
     """A device outside of recorded steps; RefusedError at the first operation on tensors of both places."""
     device = Device(())
-    device.debug = 0
+    device.debug, device.recorded = 0, False
     with Moves(device), Operations(device):
         yield device
