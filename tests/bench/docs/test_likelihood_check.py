@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from small_methods import normal
+from table_pages import written
 from typer.testing import CliRunner
 
 from bench.__main__ import app
@@ -49,12 +50,7 @@ def test_copies_widen_the_gap_and_the_state_of_torch_stays(small: None) -> None:
 
 
 def test_the_command_writes_between_the_markers_of_a_page(small: None, tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- written by `python -m bench likelihood-check` -->\nold\n<!-- end -->\nafter\n", encoding="utf-8")
-    result = CliRunner().invoke(app, ["likelihood-check", "--trials", "1", "--seed", "3", "--page", str(page)])
-    assert result.exit_code == 0, result.exception
+    page = written(tmp_path, "likelihood-check", "--trials", "1", "--seed", "3")
     text = page.read_text(encoding="utf-8")
-    assert f"`python -m bench likelihood-check --trials 1 --seed 3 --page {page.as_posix()}`" in text
     assert report(check(1, 3)) in text
-    assert "old" not in text
     assert isinstance(CliRunner().invoke(app, ["likelihood-check", "--trials", "0"]).exception, UserError)

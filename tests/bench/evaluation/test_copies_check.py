@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
+from table_pages import written
 from typer.testing import CliRunner
 
 from bench.__main__ import app
@@ -43,14 +44,9 @@ def test_power_grows_with_the_share_of_copies() -> None:
 
 
 def test_the_command_writes_between_the_markers_of_a_page(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- written by `python -m bench copies-check` -->\nold\n<!-- end -->\nafter\n", encoding="utf-8")
-    result = CliRunner().invoke(app, ["copies-check", "--trials", "2", "--seed", "7", "--page", str(page)])
-    assert result.exit_code == 0, result.exception
+    page = written(tmp_path, "copies-check", "--trials", "2", "--seed", "7")
     text = page.read_text(encoding="utf-8")
-    assert f"`python -m bench copies-check --trials 2 --seed 7 --page {page.as_posix()}`" in text
     assert report(check(2, 7)) in text
-    assert "old" not in text
     publish(page, check(2, 7), 2, 7)
     assert page.read_text(encoding="utf-8") == text
 
