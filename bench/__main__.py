@@ -49,6 +49,7 @@ from bench.commands.page import page
 from bench.commands.records import records
 from bench.commands.repeating import repeats
 from bench.commands.reproducing import reproduce
+from bench.commands.searching import search
 from bench.errors import UserError
 from bench.processes import default_jobs, make_ready
 from bench.runs import trackers
@@ -74,6 +75,7 @@ for command in (
     measure,
     repeats,
     reproduce,
+    search,
     doctor,
     push,
     pull,

@@ -15,6 +15,7 @@ from bench.errors import Terminated, UserError
 
 NAME = "python -m bench"
 ROOT = Path(__file__).resolve().parents[2]
+GOING_ON = (["run"], ["search"])  # commands that train
 ENDS = {130: "interrupted", 143: "terminated"}  # exit codes of Ctrl-C and of SIGTERM, as shells have them
 
 
@@ -37,7 +38,7 @@ def enter(app: typer.Typer) -> None:
         silence(sys.stdout)
         print(f"latentbench: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
     if code in ENDS:
-        then = "the same command goes on from the last checkpoint" if "run" in sys.argv[1:2] else "nothing that was written is lost"
+        then = "the same command goes on from the last checkpoint" if sys.argv[1:2] in GOING_ON else "nothing that was written is lost"
         print(f"latentbench: {ENDS[code]}; {then}", file=sys.stderr)
     sys.exit(code)
 

@@ -89,7 +89,7 @@ def check_counts(**given: int | None) -> None:
     """UserError for the first option that is given and below 1, or for more threads than there are cores."""
     for name, value in given.items():
         if value is not None and value < 1:
-            raise UserError(f"--{name} must be at least 1, not {value}")
+            raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
     if (given.get("threads") or 1) > (most := os.cpu_count() or 1):
         raise UserError(f"--threads must be at most {most}, the cores of this machine, not {given['threads']}")
 

@@ -10,8 +10,9 @@ from typing import Any
 from bench.errors import UserError, unknown
 from bench.suites.names import SUITES, check_name, fingerprint, settled, variant
 from bench.suites.names import built_in as names
-from bench.suites.schema import Density, Entry, Select, Selection, Suite, place
-from bench.suites.sweep import check_not_said, expand, grid, group
+from bench.suites.schema import Density, Entry, Search, Select, Selection, Suite, place
+from bench.suites.space import space
+from bench.suites.sweep import check_not_said, expand, group, points
 from bench.suites.values import build, check_storable, convert
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,99}")  # of a folder; no dot: --set methods.NAME.key splits there
@@ -126,13 +127,15 @@ def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
     table = dict(table)
     rows, presets = (tables(table.pop(name, {}), name) for name in ("methods", "presets"))
     if "sweep" in table:
-        given["sweep"] = grid(table.pop("sweep"), "sweep")
+        given["sweep"] = points(table.pop("sweep"), "sweep")
     if "select" in table:
         given["select"] = convert(table.pop("select"), Select, "select")
     shared = given | {name: table[name] for name in OF_ROWS if name in table}
     made = {label: made_of(label, row, presets, shared) for label, row in rows.items()}
     entries = tuple(one for of, _ in made.values() for one in of)
-    given["selections"] = tuple(Selection(label, tuple(one.label for one in of), rule) for label, (of, rule) in made.items() if rule)
+    given["searches"] = tuple(rule for _, rule in made.values() if isinstance(rule, Search))
+    rules = {label: rule for label, (_, rule) in made.items() if isinstance(rule, Select)}
+    given["selections"] = tuple(Selection(label, tuple(one.label for one in made[label][0]), rule) for label, rule in rules.items())
     plugins = convert(table.get("plugins", []), tuple[str, ...], "plugins")
     table["plugins"] = [str(path.parent / plugin) for plugin in plugins]
     if str(table.get("dataset")).startswith(FOLDER):
@@ -147,8 +150,8 @@ def parse(table: dict[str, Any], path: Path, **given: Any) -> Suite:
 
 def made_of(
     label: str, row: dict[str, Any], presets: Mapping[str, Any], common: Mapping[str, Any]
-) -> tuple[tuple[Entry, ...], Select | None]:
-    """The rows that one [methods.LABEL] makes, several where a grid is swept over, and the rule that chooses one of them.
+) -> tuple[tuple[Entry, ...], Select | Search | None]:
+    """The rows that one [methods.LABEL] makes, several where there is a sweep, and the rule that chooses one of them, or its search.
 
     common: the suite's own `sweep`, `select`, `optimizer` and `density`, for rows that have none.
     """
@@ -156,16 +159,22 @@ def made_of(
         raise UserError(f"methods.{label!r:.110}: a name has up to 100 letters, digits and _ + -, the first a letter or digit")
     where = f"methods.{label}"
     whole = dict(with_preset(row, presets, where))
-    own, rule = whole.pop("sweep", None), whole.pop("select", None)
-    values = common.get("sweep") if own is None else grid(own, f"{where}.sweep")
+    own, own_rule, sought = (whole.pop(name, None) for name in ("sweep", "select", "search"))
+    values = common.get("sweep") if own is None else points(own, f"{where}.sweep")
+    rule = common.get("select") if own_rule is None else convert(own_rule, Select, f"{where}.select")
+    if sought is not None:
+        if values:
+            raise UserError(f"{where} has a sweep and a search; a row has one of the two")
+        if rule is None:
+            raise UserError(f'{where}.search needs the rule that chooses one of its trials, such as select = {{ metric = "fid_pz" }}')
+        return (entry(label, whole, label),), Search(label, space(sought, f"{where}.search"), rule)
     if not values:
-        if rule is not None:
+        if own_rule is not None:
             raise UserError(f"{where}.select chooses among the rows of a grid, and there is no sweep")
         return (entry(label, whole, label),), None
-    check_not_said(label, row, values)
-    whole = {name: common[name] for name in OF_ROWS if name in common and any(key.startswith(f"{name}.") for key in values)} | whole
-    entries = tuple(entry(name, table, label) for name, table in expand(label, whole, values).items())
-    return entries, common.get("select") if rule is None else convert(rule, Select, f"{where}.select")
+    check_not_said(label, row, values[0])
+    whole = {name: common[name] for name in OF_ROWS if name in common and any(key.startswith(f"{name}.") for key in values[0])} | whole
+    return tuple(entry(name, table, label) for name, table in expand(label, whole, values).items()), rule
 
 
 def tables(value: Any, name: str) -> dict[str, dict[str, Any]]:

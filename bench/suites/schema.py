@@ -83,6 +83,27 @@ class Selection:
     rule: Select
 
 
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a key may have in a search, whole ones where both ends are."""
+
+    low: float
+    high: float
+    log: bool = False  # whether a tenth is as far from one as one is from ten
+
+
+Space = Mapping[str, Range | tuple[Any, ...]]  # {dotted key of a row: its numbers, or its values}
+
+
+@dataclass(frozen=True)
+class Search:
+    """The values among which `search` looks for the best of a row: its [methods.NAME.search] table, and the rule."""
+
+    label: str
+    space: Space
+    rule: Select
+
+
 def place(file: object, overrides: Sequence[str]) -> str:
     """The file and the overrides as a message about them begins; of a long override its beginning, which has the key."""
     return " --set ".join([str(file), *(text if len(text) < LONG else f"{text[:60]}…" for text in overrides)])
@@ -111,9 +132,10 @@ class Suite:
     metrics: tuple[str, ...] = ()  # () is every metric
     plugins: tuple[str, ...] = ()  # python files with methods, datasets, metrics, networks of the user's; folder:BASE, of image folders
     headline: tuple[str, ...] = ()  # metrics and costs of the leaderboard's first screen, the one that sorts first; () is the usual ones
-    sweep: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # the grid of every row that names none of its own
+    sweep: tuple[Mapping[str, Any], ...] = ()  # the values of every row that names none of its own
     select: Select | None = None  # the rule of every grid that names none of its own
     selections: tuple[Selection, ...] = ()  # what the rules choose among
+    searches: tuple[Search, ...] = ()  # what `search` looks for; no other command does
     source: str = ""  # the file it was read from
     text: str = ""  # what the file said
     overrides: tuple[str, ...] = ()  # in their order

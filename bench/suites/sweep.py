@@ -1,10 +1,11 @@
-"""Grids in suite files: `sweep = { weight = [0.1, 1.0] }` makes a row of each value, of several keys one of each combination.
+"""Sweeps in suite files: `sweep = { weight = [0.1, 1.0] }` makes a row of each value, of several keys one of each combination.
 
-Rows are made when the file is read: what comes of a grid are ordinary rows with ordinary records, named after their values.
+`sweep = [{ weight = 0.1, latent_dim = 4 }, { weight = 1.0, latent_dim = 8 }]` makes a row of each table as it stands. Rows are made
+when the file is read: they are ordinary rows with ordinary records, named after their values.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from itertools import product
 from math import prod
@@ -14,17 +15,32 @@ from bench.errors import UserError
 
 MOST_ROWS = 1000  # of one grid
 WORD = re.compile(r"[A-Za-z0-9_+.-]{1,60}")  # of a value in a row's name, which becomes a folder's
-Grid = Mapping[str, tuple[Any, ...]]  # {dotted key of a row: its values}
+Point = Mapping[str, Any]  # {dotted key of a row: its value}
 
 
-def grid(table: object, where: str) -> Grid:
-    """The keys of a [sweep] table with their values, nested tables as dotted keys; UserError names the key that cannot be."""
+def points(sweep: object, where: str) -> tuple[Point, ...]:
+    """The values of each row that a sweep makes, nested tables as dotted keys; UserError names the key that cannot be."""
+    if isinstance(sweep, list) and sweep and all(isinstance(table, Mapping) for table in sweep):
+        check_count(len(sweep), where)
+        return listed(sweep, where)
+    found = grid(sweep, where)
+    check_count(prod(len(values) for values in found.values()), where)
+    return tuple(dict(zip(found, chosen, strict=True)) for chosen in product(*found.values()))
+
+
+def check_count(rows: int, where: str) -> None:
+    """UserError for more rows than a sweep may make."""
+    if rows > MOST_ROWS:
+        raise UserError(f"{where} makes {rows:,} rows; a grid has at most {MOST_ROWS:,}")
+
+
+def grid(table: object, where: str) -> dict[str, tuple[Any, ...]]:
+    """The keys of a table with the values in their lists."""
     if not isinstance(table, Mapping) or not table:
         raise UserError(f"{where} must be a table of keys with lists of values, such as {{ weight = [0.1, 1.0] }}, not {table!r}")
     found = dict[str, tuple[Any, ...]]()
     for key, values in table.items():
-        if not WORD.fullmatch(key):
-            raise UserError(f"{where}.{key!r}: a key names rows with its values, so it is letters, digits and _ . -")
+        check_key(key, where)
         if isinstance(values, Mapping):
             found |= {f"{key}.{inner}": of for inner, of in grid(values, f"{where}.{key}").items()}
         elif not isinstance(values, list):
@@ -32,9 +48,44 @@ def grid(table: object, where: str) -> Grid:
         else:
             found[key] = tuple(values)
             check_values(found[key], f"{where}.{key}")
-    if (rows := prod(len(values) for values in found.values())) > MOST_ROWS:
-        raise UserError(f"{where} makes {rows:,} rows; a grid has at most {MOST_ROWS:,}")
     return found
+
+
+def listed(tables: Iterable[Mapping[str, Any]], where: str) -> tuple[Point, ...]:
+    """The values of tables that stand in a list: all have the same keys, no two have the same values."""
+    found = list[Point]()
+    for place, table in enumerate(tables):
+        one = flat(table, f"{where}[{place}]")
+        first = found[0] if found else one
+        if one.keys() != first.keys():
+            raise UserError(f"{where}[{place}] has the keys {', '.join(one)}; the first has {', '.join(first)}")
+        found.append({key: one[key] for key in first})
+    names = [name_of("", one) for one in found]
+    for place, name in enumerate(names):
+        if (before := names.index(name)) < place:
+            raise UserError(f"{where}[{place}] has the values of {where}[{before}]")
+    return tuple(found)
+
+
+def flat(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """One value of each key of a table."""
+    found = dict[str, Any]()
+    for key, value in table.items():
+        check_key(key, where)
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{inner}": of for inner, of in flat(value, f"{where}.{key}").items()}
+        else:
+            check_values((value,), f"{where}.{key}")
+            found[key] = value
+    if not found:
+        raise UserError(f"{where} must have at least one value, not {{}}")
+    return found
+
+
+def check_key(key: str, where: str) -> None:
+    """UserError for a key that cannot stand in a row's name."""
+    if not WORD.fullmatch(key):
+        raise UserError(f"{where}.{key!r}: a key names rows with its values, so it is letters, digits and _ . -")
 
 
 def check_values(values: tuple[Any, ...], where: str) -> None:
@@ -63,15 +114,20 @@ def word(value: Any) -> str | None:
     return str(value) if isinstance(value, (int, str)) else None
 
 
-def expand(label: str, row: Mapping[str, Any], values: Grid) -> dict[str, dict[str, Any]]:
-    """The tables of the rows that a grid makes of one, by their names: `vcae weight=0.1`, in the order of the grid."""
+def expand(label: str, row: Mapping[str, Any], values: Iterable[Point]) -> dict[str, dict[str, Any]]:
+    """The tables of the rows that a sweep makes of one, by their names: `vcae weight=0.1`, in the order of the sweep."""
     made = dict[str, dict[str, Any]]()
-    for chosen in product(*values.values()):
+    for chosen in values:
         table = deepcopy(dict(row))
-        for key, value in zip(values, chosen, strict=True):
+        for key, value in chosen.items():
             put(table, key.split("."), value, f"methods.{label}.{key}")
-        made[" ".join([label, *(f"{key}={word(value)}" for key, value in zip(values, chosen, strict=True))])] = table
+        made[name_of(label, chosen)] = table
     return made
+
+
+def name_of(label: str, point: Point) -> str:
+    """What a row with these values is called."""
+    return " ".join([label, *(f"{key}={word(value)}" for key, value in point.items())])
 
 
 def put(table: dict[str, Any], path: list[str], value: Any, where: str) -> None:
@@ -86,9 +142,9 @@ def put(table: dict[str, Any], path: list[str], value: Any, where: str) -> None:
     table[last] = value
 
 
-def check_not_said(label: str, row: Mapping[str, Any], values: Grid) -> None:
-    """UserError for a key of the grid that the row sets too, outside its preset: one of the two would be lost without a word."""
-    for key in values:
+def check_not_said(label: str, row: Mapping[str, Any], keys: Iterable[str]) -> None:
+    """UserError for a key of the sweep that the row sets too, outside its preset: one of the two would be lost without a word."""
+    for key in keys:
         found: Any = row
         for name in key.split("."):
             found = found.get(name) if isinstance(found, Mapping) else None

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bad_input import RUN, SEVEN, Bad
+from bad_input import RUN, SEVEN, Bad, edited
 
 ON = "-s tiny.toml -o out"
 RUN_FOLDER = "out/runs/tiny/ae/0-nothing"
@@ -156,6 +156,43 @@ EXPORTS = [
         f"merge {TINY} --out tiny.toml", "tiny.toml: there is such a file already, which is none of those to merge; name it among them, …"
     ),
 ]
+FOUND = "search = { weight = [0.1, 1.0] }\nselect = { metric = 'rec_sse_validation' }"
+SEARCH = "search -s tiny.toml -o out --jobs 1"
+
+
+def search(line: str, says: str, arguments: str = f"{SEARCH} --name tuned") -> Bad:
+    """`python -m bench search` over a row with that line."""
+    shown = " ".join([f"search, with `{' '.join(line.split())}`" if line != FOUND else "search", arguments.removeprefix(SEARCH)])
+    return Bad("Other commands", shown, says, edited(line, "methods.wae_gan"), arguments)
+
+
+HOW = "docs/suites.md, Searches, has how to write one"
+
+
+def a_suite_of_one_s_own(folder: Path) -> None:
+    edited(FOUND, "methods.wae_gan")(folder)
+    (folder / "out" / "tuned.toml").write_text("mine = 1\n")
+
+
+SEARCHES = [
+    command(f"{SEARCH}", "Missing option '--name'…"),
+    command(f"{SEARCH} --name tuned", f"tiny.toml: no row has a search; {HOW}"),
+    search(FOUND, f"tiny.toml: methods.ae has no search; {HOW}", f"{SEARCH} --name tuned --methods ae"),
+    search(FOUND, "tiny.toml: unknown method 'wae_gna'; did you mean 'wae_gan'? known: …", f"{SEARCH} --name tuned --methods wae_gna"),
+    search(FOUND, "--name digits: latentbench has a suite 'digits', …; choose another", f"{SEARCH} --name digits"),
+    search(FOUND, "--trials must be at least 1, not 0", f"{SEARCH} --name tuned --trials 0"),
+    search(FOUND, "--at-once must be at least 1, not 0", f"{SEARCH} --name tuned --at-once 0"),
+    search(FOUND.replace("weight", "weigth"), "out/tuned.toml…: unknown key 'methods.wae_gan weigth=….weigth'; did you mean …"),
+    search(FOUND.replace("0.1, 1.0", "-1.0"), "out/tuned.toml…: methods.wae_gan weight=-1: weight must be 0 or larger, not -1…"),
+    search(FOUND.replace("_validation", "_test"), "out/tuned.toml…: methods.wae_gan.select.metric: 'rec_sse_test' is of test images, …"),
+    Bad(
+        "Other commands",
+        "search, where out/tuned.toml is a file of one's own",
+        "out/tuned.toml: not what a search of tiny.toml over these rows has written; choose another --name, or delete it",
+        a_suite_of_one_s_own,
+        f"{SEARCH} --name tuned",
+    ),
+]
 COMMANDS = [
     command("rnu", "No such command 'rnu'…"),
     command("--verbose", "No such option: --verbose…"),
@@ -256,6 +293,7 @@ COMMANDS = [
     command("records migrate lost.jsonl", "lost.jsonl: no such file"),
     command("records migrate tiny.toml", "…tiny.toml…"),
     *EXPORTS,
+    *SEARCHES,
     command("tiers-check --columns 0", "--columns must be at least 1, not 0"),
     command("tiers-check --seed -1", "--seed must be at least 0, not -1"),
     command("tiers-check --columns 1 --page nowhere.md", "--page nowhere.md: no page with the lines …, between which the table goes"),

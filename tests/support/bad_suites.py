@@ -262,6 +262,15 @@ VALUES = [
 ]
 GRID = "must be a table of keys with lists of values, such as { weight = [0.1, 1.0] }"
 WORDS = "a value names a row, so it is a number, true, false, or a text or list of letters, digits and _ + . -"
+SPACE = "must be a table of keys with ranges or lists of values, such as { weight = { low = 0.1, high = 10.0, log = true }, …"
+RULE = 'select = { metric = "rec_sse_validation" }'
+
+
+def searched(line: str, says: str) -> Bad:
+    """A `search` with a rule."""
+    return key(f"{line}\n{RULE}", says, GAN)
+
+
 SWEEPS = [
     key("sweep = {}", f"sweep {GRID}, not {{}}"),
     key("sweep = [0.1, 1.0]", f"sweep {GRID}, not [0.1, 1.0]"),
@@ -282,6 +291,38 @@ SWEEPS = [
         "a grid of 1,001 rows",
         "methods.ae.sweep makes 1,001 rows; a grid has at most 1,000",
         GOOD.replace("[methods.ae]", f"[methods.ae]\nsweep = {{ latent_dim = {[*range(1, 1002)]} }}"),
+    ),
+    key("sweep = [{ latent_dim = 2 }, { batch_size = 50 }]", "methods.ae.sweep[1] has the keys batch_size; the first has latent_dim", ROW),
+    key("sweep = [{ latent_dim = 2 }, { latent_dim = 2 }]", "methods.ae.sweep[1] has the values of methods.ae.sweep[0]", ROW),
+    key('sweep = [{ a = 1, b = 2 }, { b = 2, a = "1" }]', "methods.ae.sweep[1] has the values of methods.ae.sweep[0]", ROW),
+    key("sweep = [{ latent_dim = 2 }, {}]", "methods.ae.sweep[1] must have at least one value, not {}", ROW),
+    key("sweep = [{ latent_dim = 2 }, 3]", f"methods.ae.sweep {GRID}, not [{{'latent_dim': 2}}, 3]", ROW),
+    key("sweep = []", f"methods.ae.sweep {GRID}, not []", ROW),
+    key('sweep = [{ network = "a/b" }]', f"methods.ae.sweep[0].network: {WORDS}, not 'a/b'", ROW),
+    searched("search = {}", f"methods.wae_gan.search {SPACE}, not {{}}"),
+    searched("search = 3", f"methods.wae_gan.search {SPACE}, not 3"),
+    searched("search = { weight = 1.0 }", "methods.wae_gan.search.weight must be a range, { low = …, or a list of values, not 1.0"),
+    searched("search = { weight = { low = 2.0, high = 1.0 } }", "methods.wae_gan.search.weight: low must be below high, not 2 and 1"),
+    searched(
+        "search = { weight = { low = 0.0, high = 1.0, log = true } }",
+        "methods.wae_gan.search.weight: low must be above 0 where log is true, not 0",
+    ),
+    searched("search = { weight = { low = 1.0 } }", "missing key 'methods.wae_gan.search.weight.high' (a number)"),
+    searched(
+        "search = { weight = { low = 1.0, hihg = 2.0 } }",
+        "unknown key 'methods.wae_gan.search.weight.hihg'; did you mean 'methods.wae_gan.search.weight.high'? known: …",
+    ),
+    searched('search = { weight = { low = "a", high = 2.0 } }', "methods.wae_gan.search.weight.low must be a number, not 'a'"),
+    searched("search = { weight = [] }", "methods.wae_gan.search.weight must have at least one value, not []"),
+    searched('search = { "a b" = [1, 2] }', "methods.wae_gan.search.'a b': a key names rows with its values, …"),
+    key(
+        "search = { weight = [1.0, 2.0] }",
+        'methods.wae_gan.search needs the rule that chooses one of its trials, such as select = { metric = "fid_pz" }',
+        GAN,
+    ),
+    searched(
+        "search = { weight = [1.0, 2.0] }\nsweep = { weight = [1.0] }",
+        "methods.wae_gan has a sweep and a search; a row has one of the two",
     ),
     key('select = { metric = "active_units" }', "methods.ae.select chooses among the rows of a grid, and there is no sweep", ROW),
     key("select = 3", "select must be a table, not 3"),

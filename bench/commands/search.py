@@ -1,0 +1,155 @@
+"""`python -m bench search`: the values of a row that are best on validation images, looked for trial by trial.
+
+A trial is a row of a suite file that this command writes, trained and measured like any other: its record stands in the folder of
+that suite's validation runs, its place on their board. Stopped and started again, a search goes on where it was.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bench import files
+from bench.commands import console
+from bench.commands.run import carry_out, check_results, checked, say_stale, with_records
+from bench.errors import UserError, unknown
+from bench.evaluation.device_dataset import DeviceDataset
+from bench.leaderboard.selection import Candidate, candidates, choice, seen_by, wanted
+from bench.leaderboard.statistics import figures, mean
+from bench.markdown import counted
+from bench.records.store import Store
+from bench.runs.events import Event
+from bench.runs.settings import Settings
+from bench.suites import reader
+from bench.suites.names import options
+from bench.suites.schema import Search, Suite
+from bench.suites.sweep import Point, name_of
+
+SHOWN = 10  # trials of a row in the table at the end
+Trials = Mapping[str, Sequence[Point]]  # by row
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a search is to do."""
+
+    methods: tuple[str, ...]  # the rows whose values are looked for; (): all that have a `search`
+    name: str  # of the suite file that it writes
+    trials: int  # of each row
+    at_once: int  # proposals of a row that are made before the results of any of them are known
+    seeds: int | None  # of each trial; None: the suite's
+    seed: int  # of the proposals
+
+
+@dataclass
+class Bench:
+    """Where trials are trained and measured, and by which suite file."""
+
+    file: Path
+    asked: Asked
+    settings: Settings
+    datasets: dict[tuple[str, str], DeviceDataset] = field(default_factory=dict)  # read once for all trials
+
+    def suite(self, text: str) -> Suite:
+        """The suite of the validation runs that a text of the file has."""
+        seen = seen_by(reader.from_text(text, self.file))
+        return seen if self.asked.seeds is None else replace(seen, seeds=self.asked.seeds)
+
+    def run(self, text: str, rows: tuple[str, ...] = ()) -> None:
+        """Bring the runs of these rows, or of all, to their end; the file has that text from the first news of one on."""
+        whole = self.suite(text)
+        context, runs, _ = checked(reader.choose(whole, rows), whole, self.settings)
+        context.datasets = self.datasets
+        check_results(context.store, whole)
+        say_stale(with_records(runs, context.store))
+        unwritten = [text]
+        with console.progress(len(runs)) as tell:
+
+            def hear(event: Event) -> None:  # once data are there and results can be written
+                while unwritten:
+                    files.write(self.file, unwritten.pop().encode())
+                tell(event)
+
+            carry_out(context, runs, whole, profiles=False, tell=hear, warn=console.warn)
+
+    def outcomes(self) -> dict[str, list[Candidate]]:
+        """The trials of each row with what its rule sees of them, in their order; none before the first."""
+        if not self.file.exists():
+            return {}
+        suite = self.suite(reader.text_of(self.file))
+        records = Store(self.settings.out, suite.name).records()
+        return {of.label: candidates(of, suite, records) for of in suite.selections}
+
+
+def search(suite: Suite, asked: Asked, settings: Settings) -> int:
+    """Propose, train and measure until each row has its trials; -> exit code, 0 where one of each row's is chosen."""
+    try:
+        from bench.commands.proposals import proposals
+        from bench.suites.trials import text_with, trials_in
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("optuna", "tomlkit"):
+            raise
+        raise UserError(f"search needs the package {error.name}: pip install 'latentbench[search]'") from None
+    searches = searched(suite, asked.methods)
+    bench = Bench(settings.out / f"{asked.name}.toml", asked, settings)
+    trials: Trials = trials_in(bench.file, suite, searches)
+    if trials:
+        bench.run(reader.text_of(bench.file))
+    found = bench.outcomes()
+    while True:
+        new = dict[str, list[Point]]()
+        for one in searches:
+            made, far = trials.get(one.label, ()), [of.far for of in found.get(one.label, ())]
+            count = min(asked.at_once, asked.trials - len(made))
+            new[one.label] = proposals(one, made, far, count, asked.seed) if count > 0 else []
+        if not any(new.values()):
+            return report(bench, searches, found)
+        trials = {label: [*trials.get(label, ()), *of] for label, of in new.items()}
+        bench.run(text_with(suite, trials, bench.file), tuple(name_of(label, point) for label, of in new.items() for point in of))
+        found = bench.outcomes()
+        for one in searches:
+            say(one, found[one.label], len(new[one.label]), asked.trials)
+
+
+def searched(suite: Suite, methods: tuple[str, ...]) -> list[Search]:
+    """The searches of the rows that were asked for; UserError for one that has none."""
+    known = {one.label: one for one in suite.searches}
+    for label in methods:
+        if label not in known and label in [entry.label for entry in suite.methods]:
+            raise UserError(f"{suite.where}: methods.{label} has no search; docs/suites.md, Searches, has how to write one")
+        if label not in known:
+            raise UserError(f"{suite.where}: {unknown('method', label, known)}")
+    if not known:
+        raise UserError(f"{suite.where}: no row has a search; docs/suites.md, Searches, has how to write one")
+    return [one for one in suite.searches if not methods or one.label in methods]
+
+
+def say(search: Search, found: Sequence[Candidate], count: int, of: int) -> None:
+    """A line on each of the newest trials."""
+    best = min(found, key=lambda one: one.far)
+    for place in range(len(found) - count, len(found)):
+        print(f"trial {place + 1} of {of}: {found[place].label}: {search.rule.metric} {seen(found[place])}; best so far {best.label}")
+
+
+def seen(one: Candidate) -> str:
+    """What a rule's metric is of a trial."""
+    return figures(mean(one.values)) if math.isfinite(one.far) else "lost"
+
+
+def report(bench: Bench, searches: Sequence[Search], found: Mapping[str, Sequence[Candidate]]) -> int:
+    """Print the best trials of each row, which is chosen, and how to train it for the test images; -> exit code."""
+    chosen = []
+    for one in searches:
+        ranked = sorted(found[one.label], key=lambda of: of.far)
+        rows = [[of.label, seen(of), f"{len(of.values)} of {len(of.seeds)}"] for of in ranked[:SHOWN]]
+        console.table(["row", one.rule.metric, "seeds"], rows, f"{one.label}: {counted(len(ranked), 'trial')}, by {wanted(one.rule)}")
+        if best := choice(found[one.label]):
+            chosen.append(best.label)
+            print(f"\n`{best.label}` is chosen.\n")
+        else:
+            print(f"\nOf {one.label} nothing is chosen: no trial came to its end.\n")
+    suite = reader.read(str(bench.file))
+    if chosen and suite.held_out == "test":
+        rows_of = ",".join(chosen)
+        print(f"what the test images say of it: python -m bench run {options(suite)} --methods {rows_of!r}")
+    return 0 if len(chosen) == len(searches) else 1
