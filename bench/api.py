@@ -258,6 +258,7 @@ def measure(
     *,
     originals: str | Path | None = None,
     reconstructions: str | Path | None = None,
+    train: str | Path | None = None,
     networks: tuple[str, ...] = (),
     metrics: tuple[str, ...] = (),
     count: int = 10_000,
@@ -270,7 +271,7 @@ def measure(
     """
     root = Path(data_root or os.environ.get("LATENTBENCH_DATA") or "data")
     options = Options(networks=networks, metrics=metrics, count=count, data_root=root)
-    return measured(what, against, originals=originals, reconstructions=reconstructions, options=options)
+    return measured(what, against, originals=originals, reconstructions=reconstructions, train=train, options=options)
 
 
 @contextmanager

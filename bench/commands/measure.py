@@ -32,6 +32,7 @@ class Asked(NamedTuple):
     originals: str | None
     reconstructions: str | None
     factors: Path | None
+    train: str | None
     explain: str | None
     record: Path | None
     json: bool
@@ -59,6 +60,7 @@ def measure(asked: Asked, chosen: Mapping[str, Any], prepared: Preparation) -> i
         originals=asked.originals,
         reconstructions=asked.reconstructions,
         factors=asked.factors,
+        train=asked.train,
         options=options,
     )
     if asked.record is not None:
@@ -84,8 +86,8 @@ def before(path: Path) -> bytes:
 
 def show(record: Mapping[str, Any]) -> None:
     """A table of the metrics that have a value, and why others have none."""
-    for name in ("what", "against"):
-        if record[name]:
+    for name in ("what", "against", "train"):
+        if record.get(name):
             print(f"{name}: {sentence(record[name])}")
     found = {name: entry for name, entry in record["metrics"].items() if entry["value"] is not None}
     if found:
@@ -116,7 +118,7 @@ def line(name: str, entry: Mapping[str, Any]) -> list[str]:
 def explained(asked: Asked, options: Options) -> int:
     """A table of variants, and which of them give the number."""
     what, against = asked.reconstructions or asked.what, asked.originals or asked.against
-    if what is None or against is None or asked.factors is not None or asked.explain is None:
+    if what is None or against is None or asked.factors is not None or asked.train is not None or asked.explain is None:
         raise UserError("--explain: give WHAT and --against, two sets of images")
     name, found = explaining.explain(asked.explain, what, against, options)
     digits = max(4, len(asked.explain.partition(".")[2]) + 1)

@@ -30,6 +30,9 @@ def measure(
     factors: Annotated[
         Path | None, typer.Option(parser=path, metavar="FILE", help="Factors of variation beside codes: a .npy of (N, K) whole numbers.")
     ] = None,
+    train: Annotated[
+        str | None, typer.Option(help="Training images of what made WHAT: does it copy them? In any form of --against.")
+    ] = None,
     networks: Annotated[str | None, typer.Option(help="Only these features: pixels,lite0. All that are here, if not said.")] = None,
     metrics: Annotated[str | None, typer.Option(help="Only these: fid,rec_sse. All, if not said.")] = None,
     count: Annotated[
@@ -62,7 +65,7 @@ def measure(
     one_of("--range", values, ("unit", "symmetric"))
     from bench.commands import measure as command
 
-    asked = command.Asked(what, against, originals, reconstructions, factors, explain, record, json, threads)
+    asked = command.Asked(what, against, originals, reconstructions, factors, train, explain, record, json, threads)
     chosen = {
         "networks": names_in("--networks", networks),
         "metrics": names_in("--metrics", metrics),

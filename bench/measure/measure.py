@@ -5,7 +5,8 @@
     measure(originals="a/", reconstructions="b/")
     measure("codes.npy", factors="factors.npy")
 
-A record is what `--record` appends to a file, a line each: {measurement, what, against, options, metrics, environment, hashes, finished}.
+A record is what `--record` appends to a file, a line each: {measurement, what, against, train, options, metrics, environment, hashes,
+finished}.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ from bench.errors import UserError, unknown
 from bench.evaluation.evaluate import SAMPLES
 from bench.evaluation.feature_networks import FeatureNetworks
 from bench.leaderboard.statistics import mean_and_interval
-from bench.measure import networks, statistics_file, views
+from bench.measure import networks, statistics_file, training_images, views
 from bench.measure.arrays import Range
 from bench.measure.autoencoders import Autoencoder
 from bench.measure.collect import Collected, Pairs, collect, collect_pairs, collected_pairs
@@ -34,10 +35,12 @@ from bench.measure.preparation import AS_IT_IS, Preparation
 from bench.measure.runs import evaluated, samples_of
 from bench.measure.statistics_file import Statistics
 from bench.measure.subjects import DATASET, Codes, Reading, RunFolder, factors_of, images_of, networks_of_dataset, subject
+from bench.measure.training_images import Training, collect_training
 from bench.registry import catalogue
 
 VERSION = 1  # of the form of records
 DATA_ROOT = Path("data")
+NOT_OF_SETS = "--train: training images are for samples, a set of images or a run, that are measured --against others"
 LEVEL = 0.95  # of intervals of means over images
 MOST_CODE_VALUES = 4096  # of a code, beyond which distances to N(0, I) are left out
 
@@ -69,6 +72,7 @@ class Measured:
     what: dict[str, Any]
     against: dict[str, Any] | None
     entries: dict[str, dict[str, Any]]
+    train: dict[str, Any] | None = None
 
 
 def measure(
@@ -78,9 +82,13 @@ def measure(
     originals: str | Path | None = None,
     reconstructions: str | Path | None = None,
     factors: Path | None = None,
+    train: str | Path | None = None,
     options: Options | None = None,
 ) -> dict[str, Any]:
-    """The record of a measurement; UserError for what cannot be measured, in a line that names it. Writes nothing but options.save."""
+    """The record of a measurement; UserError for what cannot be measured, in a line that names it. Writes nothing but options.save.
+
+    train: the training images of what made `what`, images too: whether it copies them.
+    """
     if (originals is None) != (reconstructions is None) or (originals is None) == (what is None):
         raise UserError("measure: give WHAT, or both --originals and --reconstructions")
     options = options or Options()
@@ -88,15 +96,20 @@ def measure(
     if originals is not None and reconstructions is not None:
         if against is not None:
             raise UserError("measure: --originals are what --reconstructions are measured against; leave --against out")
+        if train is not None:
+            raise UserError(NOT_OF_SETS)
         found = of_pairs(str(originals), str(reconstructions), options, reading)
     else:
-        found = of_subject(str(what), None if against is None else str(against), factors, options, reading)
+        against, train = (None if text is None else str(text) for text in (against, train))
+        found = of_subject(str(what), against, train, factors, options, reading)
     return record_of(found, options, reading)
 
 
-def of_subject(what: str, against: str | None, factors: Path | None, options: Options, reading: Reading) -> Measured:
+def of_subject(what: str, against: str | None, train: str | None, factors: Path | None, options: Options, reading: Reading) -> Measured:
     """Whatever WHAT names."""
     found = subject(what, reading)
+    if train is not None and (against is None or not isinstance(found, ImageSet | RunFolder)):
+        raise UserError(NOT_OF_SETS)
     if factors is not None and not isinstance(found, Codes):
         raise UserError(f"--factors: they are measured beside codes; {what} is no array of codes, (N, D)")
     match found:
@@ -115,7 +128,7 @@ def of_subject(what: str, against: str | None, factors: Path | None, options: Op
             return of_model(found, against, options, reading)
         case Statistics() | ImageSet():
             pass
-    return of_side(found, against, options, reading)
+    return of_side(found, against, train, options, reading)
 
 
 def chosen_for(reference: str | None, options: Options, reading: Reading) -> Chosen:
@@ -127,8 +140,8 @@ def chosen_for(reference: str | None, options: Options, reading: Reading) -> Cho
     return networks.choose(options.networks, source)
 
 
-def of_side(found: ImageSet | Statistics, against: str | None, options: Options, reading: Reading) -> Measured:
-    """A set of images, or its statistics, against another."""
+def of_side(found: ImageSet | Statistics, against: str | None, train: str | None, options: Options, reading: Reading) -> Measured:
+    """A set of images, or its statistics, against another, and beside training images."""
     if against is None and options.save is None:
         raise UserError(f"{found.given}: say what it is measured against: --against FOLDER, dataset:NAME:test, statistics.npz ...")
     reference = None if against is None else subject(against, reading)
@@ -138,6 +151,7 @@ def of_side(found: ImageSet | Statistics, against: str | None, options: Options,
         check_shapes(found, reference)
     chosen = chosen_for(against, options, reading)
     check_statistics([side for side in (found, reference) if isinstance(side, Statistics)], chosen)
+    training = None if train is None or isinstance(found, Statistics) else trained_on(train, found, reference, chosen, options, reading)
     sides, abouts = dict[str, views.Side](), list[dict[str, Any]]()
     for name, side in (("test", reference), ("samples", found)):
         if side is not None:
@@ -145,8 +159,22 @@ def of_side(found: ImageSet | Statistics, against: str | None, options: Options,
             abouts.append(about)
     if options.save is not None:
         save(options.save, sides["samples"], chosen)
-    makers = views.of_sets(sides, chosen)
-    return Measured(abouts[-1], abouts[0] if reference is not None else None, entries_of(makers, options, reading))
+    makers: dict[str, views.Maker] = {}
+    if training is not None:
+        makers = training_images.makers(training, sides)
+        sides[views.TRAIN] = training.collected
+    entries = entries_of(views.of_sets(sides, chosen) | makers, options, reading)
+    return Measured(abouts[-1], abouts[0] if reference is not None else None, entries, training.about if training else None)
+
+
+def trained_on(
+    train: str, samples: ImageSet, reference: ImageSet | Statistics | None, chosen: Chosen, options: Options, reading: Reading
+) -> Training:
+    """Training images beside samples: features of as many as there are reference images, as evaluation takes them."""
+    images = images_of(train, reading, "--train")
+    check_shapes(samples, images)
+    as_many = reference.count if isinstance(reference, ImageSet) else options.count
+    return collect_training(images, chosen, min(options.count, as_many), reading.device)
 
 
 def passed(side: ImageSet | Statistics, chosen: Chosen, count: int, device: torch.device) -> tuple[views.Side, dict[str, Any]]:
@@ -257,6 +285,7 @@ def record_of(found: Measured, options: Options, reading: Reading) -> dict[str, 
         "measurement": VERSION,
         "what": found.what,
         "against": found.against,
+        **({"train": found.train} if found.train else {}),
         "options": {name: value for name, value in said.items() if value not in (None, ())},
         "metrics": found.entries,
         "environment": describe(reading.device, 1),

@@ -5,7 +5,7 @@ views: `test` is the reference, `samples` what is measured, `reconstructions` wh
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, reduce
 from typing import Any
 
@@ -29,7 +29,8 @@ from metrics.similarity import PAIRED_METRICS
 
 Maker = Callable[[Views], Any]
 Side = Collected | Statistics
-REFERENCE = "reference"
+REFERENCE, TRAIN = "reference", "train"
+ROWS = ("random training images", "random rows")  # in protocols of metrics of codes, none of which are of training images
 EXTRA = [*PAIRED_METRICS, *(metric for name, family in FAMILIES.items() if name != lite0.NAME for metric in halves_metrics(family))]
 WORDS = (  # of protocols, where runs are not what is measured
     ("decoded prior draws", "measured images"),
@@ -37,11 +38,11 @@ WORDS = (  # of protocols, where runs are not what is measured
     ("; one noise draw; pixels", "; pixels"),
     ("; batch norm in evaluation mode", ""),
     ("mean codes of up to", "codes of up to"),
-    ("random training images", "random rows"),
     (" with one noise draw", ""),
     (f"{REFERENCE} codes", "codes"),
     ("prior draws", "draws of N(0, I)"),
 )
+OF_COPIES = (".copies", ".nearest")  # end the views of images among training images
 PER_IMAGE: dict[str, Callable[[Pairs], Tensor | str]] = {  # means over images, which have intervals
     "rec_sse": lambda pairs: pairs.errors.sse,
     "rec_l1_per_pixel_x100": lambda pairs: 100 * pairs.errors.l1,
@@ -70,9 +71,9 @@ class Given:
 def of_sets(sides: Mapping[str, Side], chosen: Chosen) -> dict[str, Maker]:
     """Views of sets of images, by the names that evaluation has for them."""
     names = [*chosen.networks, *chosen.absent]
-    absent = [name for name in feature_views.SETS if name not in sides]
+    absent = [*(name for name in feature_views.SETS if name not in sides), *([] if TRAIN in sides else ["counts.train"])]
     every = feature_views.makers(names, Given(chosen))
-    found = {view: maker for view, maker in every.items() if view.partition(".")[0] not in absent and view != "counts.train"}
+    found = {view: maker for view, maker in every.items() if view.partition(".")[0] not in absent and view not in absent}
     if "test" not in sides:
         alone = ("samples.features", "samples.gaussian", feature_views.ON_NETWORKS)
         found = {view: maker for view, maker in found.items() if view.startswith(alone)}
@@ -82,7 +83,7 @@ def of_sets(sides: Mapping[str, Side], chosen: Chosen) -> dict[str, Maker]:
                 found |= of_collected(name, side)
             case Statistics():
                 found |= of_statistics(name, side, chosen)
-    found["counts"] = partial(counts, sides)
+    found["counts"] = partial(counts, [side for name, side in sides.items() if name != TRAIN])
     return found
 
 
@@ -112,9 +113,9 @@ def of_statistics(name: str, side: Statistics, chosen: Chosen) -> dict[str, Make
     return found | {f"{name}.gaussian.{network}": lambda views: side.gaussian for network in chosen.networks}
 
 
-def counts(sides: Mapping[str, Side], views: Views) -> str:
+def counts(sides: Sequence[Side], views: Views) -> str:
     """`10,000 against 10,000 images`, as protocols end."""
-    found = [len(side) if isinstance(side, Collected) else side.count for side in sides.values()]
+    found = [len(side) if isinstance(side, Collected) else side.count for side in sides]
     one, other = ("an unknown count" if n is None else f"{n:,}" for n in (found * 2)[:2])
     return f"{one} against {other} images"
 
@@ -160,8 +161,15 @@ def name_of(metric: Metric) -> str:
 
 
 def measurable(known: Catalogue, makers: Mapping[str, Maker], on_request: bool = False) -> dict[str, Metric]:
-    """Every metric whose views there are, by the name that it has here; of those on request only lite0's, unless they are asked for."""
-    every = {name: of for name, of in known.every_metric.items() if on_request or name in known.metrics or lite0.NAME in name}
+    """Every metric whose views there are, by the name that it has here.
+
+    Of those on request only lite0's and, beside training images, those of copies, unless others are asked for.
+    """
+    every = {
+        name: metric
+        for name, metric in known.every_metric.items()
+        if on_request or name in known.metrics or lite0.NAME in name or any(need.endswith(OF_COPIES) for need in metric.needs)
+    }
     own = [known.measured_by(name) for name, metric in every.items() if set(metric.needs) <= makers.keys()]
     return {name_of(metric): metric for metric in [*own, *(metric for metric in EXTRA if set(metric.needs) <= makers.keys())]}
 
@@ -171,13 +179,13 @@ def entries(metrics: Mapping[str, Metric], makers: Mapping[str, Maker]) -> dict[
     views, found = Views(makers), dict[str, dict[str, Any]]()
     for name, metric in metrics.items():
         entry = entry_of(metric.on(REFERENCE), views)
-        found[name] = entry | {"protocol": in_words(entry["protocol"])}
+        found[name] = entry | {"protocol": in_words(entry["protocol"], [*WORDS, ROWS] if "train.codes" in makers else WORDS)}
     return found
 
 
-def in_words(protocol: str) -> str:
+def in_words(protocol: str, words: Iterable[tuple[str, str]]) -> str:
     """A protocol of runs as that of a measurement."""
-    return reduce(lambda text, pair: text.replace(*pair), WORDS, protocol)
+    return reduce(lambda text, pair: text.replace(*pair), words, protocol)
 
 
 def fitted(features: Tensor) -> Gaussian:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from bad_measure import GOOD, PIXELS, BadMeasurement, Make, nothing, png, with_files
 
+SETS = "--train: training images are for samples, a set of images or a run, that are measured --against others"
 OPTIONS = [
     BadMeasurement(f"options: {arguments}", nothing, f"measure {arguments}", says)
     for arguments, says in (
@@ -74,6 +75,12 @@ OPTIONS = [
         ("good --against good --explain often", "--explain often: a number with the digits that were reported is expected, such as 1.50"),
         ("good --against good --explain nan", "--explain nan: it is not finite"),
         ("good --explain 1.5", "--explain: give WHAT and --against, two sets of images"),
+        ("good --against good --train good --explain 1.5", "--explain: give WHAT and --against, two sets of images"),
+        ("good --train good", SETS),
+        ("codes.npy --train good", SETS),
+        ("model.py:same --against good --train good", SETS),
+        ("--originals good --reconstructions good --train good", SETS),
+        ("good --against good --train codes.npy", "--train codes.npy is codes, images are expected"),
         ("codes.npy --explain 1.5", "--explain: give WHAT and --against, two sets of images"),
         ("codes.npy --against good --explain 1.5", "explain: codes.npy is codes, images are expected"),
         (f"good --against good --metrics fidd --explain 1.5 {PIXELS}", "--metrics: unknown metric 'fidd'; …"),

@@ -83,7 +83,21 @@ TOML_VALUES += [
     "'folder:/'",
     "['a', 'a']",
 ]
-TOML_KEYS = ['"a\\nb"', '""', "'../x'", '"\\u001b[2J"', "'a.b'", "a.b.c", "preset", "sweep", "select", "search", "budget", "method", "weight"]
+TOML_KEYS = [
+    '"a\\nb"',
+    '""',
+    "'../x'",
+    '"\\u001b[2J"',
+    "'a.b'",
+    "a.b.c",
+    "preset",
+    "sweep",
+    "select",
+    "search",
+    "budget",
+    "method",
+    "weight",
+]
 
 
 @st.composite

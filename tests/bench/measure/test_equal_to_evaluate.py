@@ -10,13 +10,22 @@ from harness import cli, suite
 from PIL import Image
 
 from bench.evaluation.evaluate import Evaluation, evaluate
+from bench.measure import training_images
 from bench.measure.measure import Options, measure
 from bench.measure.runs import opened
+from metrics import copies, feature_likelihood, nearest_copies
 from metrics.features.lite0 import METRICS_ON_REQUEST
 from metrics.features.network import eight_bit
 
 ROWS = "\n[methods.vae_gauss]\n"
 FEATURES = ("classifier", "pca")
+
+
+BESIDE_TRAINING_IMAGES = [
+    *copies.METRICS_ON_REQUEST,
+    *nearest_copies.METRICS_ON_REQUEST,
+    *(metric for metric in feature_likelihood.METRICS_ON_REQUEST if "classifier" in metric.name or "lite0" in metric.name),
+]
 
 
 class Exported:
@@ -28,7 +37,7 @@ class Exported:
         (self.run,) = (folder / "out" / "runs").glob("*/*/*")
         _, prepared, context = opened(self.run, Path("data"), "cpu")
         evaluation: Evaluation = prepared.evaluation(context.data(prepared.run))
-        self.entries = evaluate(evaluation, [*context.catalogue.metrics.values(), *METRICS_ON_REQUEST])
+        self.entries = evaluate(evaluation, [*context.catalogue.metrics.values(), *METRICS_ON_REQUEST, *BESIDE_TRAINING_IMAGES])
         with torch.no_grad():
             noise = evaluation.noise("test.pass")
             x = torch.cat(list(evaluation.batches("test")))
@@ -84,6 +93,45 @@ def test_of_samples(exported: Exported, form: str) -> None:
     if form == "npy":  # pixels and sharpness of a run are of real numbers
         names |= {"frechet_pixels": "frechet_pixels_pz", "sharpness": "sharpness_pz", "sharpness_reference": "sharpness_test"}
     compared(values(record), exported.entries, names)
+
+
+def test_of_samples_beside_training_images(exported: Exported) -> None:
+    record = measure(exported.folder / "samples.npy", "dataset:digits:test", train="dataset:digits:train")
+    names = {name: f"{name}_pz" for name in ("data_copying", "data_copying_z", "data_copying_cells", "authenticity", "nn_distance")}
+    names |= {f"{name}_reference": f"{name}_test" for name in ("authenticity", "nn_distance")}
+    names |= {name: name for name in ("frechet_pixels_floor", "frechet_classifier_floor", "frechet_pca_floor")}
+    compared(values(record), exported.entries, names | {"data_copying_nearest": "data_copying_nearest_pz"})
+    assert record["train"]["count"] > record["against"]["count"]
+    assert "all training images" in record["metrics"]["data_copying_z"]["protocol"]
+    assert "random training images" in record["metrics"]["frechet_classifier_floor"]["protocol"]
+
+    asked = ("fld_classifier", "fld_gap_classifier")
+    options = Options(networks=("classifier",), metrics=asked)
+    record = measure(exported.folder / "samples.npy", "dataset:digits:test", train="dataset:digits:train", options=options)
+    compared(values(record), exported.entries, {name: f"{name}_pz" for name in asked})
+
+
+def test_training_images_that_are_too_many_to_be_kept_pass_anew(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    what, against, train = exported.folder / "samples.npy", exported.folder / "originals.npy", "dataset:digits:train"
+    options = Options(networks=("pixels",))
+    kept = values(measure(what, against, train=train, options=options))
+    monkeypatch.setattr(training_images, "HELD", 1000)
+    assert values(measure(what, against, train=train, options=options)) == kept
+    assert {"data_copying_cells", "data_copying_nearest", "authenticity_reference"} <= kept.keys()
+
+
+def test_copies_of_training_images_are_told_from_new_ones(exported: Exported, tmp_path: Path) -> None:
+    _, prepared, context = opened(exported.run, Path("data"), "cpu")
+    images = eight_bit(context.data(prepared.run).train.float() / 16)
+    mixed = eight_bit(torch.from_numpy(np.load(exported.folder / "samples.npy")))
+    mixed[: len(mixed) // 4] = images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[: len(mixed) // 4]]
+    np.save(tmp_path / "mixed.npy", mixed.numpy())
+    found = [
+        values(measure(what, "dataset:digits:test", train="dataset:digits:train", options=Options(networks=("pixels",))))
+        for what in (exported.folder / "samples.npy", tmp_path / "mixed.npy")
+    ]
+    assert found[1]["data_copying_nearest"] > found[0]["data_copying_nearest"] + 0.15
+    assert found[1]["authenticity"] < found[0]["authenticity"] - 0.15
 
 
 def test_on_lite0(exported: Exported) -> None:
