@@ -12,6 +12,7 @@ from pathlib import Path
 from bench import files
 from bench.commands import console
 from bench.commands.run import carry_out, check_results, checked, say_stale, with_records
+from bench.environment import default_device
 from bench.errors import UserError, unknown
 from bench.evaluation.device_dataset import DeviceDataset
 from bench.leaderboard.selection import Candidate, candidates, choice, seen_by, wanted
@@ -73,11 +74,15 @@ class Bench:
             carry_out(context, runs, whole, profiles=False, tell=hear, warn=console.warn)
 
     def outcomes(self) -> dict[str, list[Candidate]]:
-        """The trials of each row with what its rule sees of them, in their order; none before the first."""
+        """The trials of each row with what its rule sees of them, in their order; none before the first.
+
+        Of the seeds that were asked for, on this kind of device: an earlier call may have had others.
+        """
         if not self.file.exists():
             return {}
-        suite = self.suite(reader.text_of(self.file))
-        records = Store(self.settings.out, suite.name).records()
+        suite, device = self.suite(reader.text_of(self.file)), self.settings.device or default_device()
+        found = Store(self.settings.out, suite.name).records()
+        records = [record for record in found if record["seed"] < suite.seeds and record["config"]["device"] == device]
         return {of.label: candidates(of, suite, records) for of in suite.selections}
 
 

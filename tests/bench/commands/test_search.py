@@ -92,6 +92,10 @@ def test_seeds_and_trials_at_once(tmp_path: Path) -> None:
     records = Store(tmp_path / "out", found.name).records()
     assert sorted((record["label"], record["seed"]) for record in records) == sorted((e.label, s) for e in found.methods for s in (0, 1))
     assert len(trials) == 3
+    said = cli("search", "-s", file, "--name", "tuned", "-o", tmp_path / "out", "--jobs", 1, "--trials", 4)
+    assert said.code == 0, said
+    assert "`wae_mmd " in said.out, "one is chosen though earlier trials have a seed more"
+    assert "2 of" not in said.out
 
 
 def test_run_leaves_the_ranges_alone(tmp_path: Path) -> None:
