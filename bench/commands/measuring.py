@@ -30,9 +30,7 @@ def measure(
     factors: Annotated[
         Path | None, typer.Option(parser=path, metavar="FILE", help="Factors of variation beside codes: a .npy of (N, K) whole numbers.")
     ] = None,
-    train: Annotated[
-        str | None, typer.Option(help="Training images of what made WHAT: does it copy them? In any form of --against.")
-    ] = None,
+    train: Annotated[str | None, typer.Option(help="Images that what made WHAT was trained on: does it copy them?")] = None,
     networks: Annotated[str | None, typer.Option(help="Only these features: pixels,lite0. All that are here, if not said.")] = None,
     metrics: Annotated[str | None, typer.Option(help="Only these: fid,rec_sse. All, if not said.")] = None,
     count: Annotated[

@@ -5,7 +5,7 @@ on with the proposals that it would have made.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -13,8 +13,9 @@ import optuna
 from bench.suites.schema import Range, Search, Space
 from bench.suites.sweep import Point, name_of, word
 
-DIGITS = 3  # of a proposed number: it stands in a row's name
-ASKED = 100  # proposals for one trial, where all before it were made already
+DIGITS = 3  # of a proposed number, which stands in a row's name; more where a range is narrow
+STEPS = 1000  # that a range has at least
+IN_VAIN = 100  # proposals in a row, all of which were tried before
 
 
 def proposals(search: Search, trials: Sequence[Point], far: Sequence[float], count: int, seed: int) -> list[Point]:
@@ -29,21 +30,17 @@ def proposals(search: Search, trials: Sequence[Point], far: Sequence[float], cou
     for point, value in zip(trials, far, strict=True):
         study.add_trial(ended(point, value, search.space, kinds))
     made = {name_of(search.label, point) for point in trials}
-    found = list[Point]()
-    for point in asked(study, search.space, kinds):
-        if (name := name_of(search.label, point)) not in made:
+    found, in_vain = list[Point](), 0
+    while len(found) < count and in_vain < IN_VAIN:
+        trial = study.ask(kinds)
+        point = {key: value_of(of, trial.params[key]) for key, of in search.space.items()}
+        if (name := name_of(search.label, point)) in made:
+            in_vain += 1
+        else:
             made.add(name)
             found.append(point)
-        if len(found) == count:
-            break
+            in_vain = 0
     return found
-
-
-def asked(study: optuna.Study, space: Space, kinds: dict[str, optuna.distributions.BaseDistribution]) -> Iterator[Point]:
-    """What the study proposes, for ever new or not."""
-    for _ in range(ASKED):
-        trial = study.ask(kinds)
-        yield {key: value_of(of, trial.params[key]) for key, of in space.items()}
 
 
 def distribution(of: Range | tuple[Any, ...]) -> optuna.distributions.BaseDistribution:
@@ -56,10 +53,14 @@ def distribution(of: Range | tuple[Any, ...]) -> optuna.distributions.BaseDistri
 
 
 def value_of(of: Range | tuple[Any, ...], proposed: Any) -> Any:
-    """What a row has of a proposal: a number with three digits, inside the range."""
+    """What a row has of a proposal: of a real number so many digits that the range has STEPS values or more."""
     if not isinstance(of, Range):
         return of[proposed]
-    return proposed if isinstance(proposed, int) else min(max(float(f"{proposed:.{DIGITS}g}"), of.low), of.high)
+    if isinstance(proposed, int):
+        return proposed
+    step = (proposed * math.log(of.high / of.low) if of.log else of.high - of.low) / STEPS
+    digits = max(DIGITS, math.ceil(math.log10(max(1.0, abs(proposed) / step))))
+    return min(max(float(f"{proposed:.{digits}g}"), of.low), of.high)
 
 
 def ended(point: Point, far: float, space: Space, kinds: dict[str, Any]) -> optuna.trial.FrozenTrial:

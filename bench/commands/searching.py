@@ -5,9 +5,11 @@ from typing import Annotated
 import typer
 
 from bench.commands.options import DATA, HERE, DataRoot, Device, Jobs, Out, Set, SuiteName, Threads, check_counts, names_in, whole
+from bench.errors import UserError
 from bench.runs.settings import Settings
 from bench.suites import reader
 from bench.suites.names import check_name
+from bench.suites.sweep import MOST_ROWS
 
 
 def search(
@@ -34,6 +36,8 @@ def search(
     ordinary record. The same command goes on where it was stopped. It needs the extra search: pip install 'latentbench[search]'.
     """
     check_counts(trials=trials, at_once=at_once, seeds=seeds, jobs=jobs, threads=threads)
+    if trials > MOST_ROWS:
+        raise UserError(f"--trials must be at most {MOST_ROWS:,}, not {trials:,}")
     check_name(name, f"--name {name}", "choose another")
     chosen = reader.read(suite, tuple(overrides or ()))
     from bench.commands import search as command

@@ -71,9 +71,9 @@ class Given:
 def of_sets(sides: Mapping[str, Side], chosen: Chosen) -> dict[str, Maker]:
     """Views of sets of images, by the names that evaluation has for them."""
     names = [*chosen.networks, *chosen.absent]
-    absent = [*(name for name in feature_views.SETS if name not in sides), *([] if TRAIN in sides else ["counts.train"])]
+    absent = [name for name in feature_views.SETS if name not in sides]
     every = feature_views.makers(names, Given(chosen))
-    found = {view: maker for view, maker in every.items() if view.partition(".")[0] not in absent and view not in absent}
+    found = {view: maker for view, maker in every.items() if view.partition(".")[0] not in absent and view != "counts.train"}
     if "test" not in sides:
         alone = ("samples.features", "samples.gaussian", feature_views.ON_NETWORKS)
         found = {view: maker for view, maker in found.items() if view.startswith(alone)}
@@ -84,6 +84,8 @@ def of_sets(sides: Mapping[str, Side], chosen: Chosen) -> dict[str, Maker]:
             case Statistics():
                 found |= of_statistics(name, side, chosen)
     found["counts"] = partial(counts, [side for name, side in sides.items() if name != TRAIN])
+    if TRAIN in sides and "test" in sides:
+        found["counts.train"] = partial(counts, [sides["test"], sides[TRAIN]])
     return found
 
 

@@ -181,10 +181,15 @@ SEARCHES = [
     search(FOUND, "tiny.toml: unknown method 'wae_gna'; did you mean 'wae_gan'? known: …", f"{SEARCH} --name tuned --methods wae_gna"),
     search(FOUND, "--name digits: latentbench has a suite 'digits', …; choose another", f"{SEARCH} --name digits"),
     search(FOUND, "--trials must be at least 1, not 0", f"{SEARCH} --name tuned --trials 0"),
+    search(FOUND, "--trials must be at most 1,000, not 1,001", f"{SEARCH} --name tuned --trials 1001"),
     search(FOUND, "--at-once must be at least 1, not 0", f"{SEARCH} --name tuned --at-once 0"),
-    search(FOUND.replace("weight", "weigth"), "out/tuned.toml…: unknown key 'methods.wae_gan weigth=….weigth'; did you mean …"),
-    search(FOUND.replace("0.1, 1.0", "-1.0"), "out/tuned.toml…: methods.wae_gan weight=-1: weight must be 0 or larger, not -1…"),
-    search(FOUND.replace("_validation", "_test"), "out/tuned.toml…: methods.wae_gan.select.metric: 'rec_sse_test' is of test images, …"),
+    search(FOUND.replace("weight", "weigth"), "tiny.toml: unknown key 'methods.wae_gan weigth=….weigth'; did you mean …"),
+    search(FOUND.replace("0.1, 1.0", "-1.0"), "tiny.toml: methods.wae_gan weight=-1: weight must be 0 or larger, not -1…"),
+    search(
+        "search = { weight = { low = -1.0, high = 1.0 } }\nselect = { metric = 'rec_sse_validation' }",
+        "tiny.toml: methods.wae_gan weight=-1: weight must be 0 or larger, not -1…",
+    ),
+    search(FOUND.replace("_validation", "_test"), "tiny.toml: methods.wae_gan.select.metric: 'rec_sse_test' is of test images, …"),
     Bad(
         "Other commands",
         "search, where out/tuned.toml is a file of one's own",

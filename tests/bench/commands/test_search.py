@@ -1,7 +1,9 @@
 """Searches: their trials are ordinary rows of a suite file, chosen on validation images, and the same ones after an interruption."""
 
 import math
+import shlex
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,14 +151,13 @@ def test_a_space_that_is_used_up_ends_the_search() -> None:
     assert proposals(small, [{"latent_dim": n} for n in (1, 2, 3)], [0.5, math.inf, 0.1], 10, 0) == []
 
 
-def test_the_file_keeps_comments_and_paths_and_takes_overrides(tmp_path: Path) -> None:
-    file = suite(tmp_path / "suite", f"# a comment\n{ROWS}", plugin="METHODS = []\n")
+def test_the_file_keeps_paths_and_takes_overrides(tmp_path: Path) -> None:
+    file = suite(tmp_path / "suite", ROWS, plugin="METHODS = []\n")
     found, target = reader.read(str(file), ("budget.steps=77",)), tmp_path / "out" / "deep" / "tuned.toml"
     points = [{"weight": 1.5, "optimizer.lr": 0.001}, {"weight": 0.5, "optimizer.lr": 0.002}]
     target.parent.mkdir(parents=True)
     target.write_text(text_with(found, {"wae_mmd": points}, target), encoding="utf-8")
     again = reader.read(str(target))
-    assert "# a comment" in target.read_text(encoding="utf-8")
     assert (again.budget.steps, again.searches) == (77, ())
     assert [Path(plugin).resolve() for plugin in again.plugins] == [tmp_path / "suite" / "plugin.py"]
     assert [(entry.hyperparameters, entry.latent_dim) for entry in again.methods] == [({"weight": 1.5}, 4), ({"weight": 0.5}, 4)]
@@ -180,3 +181,125 @@ def test_a_file_of_another_search_is_not_gone_on_with(change: str, says: str, tm
     changed = reader.read(str(file))
     with pytest.raises(UserError, match=says):
         trials_in(target, changed, changed.searches)
+
+
+@pytest.mark.parametrize("row", ["optimizer.lr = 0.5", "optimizer = { lr = 0.5 }", "[methods.wae_mmd.optimizer]\nlr = 0.5"])
+def test_a_trial_keeps_the_optimizer_of_its_row(row: str, tmp_path: Path) -> None:
+    of_suite = "[optimizer]\nbetas = [0.5, 0.9]\n[methods.wae_mmd]\n"
+    space = 'search = { optimizer.lr = [1.0, 2.0] }\nselect = { metric = "rec_sse_validation" }\n'
+    file = suite(tmp_path, of_suite + (f"{space}{row}\n" if row.startswith("[") else f"{row}\n{space}"))
+    found, target = reader.read(str(file)), tmp_path / "tuned.toml"
+    target.write_text(text_with(found, {"wae_mmd": [{"optimizer.lr": 2.0}]}, target), encoding="utf-8")
+    (entry,), (before,) = reader.read(str(target)).methods, found.methods
+    assert entry.optimizer
+    assert before.optimizer
+    assert entry.optimizer == replace(before.optimizer, lr=2.0)
+    assert entry.optimizer.betas == (0.9, 0.999), "not the suite's"
+
+
+PLUGIN = """
+from models.wae import wae_mmd
+def mine(dim, *, weight: float = 1.0):
+    "A method of one's own."
+    return wae_mmd(dim, weight=weight)
+METHODS = [mine]
+"""
+
+
+@pytest.mark.parametrize("place", ["new/folder", "link"])
+def test_plugins_are_found_from_wherever_the_file_is_written(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = '[methods.mine]\nsearch = { weight = [1.0, 2.0] }\nselect = { metric = "rec_sse_validation" }\n'
+    suite(tmp_path / "here" / "suite", rows, steps=4, plugin=PLUGIN, metrics=["rec_sse_test"])
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "elsewhere" / "deep")
+    monkeypatch.chdir(tmp_path / "here")
+    said = cli("search", "-s", "suite/tiny.toml", "--name", "tuned", "-o", place, "--jobs", 1, "--trials", 5)
+    assert said.code == 0, said
+    assert "2 of 5 trials: a hundred proposals in a row had been tried before." in said.out
+    again = said.out.rpartition("python -m bench ")[2]
+    assert f"--out {place}" in again
+    assert cli(*shlex.split(again), "--no-profile", "--jobs", 1).code == 0
+
+
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        ("latent_dim = { low = 0, high = 4 }", "tiny.toml: methods.wae_mmd latent_dim=0.latent_dim must be at least 1, not 0"),
+        ("latent_dim = [4, 8, 0]", "tiny.toml: methods.wae_mmd latent_dim=0.latent_dim must be at least 1, not 0"),
+        ('kernel = ["imq", "bogus"]', "tiny.toml: methods.wae_mmd kernel=bogus.kernel must be one of "),
+        ("latent_dim = { low = 2, high = 60 }", "tiny.toml: "),
+    ],
+)
+def test_what_a_space_has_and_no_run_can_have_is_said_before_the_first(space: str, says: str, tmp_path: Path) -> None:
+    rows = f'[methods.wae_mmd]\nsearch = {{ {space} }}\nselect = {{ metric = "rec_sse_validation" }}\n'
+    file = suite(tmp_path, rows, steps=4, metrics=["rec_sse_test"])
+    file.write_text("equal_capacity = 0.01\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
+    said = cli("search", "-s", file, "--name", "tuned", "-o", tmp_path / "out", "--jobs", 1)
+    assert said.code == 2
+    assert said.line().startswith(f"{tmp_path}/{says}"), said.line()
+    assert not (tmp_path / "out" / "tuned.toml").exists()
+
+
+def test_a_rule_about_what_no_trial_has_ends_after_the_first(tmp_path: Path) -> None:
+    rows = '[methods.ae]\nsearch = { latent_dim = [2, 3, 4] }\nselect = { metric = "frechet_pixels_pz" }\n'
+    file = suite(tmp_path / "suite", rows, steps=4, metrics=["rec_sse_test", "frechet_pixels_pz"])
+    said = cli("search", "-s", file, "--name", "tuned", "-o", tmp_path / "out", "--jobs", 1)
+    assert said.code == 2
+    where = tmp_path / "out" / "tuned.toml"
+    assert said.line().startswith(f"{where}: methods.ae.select: no trial has a value of frechet_pixels_pz: no prior")
+    assert len(list((tmp_path / "out" / "runs").glob("*/*/0-*"))) == 1
+
+
+def test_a_search_of_trials_all_of_which_are_lost_says_so(tmp_path: Path) -> None:
+    rows = '[methods.ae]\nsearch = { optimizer.lr = [1e30, 1e31] }\nselect = { metric = "rec_sse_validation" }\n'
+    file = suite(tmp_path / "suite", rows, steps=60, metrics=["rec_sse_test"])
+    said = cli("search", "-s", file, "--name", "tuned", "-o", tmp_path / "out", "--jobs", 1, "--trials", 2)
+    assert said.code == 1
+    assert "Of ae nothing is chosen: every trial diverged or failed." in said.out
+    assert "best so far" not in said.out
+
+
+@pytest.mark.parametrize("text", ["", "[methods.wae_mmd]\nsweep = [{ weight = 1.0, weight = 2.0 }]\n", "methods = 3\n", "\x00"])
+def test_a_damaged_file_is_not_gone_on_with(text: str, tmp_path: Path) -> None:
+    found, target = reader.read(str(suite(tmp_path, ROWS))), tmp_path / "tuned.toml"
+    target.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"not what a search of .* has written"):
+        trials_in(target, found, found.searches)
+
+
+def test_a_search_does_not_take_the_place_of_what_it_searches(tmp_path: Path) -> None:
+    file = suite(tmp_path, ROWS)
+    content = file.read_bytes()
+    said = cli("search", "-s", file, "--name", "tiny", "-o", tmp_path)
+    assert said.line() == f"--name tiny: {file} is the suite that is searched; choose another"
+    assert file.read_bytes() == content
+
+
+LAYOUTS = [  # of the same row, each of which TOML allows
+    "[methods.vcae]\nweight = 3.0\n[optimizer]\nlr = 0.1\n[methods.vcae.search]\nweight = [1.0, 2.0]\n"
+    '[methods.vcae.select]\nmetric = "a"\n',
+    '[optimizer]\nlr = 0.1\n[methods]\nvcae = { weight = 3.0, search = { weight = [1.0, 2.0] }, select = { metric = "a" } }\n',
+    '[optimizer]\nlr = 0.1\n[methods]\nvcae.weight = 3.0\nvcae.search.weight = [1.0, 2.0]\nvcae.select.metric = "a"\n',
+    '[optimizer]\nlr = 0.1\n[methods.vcae.select]\nmetric = "a"\n[methods.ae]\n[methods.vcae]\nweight = 3.0\nsearch.weight = [1.0, 2.0]\n',
+]
+
+
+@pytest.mark.parametrize("rows", LAYOUTS)
+def test_a_file_comes_of_every_layout(rows: str, tmp_path: Path) -> None:
+    file, target = suite(tmp_path, rows), tmp_path / "tuned.toml"
+    found = reader.read(str(file), ('metrics=["rec_sse_test",\n"active_units"]',))
+    target.write_text(text_with(found, {"vcae": [{"weight": 1.0}]}, target), encoding="utf-8")
+    again = reader.read(str(target))
+    assert [(entry.label, entry.hyperparameters) for entry in again.methods] == [("vcae weight=1", {"weight": 1.0})]
+    assert (again.optimizer.lr, again.metrics) == (0.1, ("rec_sse_test", "active_units"))
+    assert trials_in(target, found, found.searches) == {"vcae": ({"weight": 1.0},)}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "log"), [(0.99, 0.999, False), (1000.0, 1010.0, False), (1.0, 1.001, True), (-0.001, 0.001, False)]
+)
+def test_a_narrow_range_has_hundreds_of_values(low: float, high: float, log: bool) -> None:
+    narrow = Search("ae", {"a": Range(low, high, log)}, Select("x"))
+    found = proposals(narrow, [], [], 50, 0)
+    assert len({point["a"] for point in found}) == 50
+    assert all(low <= point["a"] <= high for point in found)

