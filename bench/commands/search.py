@@ -61,7 +61,7 @@ class Bench:
         return seen if self.asked.seeds is None else replace(seen, seeds=self.asked.seeds)
 
     def check(self, text: str) -> None:
-        """UserError for rows that cannot be run, and for results of another suite of that name. Writes nothing."""
+        """UserError for rows that cannot be run, and for results of another suite of that name. Writes nothing but a folder."""
         suite = self.suite(text)
         if suite.plugins:
             with files.writing(self.file):
