@@ -48,8 +48,9 @@ def collect_training(images: ImageSet, chosen: Chosen, count: int, device: torch
             pixels = pixel_features(block.to(device))
             fitted.append(pixels[of_cells[start : start + len(block)].to(device)])
             start += len(block)
-            held = held and images.count * pixels.shape[1] <= HELD
-            rows = [*rows, pixels] if held else []
+            held = images.count * pixels.shape[1] <= HELD
+            if held:
+                rows.append(pixels)
         release_freed_memory()
 
     def batches() -> Iterable[Tensor]:

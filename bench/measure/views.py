@@ -84,7 +84,7 @@ def of_sets(sides: Mapping[str, Side], chosen: Chosen) -> dict[str, Maker]:
             case Statistics():
                 found |= of_statistics(name, side, chosen)
     found["counts"] = partial(counts, [side for name, side in sides.items() if name != TRAIN])
-    if TRAIN in sides and "test" in sides:
+    if TRAIN in sides:  # beside a reference alone
         found["counts.train"] = partial(counts, [sides["test"], sides[TRAIN]])
     return found
 
@@ -179,9 +179,10 @@ def measurable(known: Catalogue, makers: Mapping[str, Maker], on_request: bool =
 def entries(metrics: Mapping[str, Metric], makers: Mapping[str, Maker]) -> dict[str, dict[str, Any]]:
     """The entry of each metric, as in a record of a run; its protocol in the words of a measurement."""
     views, found = Views(makers), dict[str, dict[str, Any]]()
+    words = [*WORDS, ROWS] if "train.codes" in makers else WORDS
     for name, metric in metrics.items():
         entry = entry_of(metric.on(REFERENCE), views)
-        found[name] = entry | {"protocol": in_words(entry["protocol"], [*WORDS, ROWS] if "train.codes" in makers else WORDS)}
+        found[name] = entry | {"protocol": in_words(entry["protocol"], words)}
     return found
 
 

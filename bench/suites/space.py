@@ -8,24 +8,22 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.suites.schema import Range, Space
-from bench.suites.sweep import Point, check_key, check_values, word
+from bench.suites.sweep import Point, check_values, leaves, word
 from bench.suites.values import build
 
-EXAMPLE = 'such as { weight = { low = 0.1, high = 10.0, log = true }, kernel = ["imq", "rbf"] }'
+WANTED = (
+    "must be a table of keys with ranges or lists of values, "
+    'such as { weight = { low = 0.1, high = 10.0, log = true }, kernel = ["imq", "rbf"] }'
+)
 
 
 def space(table: object, where: str) -> Space:
     """The keys of a [methods.NAME.search] table with their ranges and lists, nested tables as dotted keys; UserError names the key."""
-    if not isinstance(table, Mapping) or not table:
-        raise UserError(f"{where} must be a table of keys with ranges or lists of values, {EXAMPLE}, not {table!r}")
     found = dict[str, Range | tuple[Any, ...]]()
-    for key, values in table.items():
-        check_key(key, where)
+    for key, values in leaves(table, where, WANTED, whole=lambda value: {"low", "high", "log"} & value.keys()):
         of = f"{where}.{key}"
-        if isinstance(values, Mapping) and {"low", "high", "log"} & values.keys():
+        if isinstance(values, Mapping):
             found[key] = range_of(values, of)
-        elif isinstance(values, Mapping):
-            found |= {f"{key}.{inner}": one for inner, one in space(values, of).items()}
         elif isinstance(values, list):
             check_values(tuple(values), of)
             found[key] = tuple(values)

@@ -5,7 +5,7 @@ when the file is read: they are ordinary rows with ordinary records, named after
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from itertools import product
 from math import prod
@@ -36,18 +36,12 @@ def check_count(rows: int, where: str) -> None:
 
 def grid(table: object, where: str) -> dict[str, tuple[Any, ...]]:
     """The keys of a table with the values in their lists."""
-    if not isinstance(table, Mapping) or not table:
-        raise UserError(f"{where} must be a table of keys with lists of values, such as {{ weight = [0.1, 1.0] }}, not {table!r}")
     found = dict[str, tuple[Any, ...]]()
-    for key, values in table.items():
-        check_key(key, where)
-        if isinstance(values, Mapping):
-            found |= {f"{key}.{inner}": of for inner, of in grid(values, f"{where}.{key}").items()}
-        elif not isinstance(values, list):
+    for key, values in leaves(table, where, "must be a table of keys with lists of values, such as { weight = [0.1, 1.0] }"):
+        if not isinstance(values, list):
             raise UserError(f"{where}.{key} must be a list of values, not {values!r}; one value needs no grid")
-        else:
-            found[key] = tuple(values)
-            check_values(found[key], f"{where}.{key}")
+        found[key] = tuple(values)
+        check_values(found[key], f"{where}.{key}")
     return found
 
 
@@ -69,23 +63,28 @@ def listed(tables: Iterable[Mapping[str, Any]], where: str) -> tuple[Point, ...]
 
 def flat(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     """One value of each key of a table."""
-    found = dict[str, Any]()
-    for key, value in table.items():
-        check_key(key, where)
-        if isinstance(value, Mapping):
-            found |= {f"{key}.{inner}": of for inner, of in flat(value, f"{where}.{key}").items()}
-        else:
-            check_values((value,), f"{where}.{key}")
-            found[key] = value
-    if not found:
-        raise UserError(f"{where} must have at least one value, not {{}}")
+    found = dict(leaves(table, where, "must have at least one value"))
+    for key, value in found.items():
+        check_values((value,), f"{where}.{key}")
     return found
 
 
-def check_key(key: str, where: str) -> None:
-    """UserError for a key that cannot stand in a row's name."""
-    if not WORD.fullmatch(key):
-        raise UserError(f"{where}.{key!r}: a key names rows with its values, so it is letters, digits and _ . -")
+def leaves(
+    table: object, where: str, wanted: str, whole: Callable[[Mapping[str, Any]], object] = lambda value: False
+) -> Iterator[tuple[str, Any]]:
+    """What stands at the keys of a table, of tables in it at their dotted keys; UserError for one that is empty or none.
+
+    wanted: what the table must be. whole: whether a table in it is itself what stands there.
+    """
+    if not isinstance(table, Mapping) or not table:
+        raise UserError(f"{where} {wanted}, not {table!r}")
+    for key, value in table.items():
+        if not WORD.fullmatch(key):
+            raise UserError(f"{where}.{key!r}: a key names rows with its values, so it is letters, digits and _ . -")
+        if isinstance(value, Mapping) and not whole(value):
+            yield from ((f"{key}.{inner}", of) for inner, of in leaves(value, f"{where}.{key}", wanted, whole))
+        else:
+            yield key, value
 
 
 def check_values(values: tuple[Any, ...], where: str) -> None:
