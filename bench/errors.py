@@ -2,7 +2,8 @@
 
 import difflib
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 MOST = 1800  # letters of a line: of a longer one, its beginning and its end, which say where it is and what to do
@@ -41,6 +42,17 @@ def in_a_line(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:400] + place
+
+
+@contextmanager
+def of_extra(extra: str, packages: Iterable[str], what: str) -> Iterator[None]:
+    """Around imports: UserError where a package of an extra is not installed, which `what` needs. Others' absence is their own error."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in packages:
+            raise
+        raise UserError(f"{what} needs the package {error.name}: pip install 'latentbench[{extra}]'") from None
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

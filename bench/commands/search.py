@@ -15,7 +15,7 @@ from bench import files
 from bench.commands import console
 from bench.commands.run import carry_out, check_results, checked, say_stale, with_records
 from bench.environment import default_device
-from bench.errors import UserError, unknown
+from bench.errors import UserError, of_extra, unknown
 from bench.evaluation.device_dataset import DeviceDataset
 from bench.leaderboard.selection import VALIDATION, Candidate, candidates, choice, seen_by, wanted
 from bench.leaderboard.statistics import figures, mean
@@ -123,13 +123,9 @@ class Bench:
 
 def search(suite: Suite, asked: Asked, settings: Settings) -> int:
     """Propose, train and measure until each row has its trials; -> exit code, 0 where one of each row's is chosen."""
-    try:
+    with of_extra("search", ("optuna", "tomli_w"), "search"):
         from bench.commands.proposals import proposals
         from bench.suites.trials import Trials, corners, text_with, trials_in
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("optuna", "tomli_w"):
-            raise
-        raise UserError(f"search needs the package {error.name}: pip install 'latentbench[search]'") from None
     searches = searched(suite, asked.methods)
     bench = Bench(settings.out / f"{asked.name}.toml", asked, settings)
     trials: Trials = trials_in(bench.file, suite, searches)

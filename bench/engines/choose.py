@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from bench.engines import local
-from bench.errors import UserError, unknown
+from bench.errors import UserError, of_extra, unknown
 from bench.runs.context import Context
 from bench.runs.events import Tell
 from bench.runs.resolve import Resolved
@@ -29,10 +29,6 @@ def engine(name: str, parameters: Mapping[str, Any]) -> Sweep:
     if name not in CLUSTERS:
         raise UserError(unknown("engine", name, (LOCAL, *CLUSTERS)))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported: nothing is sent anywhere
-    try:
+    with of_extra(name, ("ray", "submitit"), f"--engine {name}"):
         module = importlib.import_module(CLUSTERS[name])
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("ray", "submitit"):
-            raise
-        raise UserError(f"--engine {name} needs the package {error.name}: pip install 'latentbench[{name}]'") from None
     return partial(module.sweep, parameters)

@@ -2,8 +2,10 @@
 
 import math
 import shlex
+import sys
 import tomllib
 from dataclasses import replace
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 import pytest
@@ -303,3 +305,21 @@ def test_a_narrow_range_has_hundreds_of_values(low: float, high: float, log: boo
     found = proposals(narrow, [], [], 50, 0)
     assert len({point["a"] for point in found}) == 50
     assert all(low <= point["a"] <= high for point in found)
+
+
+@pytest.mark.parametrize(("package", "module"), [("optuna", "bench.commands.proposals"), ("tomli_w", "bench.suites.trials")])
+def test_a_search_whose_package_is_missing_says_how_to_get_it(
+    package: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Without(MetaPathFinder):
+        """Python without that package."""
+
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if name == package:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    for name in (module, package):
+        monkeypatch.delitem(sys.modules, name)  # as where it was never imported
+    monkeypatch.setattr(sys, "meta_path", [Without(), *sys.meta_path])
+    said = cli("search", "-s", suite(tmp_path, ROWS), "--name", "tuned", "-o", tmp_path)
+    assert (said.code, said.line()) == (2, f"search needs the package {package}: pip install 'latentbench[search]'")
