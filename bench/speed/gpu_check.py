@@ -17,6 +17,7 @@ import torch
 from bench.environment import describe
 from bench.errors import in_a_line
 from bench.speed.gpu_parts import Case, Row, Task, agreement, correctness, kernel_times, profiles, training_times, utilisation
+from bench.speed.seeds import seeds_at_once
 
 SECONDS = 540  # of the whole command
 
@@ -25,6 +26,7 @@ PARTS: dict[str, tuple[Callable[[Case], list[Task]], float]] = {  # with the sec
     "agreement": (agreement, 60),
     "training times": (training_times, 60),
     "utilisation": (utilisation, 60),
+    "seeds at once": (seeds_at_once, 90),
     "kernel times": (kernel_times, 40),
     "profiles": (profiles, 60),
 }

@@ -40,14 +40,15 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Rows with the same keys."""
-    cells = [[f"{v:.3g}" if isinstance(v, float) else said(v) for v in row.values()] for row in rows]
-    return tabulate(cells, list(rows[0]), "pipe", disable_numparse=True)
+    """A column for each key that a row has, in the order in which they come."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[said(row.get(key, "-")) for key in keys] for row in rows]
+    return tabulate(cells, keys, "pipe", disable_numparse=True)
 
 
 def said(value: object) -> str:
-    """A cell that is no float."""
-    return {"True": "yes", "False": "no"}.get(str(value), str(value))
+    """A cell."""
+    return f"{value:.3g}" if isinstance(value, float) else {"True": "yes", "False": "no"}.get(str(value), str(value))
 
 
 def publish(folder: Path, result: Mapping[str, Any]) -> Path:

@@ -15,7 +15,7 @@ import torch
 from harness import cli
 from torch import Tensor
 
-from bench.speed import gpu_check, gpu_page, gpu_parts
+from bench.speed import gpu_check, gpu_page, gpu_parts, seeds
 from bench.speed import training as speed
 from bench.speed.gpu_parts import Case, Row, Task
 from models.wae import wae_mmd
@@ -52,6 +52,24 @@ def test_every_part_measures(part: str) -> None:
     assert all(row["ok"] for row in rows), rows
     numbers = [value for row in rows for value in row.values() if isinstance(value, float)]
     assert all(value > 0 for value in numbers)
+
+
+def test_seeds_at_once_are_measured_in_each_form_and_a_stack_that_learns_otherwise_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of(seeds.seeds_at_once)
+    assert [(row["seeds"], row["form"], row["ok"]) for row in rows] == [(3, form, True) for form in ("in turn", "stacked", "processes")]
+    assert all(row["ms"] > 0 and row["over_one"] > 0 for row in rows)
+    assert rows[2]["processes"] == 3
+    assert 0 < rows[1]["weights"] < 1e-5
+    text = gpu_page.table(rows)
+    assert text.splitlines()[0].split("|")[-2].strip() == "mps", "a column for each key"
+    monkeypatch.setattr(seeds, "AGREEMENT", 0.0)
+    assert [row["ok"] for row in rows_of(seeds.seeds_at_once)[1:2]] == [False]
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_time_of_seeds_is_that_of_a_step_of_all() -> None:
+    row = seeds.in_one_process("in turn", speed.mlp_128_16, 2, 3, 2, torch.device("cpu"))
+    assert (row["ms"], row["over_one"]) == (pytest.approx(1 / seeds.STEPS), pytest.approx(1))
 
 
 @pytest.fixture
@@ -184,6 +202,13 @@ def test_without_a_gpu_it_is_one_line(tmp_path: Path) -> None:
 def test_steps_as_graphs_are_steps() -> None:
     rows = rows_of(gpu_parts.agreement, Case("cuda", quick=True))
     assert all(row["ok"] for row in rows), rows
+
+
+@pytest.mark.gpu
+def test_seeds_stacked_and_on_streams_are_seeds_alone() -> None:
+    rows = rows_of(seeds.seeds_at_once, Case("cuda", quick=True))
+    assert all(row["ok"] for row in rows), rows
+    assert {row["form"] for row in rows} == {"in turn", "streams", "stacked", "processes"}
 
 
 @pytest.mark.gpu
