@@ -18,7 +18,7 @@ from bench.runs.resolve import Resolved, resolve
 from bench.runs.run import check_writable, execute, failed, train_stages
 from bench.runs.settings import Settings
 from bench.runs.shareable import check_shareable
-from bench.runs.together import trained_together, with_team
+from bench.runs.together import trained_here, with_team
 from bench.runs.trackers import Followed, Trackers
 from bench.runs.up_to_date import up_to_date
 from bench.suites.schema import Run
@@ -82,7 +82,7 @@ def run_cell(run: Run, settings: Settings, since: int | None, tell: Tell, team: 
 def train_along(run: Run, settings: Settings, team: Team) -> None:
     """Train a cell with the first process of a team, in any other; UserError where this one cannot go on."""
     context = with_team(context_here(settings, run.device, run.suite, run.plugins), team)
-    prepared = build(trained_together(resolve(run, context.catalogue), team))
+    prepared = build(trained_here(resolve(run, context.catalogue), context))
     live = Live(
         context.store,
         run,

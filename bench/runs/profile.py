@@ -16,6 +16,7 @@ from bench.errors import FOREIGN, RunError, UserError, in_a_line
 from bench.runs.context import Context
 from bench.runs.prepare import Prepared
 from bench.training.clock import Clock
+from bench.training.gathered import trainer_on
 from bench.training.precision import products_in
 from bench.training.train import Training
 
@@ -42,7 +43,7 @@ def profile_run(prepared: Prepared, context: Context) -> dict[str, Any]:
     run, device = prepared.run, context.device
     data = context.data(run)
     method, noise = prepared.method.to(device), generator(device, run.seed, "profile")
-    training = Training(method, prepared.plan, noise, capture=False, named=True)
+    training = trainer_on(device)(method, prepared.plan, noise, capture=False, named=True)
     batches = Batches(data.train, data.levels, run.batch_size, run.seed)
     training.method.train()
     with products_in(prepared.plan.precision):

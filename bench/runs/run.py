@@ -29,7 +29,7 @@ from bench.runs.live import Live, Report
 from bench.runs.prepare import Prepared, build
 from bench.runs.resolve import Resolved
 from bench.runs.stages import train_stage
-from bench.runs.together import processes, stages_of, trained_together
+from bench.runs.together import processes, stages_of, trained_here
 from bench.runs.trackers import Followed, Trackers
 from bench.suites.schema import SCHEMA
 from bench.training.checkpoint import weights_file, weights_hash
@@ -46,7 +46,7 @@ def execute(resolved: Resolved, context: Context, report: Report | None = None, 
     UserError (a full disk, missing data) leaves no record: it would meet every run.
     """
     started = now()
-    run, prepared = resolved.run, build(trained_together(resolved, context.team))
+    run, prepared = resolved.run, build(trained_here(resolved, context))
     record = head(prepared, context)
     trackers = Trackers(context.settings.log, followed(record, context.store.folder(run)), note)
     live = Live(context.store, run, len(prepared.stages), trackers, report)
@@ -180,7 +180,7 @@ def train_stages(prepared: Prepared, context: Context, live: Live, note: Note | 
     trained = identity({**prepared.trained, "environment": processes(context.team)})
     torch.manual_seed(derive(prepared.run.seed, "layers"))  # dropout and its like draw from torch's own stream
     outcomes, tensors = list[Outcome](), dict[str, Tensor]()
-    with stages_of(prepared, context.team) as stages:
+    with stages_of(prepared, context) as stages:
         for stage in stages:
             outcomes.append(
                 train_stage(

@@ -15,8 +15,8 @@ from bench.datasets.batches import Batches, generator
 from bench.runs.prepare import Prepared
 from bench.runs.stages import Stage
 from bench.training.clock import Clock
+from bench.training.gathered import trainer_on
 from bench.training.precision import products_in
-from bench.training.train import Training
 
 SECONDS = 2.0  # for a stage, after its first steps; a step that takes longer than that alone is measured on fewer images
 FEW = 8  # images of such a batch
@@ -65,7 +65,7 @@ def timed(stage: Stage, prepared: Prepared, images: Tensor, most: int) -> float:
     """Seconds of the fastest of so many steps, of batches of all those images, after a first one."""
     assert stage.plan is not None
     noise = generator(images.device, prepared.run.seed, "step_time")
-    training = Training(stage.trainable, stage.plan, noise, capture=False)
+    training = trainer_on(images.device)(stage.trainable, stage.plan, noise, capture=False)
     training.step = max(0, (stage.plan.total or 0) - 2 * (most + 1))
     training.method.train()
     batches = Batches(images, 1 if images.is_floating_point() else 255, len(images), prepared.run.seed)

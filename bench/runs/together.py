@@ -1,4 +1,4 @@
-"""A run that several processes train together: what is shared of it, what its record says, and who writes its files."""
+"""Who trains a run: one process on the CPU or a GPU, or several together. What is shared of it then, what its record says, who writes."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,10 +14,11 @@ from bench.runs.resolve import Resolved
 from bench.runs.shareable import networks_of
 from bench.runs.stages import Stage
 from bench.suites.schema import Run
+from bench.training.gathered import trainer_on
 from bench.training.shared import SharedTraining, shared
 from bench.training.team import Team
 
-SHARING = "bench.training.shared"
+SHARING, GATHERING = "bench.training.shared", "bench.training.gathered"
 
 
 class TeamStore(Store):
@@ -57,21 +58,29 @@ def processes(team: Team | None) -> dict[str, int]:
     return {"processes": team.size} if team else {}
 
 
-def trained_together(resolved: Resolved, team: Team | None) -> Resolved:
-    """The same; where there is a team, what shares its work is of the code that trains it."""
-    return replace(resolved, trained_by=resolved.trained_by | code_of_sharing(processes(team)))
+def trained_here(resolved: Resolved, context: Context) -> Resolved:
+    """The same; what trains on this device, or shares the work of a team, is of the code that trains it."""
+    return replace(resolved, trained_by=resolved.trained_by | code_of_place(context.device.type == "cuda", context.team is not None))
 
 
-def code_of_sharing(environment: Mapping[str, Any]) -> Hashes:
-    """The modules that share the work of a run, with their hashes; none where one process trained it."""
-    return standing_on((project_module(SHARING),)) if environment.get("processes") else {}
+def code_of_environment(environment: Mapping[str, Any]) -> Hashes:
+    """The same code of a record: the modules by which a run is trained elsewhere than in one process on a CPU, with their hashes."""
+    on_gpu = environment.get("processor") is not None  # of the host; on the CPU it is the device
+    return code_of_place(on_gpu, bool(environment.get("processes")))
+
+
+def code_of_place(on_gpu: bool, shared: bool) -> Hashes:
+    """None for one process on a CPU."""
+    modules = [SHARING] if shared else [GATHERING] if on_gpu else []
+    return standing_on(map(project_module, modules))
 
 
 @contextmanager
-def stages_of(prepared: Prepared, team: Team | None) -> Iterator[tuple[Stage, ...]]:
-    """The stages of a run, shared where there is a team; inside, its method is."""
+def stages_of(prepared: Prepared, context: Context) -> Iterator[tuple[Stage, ...]]:
+    """The stages of a run with what trains them here: shared where there is a team; inside, its method is."""
+    team = context.team
     if team is None:
-        yield prepared.stages
+        yield tuple(replace(stage, trainer=trainer_on(context.device)) for stage in prepared.stages)
         return
     if team.first:
         team.call()

@@ -7,7 +7,7 @@ from bench.evaluation.evaluate import name_of
 from bench.records.identity import differences
 from bench.records.store import FINAL, Store
 from bench.runs.resolve import Resolved
-from bench.runs.together import code_of_sharing
+from bench.runs.together import code_of_environment
 
 
 def up_to_date(resolved: Resolved, store: Store) -> bool:
@@ -19,7 +19,7 @@ def up_to_date(resolved: Resolved, store: Store) -> bool:
 def stale(resolved: Resolved, record: Mapping[str, Any]) -> list[str]:
     """What trained the record and would not train the run now; [] for nothing. How many processes did is no reason to train again."""
     environment = record["environment"]
-    trained_by = resolved.trained_by | code_of_sharing(environment)
+    trained_by = resolved.trained_by | code_of_environment(environment)
     return differences(record, {"config": resolved.values.config(), "trained_by": trained_by, "environment": environment})
 
 

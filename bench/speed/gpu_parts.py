@@ -15,6 +15,7 @@ from bench.speed import training as speed
 from bench.speed.timing import timed_alternately
 from bench.suites.schema import Budget, Optimizer, Precision
 from bench.training.clock import Clock
+from bench.training.gathered import trainer_on
 from bench.training.precision import products_in
 from bench.training.train import Plan, Training
 from metrics.divergences import imq, imq7, mmd, rbf
@@ -149,7 +150,7 @@ def training_of(network: Network, recipe: Any, dim: int, device: torch.device, *
         method = method.to(memory_format=torch.channels_last)
     plan = Plan(Budget(steps=10**9), Optimizer(), 4, 10**9, precision)
     capture = options.get("capture", True)
-    return Training(method, plan, generator(device, 0, "noise"), capture=capture), Batches(images, 255, batch, 0)
+    return trainer_on(device)(method, plan, generator(device, 0, "noise"), capture=capture), Batches(images, 255, batch, 0)
 
 
 def agree(recipe: Any, device: torch.device) -> Row:

@@ -21,6 +21,7 @@ from bench.speed.stacked import Stacked, StackedBatches
 from bench.speed.timing import Timed, ratio, timed_alternately
 from bench.suites.schema import Budget, Optimizer
 from bench.training.clock import Clock
+from bench.training.gathered import trainer_on
 from bench.training.train import Plan, Training
 from models.method import AutoEncoder
 from models.networks.network import Network
@@ -52,7 +53,7 @@ def alone(network: Network, dim: int, seeds: Sequence[int], device: torch.device
     """A training of each seed."""
     data = images(device)
     return [
-        (Training(method_of(network, dim, seed, device), PLAN, generator(device, seed, "noise")), Batches(data, 255, BATCH, seed))
+        (trainer_on(device)(method_of(network, dim, seed, device), PLAN, generator(device, seed, "noise")), Batches(data, 255, BATCH, seed))
         for seed in seeds
     ]
 

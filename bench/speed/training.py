@@ -24,7 +24,8 @@ from bench.speed import peers
 from bench.speed.evaluation import QUICK, Sizes, evaluation
 from bench.speed.timing import Timed, quiet, ratio, timed_alternately
 from bench.suites.schema import Budget, Optimizer
-from bench.training.train import Plan, Training
+from bench.training.gathered import trainer_on
+from bench.training.train import Plan
 from metrics.divergences import imq, mmd
 from models.method import Recipe
 from models.networks.mlp import mirrored
@@ -107,7 +108,7 @@ def ours(work: Work, images: Tensor, batch: int = BATCH) -> Callable[[int], None
     method = work.recipe(work.dim).assemble((1, 28, 28), work.dim, work.network).to(images.device).train()
     batches = Batches(images, 255, batch, seed=0)
     plan = Plan(Budget(steps=10**9), Optimizer(), batches.per_epoch, 10**9)
-    training = Training(method, plan, generator(images.device, 0, "noise"))
+    training = trainer_on(images.device)(method, plan, generator(images.device, 0, "noise"))
 
     def take(steps: int) -> None:
         training.read(training.take_steps(batches, steps))

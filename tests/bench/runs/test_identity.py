@@ -3,15 +3,20 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import torch
 from harness import METRICS, Started, cli, files, suite, until, whole_records
 
 from bench.leaderboard.rows import columns_of, rows_of
 from bench.records.store import CHECKPOINT, Store, read_record, save_record
 from bench.registry import catalogue
+from bench.runs.context import Context
 from bench.runs.resolve import resolve
+from bench.runs.together import trained_here
+from bench.runs.up_to_date import stale
 from bench.suites import reader
 
 PLUGIN = '''"""A method of one's own."""
@@ -277,3 +282,19 @@ def test_records_stay_short(tmp_path: Path) -> None:
     assert sum("models/vae.py" in line for line in lines) == 1
     assert max(map(len, lines)) < 8000
     assert len({str(record["trained_by"]) for record in Store(out, "tiny").records()}) == 1
+
+
+def test_a_record_of_a_gpu_stands_on_what_trained_it_there_and_one_of_the_cpu_does_not() -> None:
+    resolved = resolve(reader.read("digits").runs("cpu")[0], catalogue())
+    there = trained_here(resolved, cast(Context, SimpleNamespace(device=torch.device("cuda"), team=None)))
+    assert trained_here(resolved, cast(Context, SimpleNamespace(device=torch.device("cpu"), team=None))) == resolved
+    assert {"bench/training/gathered.py"} <= set(there.trained_by) - set(resolved.trained_by)
+    places = {
+        "GPU": {"device": "NVIDIA H200", "processor": "AMD EPYC, 16 cores"},
+        "CPU": {"device": "AMD EPYC, 2 cores", "processor": None},
+    }
+    for place, environment in places.items():
+        for code in ("GPU", "CPU"):
+            trained_by = (there if code == "GPU" else resolved).trained_by
+            record = {"config": resolved.values.config(), "trained_by": trained_by, "environment": environment}
+            assert (stale(resolved, record) == []) == (place == code), (place, code)

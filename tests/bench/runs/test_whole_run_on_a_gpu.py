@@ -10,12 +10,13 @@ from harness import METRICS
 from pretended_gpu import HERE, Device, pretended_machine
 from torch import Tensor, nn
 
+from bench.runs import together
 from bench.runs.context import context_of
 from bench.runs.resolve import resolve
 from bench.runs.run import WEIGHTS, execute
 from bench.runs.settings import Settings
 from bench.suites import reader
-from bench.training.train import Training
+from bench.training.gathered import GatheringTraining
 
 ROWS = ("wae_gan", "vcae")  # two players; a batch of which a covariance is taken
 OVERRIDES = ("budget.epochs=2", f"metrics={[*METRICS, 'frechet_pixels_pz', 'frechet_pixels_qz']}")
@@ -45,17 +46,18 @@ def watched(step: Callable[..., Any], device: Device) -> Callable[..., Any]:
 
 @cache
 def records(label: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """The same run on the CPU and there, and how many of its steps had their batches there; each was watched."""
+    """The same run on the CPU and there, and how many of its steps had their batches' places there; each was watched."""
     here, steps = ran(label, folder / "here", None), 0
     with pytest.MonkeyPatch.context() as patch, pretended_machine() as device:
-        plain = Training.players_step
+        plain = GatheringTraining.players_step
 
-        def step(training: Training, streams: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:
+        def step(training: GatheringTraining, streams: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:
             nonlocal steps
             steps += all(map(device.has, streams))
             return watched(plain, device)(training, streams, moving)
 
-        patch.setattr(Training, "players_step", step)
+        patch.setattr(GatheringTraining, "players_step", step)
+        patch.setattr(together, "trainer_on", lambda where: GatheringTraining)
         there = ran(label, folder / "there", device)
     return here, there, steps
 

@@ -1,0 +1,57 @@
+"""Training on a GPU: a step is told which images its batch has, and gathers them itself, so that a recorded step holds that too.
+
+What comes from outside of a step is then one copy of B numbers. An epoch's permutation comes from pinned memory, for which the host does
+not wait. A step sees the batch that `Batches.at` gives, to the bit.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bench.datasets.batches import Batches, generator, scaled
+from bench.training.train import Training
+
+
+class Places(Batches):
+    """Where the images of a batch are, in place of them."""
+
+    def __init__(self, batches: Batches):
+        super().__init__(batches.images, batches.levels, batches.batch_size, batches.seed)
+
+    def at(self, step: int, stream: int = 0) -> Tensor:
+        """-> (B,) int64, of the images"""
+        epoch, position = divmod(step, self.per_epoch)
+        if stream not in self.orders or self.orders[stream][0] != epoch:
+            self.orders[stream] = epoch, self.permutation("order", stream, epoch) if stream else self.permutation("order", epoch)
+        return self.orders[stream][1][position * self.batch_size : (position + 1) * self.batch_size]
+
+    def permutation(self, *words: object) -> Tensor:
+        """A shuffle of the images, by the seed and those words.   -> (N,)"""
+        order = torch.randperm(len(self.images), generator=generator(torch.device("cpu"), self.seed, *words))
+        return (order.pin_memory() if self.images.is_cuda else order).to(self.images.device, non_blocking=True)
+
+
+class GatheringTraining(Training):
+    """Training whose steps gather their batches."""
+
+    places: Places | None = None
+    of: Batches | None = None  # what they are places in
+
+    def take_step(self, batches: Batches) -> Tensor:
+        """One step of every player in turn.   -> (terms,) without gradient, on the device"""
+        if self.places is None or batches is not self.of:
+            self.places, self.of = Places(batches), batches
+        return super().take_step(self.places)
+
+    def players_step(self, streams: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:
+        """As of any training, of batches by their places.   (B,) of each stream -> (terms,)"""
+        assert self.places is not None
+        with self.phase("data"):
+            batches = [scaled(self.places.images.index_select(0, places), self.places.levels) for places in streams]
+        return super().players_step(batches, moving)
+
+
+def trainer_on(device: torch.device) -> type[Training]:
+    """What trains there."""
+    return GatheringTraining if device.type == "cuda" else Training

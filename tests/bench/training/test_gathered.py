@@ -1,0 +1,122 @@
+"""Steps that gather their batches: the batches, losses and weights of steps that are given them, and one copy from outside a step."""
+
+from functools import partial
+
+import pytest
+import torch
+from pretended_gpu import pretended_gpu, pretended_machine
+from small_methods import LEVELS, build, noise, pixels, weights
+from torch import Tensor
+from variants import BYTES, make
+
+from bench.datasets.batches import Batches
+from bench.suites.schema import Budget, Optimizer
+from bench.training.gathered import GatheringTraining, Places, trainer_on
+from bench.training.train import Plan, Training, train
+from metrics.kernels.backends import using
+from models.factor import factorvae
+from models.vae import vae_gauss
+
+STEPS = 12  # into the second epoch
+
+
+def batches(images: Tensor = BYTES, seed: int = 3) -> Batches:
+    return Batches(images, 255, 20, seed)
+
+
+def training(trainer: type[Training], variant: str, of: Batches, steps: int = STEPS) -> Training:
+    return trainer(make(variant).train(), Plan(Budget(steps=steps), Optimizer(), of.per_epoch, steps), noise())
+
+
+@pytest.mark.parametrize("images", [pixels(23), torch.randn(23, 1, 4, 4, generator=noise(1))], ids=["bytes", "signals"])
+@pytest.mark.parametrize("stream", [0, 1])
+def test_places_are_those_of_the_batches(images: Tensor, stream: int) -> None:
+    given = Batches(images, LEVELS, 5, 1)
+    places = Places(given)
+    for step in (0, 1, 3, 4, 9, 2):  # four batches an epoch, the last partial one dropped
+        own = images.index_select(0, places.at(step, stream))
+        expected = given.at(step, stream)
+        assert torch.equal(own if images.is_floating_point() else own.float().div(LEVELS), expected)
+
+
+@pytest.mark.parametrize("variant", ["vae_gauss", "wae_gan", "factorvae", "prior_gmm"])  # prior_gmm draws images between epochs
+def test_training_is_the_same_to_the_bit(variant: str) -> None:
+    found = []
+    for trainer in (Training, GatheringTraining):
+        trained = training(trainer, variant, batches())
+        outcome = train(trained, batches())
+        found.append((outcome.status, outcome.curve, weights(trained.method)))  # type: ignore[arg-type]
+    assert found[0] == found[1]
+
+
+def test_it_goes_on_from_a_checkpoint_and_with_other_batches() -> None:
+    whole = training(GatheringTraining, "wae_gan", batches())
+    whole.take_steps(batches(), STEPS)
+    first = training(GatheringTraining, "wae_gan", batches())
+    first.take_steps(batches(), 5)
+    second = training(GatheringTraining, "wae_gan", batches())
+    second.take_steps(batches(seed=4), 1)  # what it remembers of these is not used for others
+    second.restore(first.state(0.0))
+    second.take_steps(batches(), STEPS - 5)
+    assert weights(whole.method) == weights(second.method)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("variant", ["vae_gauss", "factorvae"])
+def test_a_step_is_such_as_a_graph_can_hold(variant: str) -> None:
+    of = batches(BYTES[:100].clone())
+    trained = training(GatheringTraining, variant, of)
+    trained.take_step(of)
+    assert isinstance(trained, GatheringTraining)
+    assert trained.places is not None
+    streams = [trained.places.at(1, stream).clone() for stream in range(max(player.batches for player in trained.players))]
+    tensors = [*trained.method.parameters(), *trained.method.buffers()]  # type: ignore[attr-defined]
+    tensors += [x for adam in trained.optimizers for x in (*adam.means, *adam.squares, *adam.steps, adam.rate)]
+    with using("broadcast"), pretended_gpu(trained.noise) as device:
+        device.put(of.images, *tensors, *streams)
+        assert device.has(trained.players_step(streams, (True,) * len(trained.players)))
+
+
+def launches(trainer: type[Training], variant: str) -> int:
+    """What a step asks of the device outside of its graph, in the middle of an epoch, the graph's own inputs included."""
+    with pretended_machine() as device:
+        of = batches(BYTES[:100].clone())
+        device.put(of.images)
+        trained = training(trainer, variant, of)
+        inputs: list[Tensor] = []
+
+        def replayed(streams: list[Tensor], moving: tuple[bool, ...]) -> Tensor:
+            inputs[:] = inputs or [torch.empty_like(x) for x in streams]
+            for own, x in zip(inputs, streams, strict=True):
+                own.copy_(x)
+            return torch.zeros(())
+
+        trained.run = replayed  # type: ignore[assignment]
+        trained.take_step(of)
+        before = device.launches
+        trained.take_step(of)
+        return device.launches - before
+
+
+def test_what_comes_from_outside_of_a_step_is_one_copy() -> None:
+    gathered = {variant: launches(GatheringTraining, variant) for variant in ("vae_gauss", "factorvae")}
+    given = {variant: launches(Training, variant) for variant in gathered}
+    assert gathered == {"vae_gauss": 1, "factorvae": 2}  # two streams of batches
+    assert all(given[variant] > gathered[variant] for variant in gathered), given
+
+
+def test_a_gpu_is_what_it_is_for() -> None:
+    assert trainer_on(torch.device("cuda")) is GatheringTraining
+    assert trainer_on(torch.device("cpu")) is Training
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("recipe", [vae_gauss, partial(factorvae, width=32)], ids=["one stream", "two streams"])
+def test_on_a_gpu_it_is_the_same_to_the_bit(recipe: object) -> None:
+    device, found = torch.device("cuda"), []
+    for trainer in (Training, GatheringTraining):
+        of = batches(BYTES.to(device))
+        method = build(lambda: recipe(3), shape=(1, 8, 8)).to(device).train()  # type: ignore[operator]
+        trained = trainer(method, Plan(Budget(steps=STEPS), Optimizer(), of.per_epoch, STEPS), torch.Generator(device).manual_seed(0))
+        found.append(torch.stack(trained.take_steps(of, STEPS)))
+        assert trained.execution == "one CUDA graph a step"
+    assert torch.equal(*found)
