@@ -20,6 +20,8 @@ from bench.errors import UserError
 from bench.processes import check_device
 
 ROOT = Path(__file__).resolve().parent.parent
+KEPT = 2**30  # bytes of a tensor, and of all that is free at the end of the heap, up to which they stay with the process
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 PACKAGES = ("bench", "models", "metrics")
 
 
@@ -38,6 +40,7 @@ def set_up(device: str, threads: int) -> torch.device:
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     keep_imported()
+    keep_freed_memory()
     return found
 
 
@@ -46,6 +49,19 @@ def keep_imported() -> None:
     """What is imported by now is no garbage: the collector would look through it for a tenth of a second each time."""
     gc.freeze()
     atexit.register(gc.unfreeze)  # libraries count what they are left with
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Have the C library keep what is freed, for the next tensor of a step.
+
+    Left alone it gives each tensor of 32 MiB and more back to the system at once, and all its pages are fetched and cleared anew in the
+    next step: of steps on such tensors that takes most of the time.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # a C library other than GNU's
+        library = ctypes.CDLL(None)
+        for parameter in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+            library.mallopt(parameter, KEPT)
 
 
 def default_device() -> str:
