@@ -20,7 +20,8 @@ from bench.errors import UserError
 from bench.processes import check_device
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT = 2**30  # bytes of a tensor, and of all that is free at the end of the heap, up to which they stay with the process
+KEPT = 2**30  # bytes of a tensor, and of what is free at the end of the heap, up to which they stay with the process
+NOT_GNU = (OSError, AttributeError, TypeError)  # what a system with another C library says
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 PACKAGES = ("bench", "models", "metrics")
 
@@ -58,10 +59,11 @@ def keep_freed_memory() -> None:
     Left alone it gives each tensor of 32 MiB and more back to the system at once, and all its pages are fetched and cleared anew in the
     next step: of steps on such tensors that takes most of the time.
     """
-    with contextlib.suppress(OSError, AttributeError):  # a C library other than GNU's
+    with contextlib.suppress(*NOT_GNU):
         library = ctypes.CDLL(None)
-        for parameter in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
-            library.mallopt(parameter, KEPT)
+        # either is the end of the threshold that glibc moves by itself, so neither is set alone; old ones take no more than 32 MiB
+        if library.mallopt(M_MMAP_THRESHOLD, KEPT) or library.mallopt(M_MMAP_THRESHOLD, 2**25):
+            library.mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def default_device() -> str:
@@ -125,7 +127,7 @@ def code_hash(plugins: tuple[str, ...]) -> str:
 
 def release_freed_memory() -> None:
     """Give the system back what has been freed: the C library keeps it in the gaps between small things that live on, and takes more."""
-    with contextlib.suppress(OSError, AttributeError):  # a C library other than GNU's
+    with contextlib.suppress(*NOT_GNU):
         ctypes.CDLL(None).malloc_trim(0)
 
 

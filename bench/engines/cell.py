@@ -82,7 +82,7 @@ def run_cell(run: Run, settings: Settings, since: int | None, tell: Tell, team: 
 def train_along(run: Run, settings: Settings, team: Team) -> None:
     """Train a cell with the first process of a team, in any other; UserError where this one cannot go on."""
     context = with_team(context_here(settings, run.device, run.suite, run.plugins), team)
-    prepared = build(trained_here(resolve(run, context.catalogue), context))
+    prepared = build(trained_here(resolve(run, context.catalogue), team))
     live = Live(
         context.store,
         run,

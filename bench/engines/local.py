@@ -18,6 +18,7 @@ from bench.runs.profile import profiled
 from bench.runs.resolve import Resolved, resolve
 from bench.runs.run import check_writable
 from bench.runs.settings import Settings
+from bench.runs.together import trained_here
 from bench.suites.schema import Run
 
 
@@ -43,7 +44,7 @@ def unprofiled(runs: list[Resolved], store: Store) -> list[list[Resolved]]:
     rows: dict[str, list[Resolved]] = {}
     for one in runs:
         rows.setdefault(one.run.row_key(), []).append(one)
-    return [row for key, row in rows.items() if known.get((key, row[0].run.device)) != row[0].trained_by]
+    return [row for key, row in rows.items() if known.get((key, row[0].run.device)) != trained_here(row[0]).trained_by]
 
 
 def work(runs: list[Resolved], before: Before, context: Context, profiles: bool, tell: Tell) -> None:
@@ -67,7 +68,7 @@ def attempt_profile(row: list[Resolved], context: Context, tell: Tell) -> bool:
             return True
         tell(Event(name, counts=False))
         try:
-            store.merge([profiled(build(row[0]), context)], PROFILE)
+            store.merge([profiled(build(trained_here(row[0])), context)], PROFILE)
             tell(Event(name, 1.0, "done", counts=False))
         except RunError as error:
             tell(Event(name, 1.0, "failed", str(error), counts=False))

@@ -46,7 +46,7 @@ def execute(resolved: Resolved, context: Context, report: Report | None = None, 
     UserError (a full disk, missing data) leaves no record: it would meet every run.
     """
     started = now()
-    run, prepared = resolved.run, build(trained_here(resolved, context))
+    run, prepared = resolved.run, build(trained_here(resolved, context.team))
     record = head(prepared, context)
     trackers = Trackers(context.settings.log, followed(record, context.store.folder(run)), note)
     live = Live(context.store, run, len(prepared.stages), trackers, report)
@@ -75,7 +75,7 @@ def followed(record: Mapping[str, Any], folder: Path) -> Followed:
 
 def failed(resolved: Resolved, context: Context, error: str, details: str) -> dict[str, Any]:
     """Record a run that the process which ran it did not survive; -> its record. Its checkpoint stays: another start goes on from it."""
-    record = head(build(resolved), context) | failure(error) | {"times": {"started": now(), "finished": now()}}
+    record = head(build(trained_here(resolved, context.team)), context) | failure(error) | {"times": {"started": now(), "finished": now()}}
     write(context.store.folder(resolved.run) / ERROR, details.encode())
     context.store.save_record(resolved.run, record)
     return record

@@ -58,19 +58,19 @@ def processes(team: Team | None) -> dict[str, int]:
     return {"processes": team.size} if team else {}
 
 
-def trained_here(resolved: Resolved, context: Context) -> Resolved:
-    """The same; what trains on this device, or shares the work of a team, is of the code that trains it."""
-    return replace(resolved, trained_by=resolved.trained_by | code_of_place(context.device.type == "cuda", context.team is not None))
+def trained_here(resolved: Resolved, team: Team | None = None) -> Resolved:
+    """The same with all the code that trains the run on its device, by this team if there is one."""
+    return replace(resolved, trained_by=resolved.trained_by | code_of_place(resolved.run.device == "cuda", team is not None))
 
 
 def code_of_environment(environment: Mapping[str, Any]) -> Hashes:
-    """The same code of a record: the modules by which a run is trained elsewhere than in one process on a CPU, with their hashes."""
+    """The modules, with their hashes, that trained a record because of where that was; none of one process on a CPU."""
     on_gpu = environment.get("processor") is not None  # of the host; on the CPU it is the device
     return code_of_place(on_gpu, bool(environment.get("processes")))
 
 
 def code_of_place(on_gpu: bool, shared: bool) -> Hashes:
-    """None for one process on a CPU."""
+    """The same of a kind of device, and of whether several processes share the work."""
     modules = [SHARING] if shared else [GATHERING] if on_gpu else []
     return standing_on(map(project_module, modules))
 

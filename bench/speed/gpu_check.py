@@ -26,9 +26,9 @@ PARTS: dict[str, tuple[Callable[[Case], list[Task]], float]] = {  # with the sec
     "agreement": (agreement, 60),
     "training times": (training_times, 60),
     "utilisation": (utilisation, 60),
-    "seeds at once": (seeds_at_once, 90),
     "kernel times": (kernel_times, 40),
     "profiles": (profiles, 60),
+    "seeds at once": (seeds_at_once, 90),
 }
 
 

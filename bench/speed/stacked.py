@@ -4,15 +4,17 @@ A weight of all seeds lies in one tensor, (S, ...), and `torch.vmap` maps the pl
 draw of noise come from outside, from each seed's own streams in the order in which the method asks, so that a seed meets what it meets
 alone; what differs is rounding. A random operation that was not drawn for it is refused by `torch.vmap` itself.
 
-Not every method can be stacked: not one that reads values on the host, is fitted between epochs, asks for other noise from step to step, or
-uses an operation that vmap has no form of. `Stacked` says which it is before the first step.
+Not every method can be stacked: not one that reads values on the host, is fitted between epochs, uses an operation that vmap has no form
+of, or keeps what it learns elsewhere than in its modules. `Stacked` says so before the first step, having compared every seed's losses,
+gradients and buffers with those that it has alone. Noise that changes from step to step ends the training where it does.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -22,11 +24,13 @@ from torch.overrides import TorchFunctionMode
 
 from bench.datasets.batches import Batches
 from bench.errors import in_a_line
+from bench.training.gathered import GatheringTraining, Places
 from metrics.kernels.backends import using
 from models.interfaces import Player
 
 OTHER_NOISE = "it asks for other noise than in the steps before"
-NEARLY = 1e-3  # relative: rounding and no more
+NEARLY, NEGLIGIBLE = 1e-3, 1e-5  # of a value, and of the largest among them: rounding and no more
+LATE = 10**6  # steps, of epochs of one: where schedules of weights have ended
 DRAWS = (torch.randn, torch.rand, torch.randint, torch.randperm)  # of no other tensor: they can be drawn before the step
 
 
@@ -41,9 +45,9 @@ class Asked(NamedTuple):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
-    def of(self, noise: torch.Generator) -> Tensor:
-        """From that stream."""
-        return self.function(*self.args, generator=noise, **self.kwargs)
+    def of(self, noise: torch.Generator, out: Tensor | None = None) -> Tensor:
+        """From that stream, into `out` if it is given."""
+        return self.function(*self.args, generator=noise, **self.kwargs, **({} if out is None else {"out": out}))
 
 
 class Draws(TorchFunctionMode):
@@ -75,11 +79,11 @@ class Given(Draws):
         self.expected, self.drawn = expected, drawn
 
     def answer(self, asked: Asked) -> Tensor:
-        """The draw at that place."""
+        """The draw at that place; StackingError where it is not the one that is asked for."""
         place = len(self.asked) - 1
         if place >= len(self.expected) or self.expected[place] != asked:
             raise StackingError(OTHER_NOISE)
-        return self.drawn[place]
+        return self.drawn[place].clone()  # the method's own, to change as it likes
 
     def check_all(self) -> None:
         """StackingError where a draw was not asked for: a seed's next one would be another than alone."""
@@ -87,12 +91,16 @@ class Given(Draws):
             raise StackingError(OTHER_NOISE)
 
 
-def close(found: Tensor, alone: Tensor) -> bool:
-    """Whether rounding is all that is between them."""
-    return bool((found - alone).norm() <= NEARLY * alone.norm())
+def apart(found: Mapping[str, Tensor], alone: Mapping[str, Tensor]) -> str | None:
+    """The first of these by name that is further from what it is alone than rounding makes it."""
+    largest = max((float(tensor.detach().norm()) for tensor in alone.values()), default=0.0)
+    for name, own in alone.items():
+        if not (found[name] - own).norm() <= NEARLY * own.norm() + NEGLIGIBLE * largest:
+            return name
+    return None
 
 
-class Turn(nn.Module):
+class PlayerModule(nn.Module):
     """A player's terms as a module that has the method's weights, so that others can be put in their place."""
 
     def __init__(self, method: nn.Module, player: Player):
@@ -105,7 +113,7 @@ class Turn(nn.Module):
 
 
 class StackedBatches(Batches):
-    """The batches of all seeds, each as that seed has it alone."""
+    """The batches of all seeds, each as that seed has it alone, of the same images."""
 
     def __init__(self, each: Sequence[Batches]):
         first = each[0]
@@ -121,6 +129,44 @@ class StackedBatches(Batches):
         return torch.stack([batches.draw_images(epoch, n) for batches in self.each])
 
 
+class StackedPlaces(Places):
+    """Where the images of a step's batches of all seeds are."""
+
+    def __init__(self, batches: StackedBatches):
+        super().__init__(batches)
+        self.each = [Places(own) for own in batches.each]
+
+    def at(self, step: int, stream: int = 0) -> Tensor:
+        """-> (S, B) int64"""
+        return torch.stack([places.at(step, stream) for places in self.each])
+
+
+class StackedTraining(GatheringTraining):
+    """Training of a stack, whose steps gather all seeds' batches."""
+
+    def places_of(self, batches: Batches) -> Places:
+        """Where their images are; TypeError for batches of one seed."""
+        if not isinstance(batches, StackedBatches):
+            raise TypeError(f"a stack needs the batches of all seeds, not {type(batches).__name__}")
+        return StackedPlaces(batches)
+
+
+def named(module: nn.Module) -> dict[str, Tensor]:
+    """Its parameters and buffers."""
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+@contextmanager
+def failing_as_stacking_error() -> Iterator[None]:
+    """Whatever is raised inside is a StackingError that says it in a line."""
+    try:
+        yield
+    except StackingError:
+        raise
+    except Exception as error:
+        raise StackingError(in_a_line(error)) from error
+
+
 class Stacked:
     """Methods of one recipe with weights of their own, which the training loop takes for one method whose batches are `StackedBatches`.
 
@@ -132,64 +178,83 @@ class Stacked:
     def __init__(self, methods: Sequence[Any], noises: Sequence[torch.Generator], x: Tensor):
         if why := methods[0].why_eager():
             raise StackingError(why)
-        self.methods, self.noises = list(methods), list(noises)
-        self.one = deepcopy(methods[0]).train()  # what the losses are computed with, by weights put in the place of its own
-        self.own = self.one.players()
-        self.names = {id(parameter): name for name, parameter in self.one.named_parameters()}
+        self.methods, self.noises, self.x = list(methods), list(noises), x
         self.stream = noises[0].clone_state()  # stands for all streams in the losses, and is never drawn from
-        self.asked = [self.draws_of(player, x) for player in self.own]
-        self.drawn = [[torch.stack([asked.of(noise.clone_state()) for noise in noises]) for asked in turn] for turn in self.asked]
-        self.weights, self.buffers = stack_module_state(self.methods)
-        stacks = {**self.weights, **self.buffers}
-        for i, method in enumerate(self.methods):
-            for name, tensor in (*method.named_parameters(), *method.named_buffers()):
-                tensor.data = stacks[name][i].detach()
-        for tensor in (*self.one.parameters(), *self.one.buffers()):
-            if tensor.is_floating_point():
-                tensor.data.fill_(math.nan)  # whatever reads it, past the weights that are put in its place, is found out
-        self.one.step_begins(0, 1)
-        self.check(x)
+        with failing_as_stacking_error():
+            self.one = deepcopy(methods[0]).train()  # what the losses are computed with, by weights put in the place of its own
+            self.own = self.one.players()
+            self.names = {id(parameter): name for name, parameter in self.one.named_parameters()}
+            self.asked = [self.draws_of(player) for player in self.own]
+            self.drawn = [[torch.stack([asked.of(noise.clone_state()) for noise in noises]) for asked in turn] for turn in self.asked]
+            self.weights, self.buffers = stack_module_state(self.methods)
+            for i, method in enumerate(self.methods):
+                for name, tensor in named(method).items():
+                    tensor.data = self.row(name, i)
+            for tensor in named(self.one).values():
+                if tensor.is_floating_point():
+                    tensor.data.fill_(math.nan)  # whatever reads it, past the weights that are put in its place, is found out
+            self.check()
 
-    def draws_of(self, player: Player, x: Tensor) -> list[Asked]:
+    def row(self, name: str, i: int) -> Tensor:
+        """A seed's weight or buffer in its stack."""
+        return {**self.weights, **self.buffers}[name][i].detach()
+
+    def draws_of(self, player: Player) -> list[Asked]:
         """The noise that a turn takes, found by taking it."""
         stream = self.stream.clone_state()
         with Draws(stream) as draws:
-            player.terms(torch.cat([x] * player.batches), stream)
+            player.terms(torch.cat([self.x] * player.batches), stream)
         return draws.asked
 
-    def check(self, x: Tensor) -> None:
-        """Take every turn once without moving a weight; StackingError for one that cannot be, or finds what no seed finds alone."""
+    def check(self) -> None:
+        """Take every turn as training begins and when its schedules have ended, without moving a weight; StackingError where a seed in
+        the stack has other losses, gradients or buffers than alone.
+        """
+        for i, method in enumerate(self.methods):
+            for name, tensor in named(method).items():
+                if tensor.data_ptr() != self.row(name, i).data_ptr():
+                    raise StackingError(f"it has put another tensor in the place of {name}")
         before = {name: buffer.clone() for name, buffer in self.buffers.items()}
-        try:
+        for step in (LATE, 0):
+            for method in (self.one, *self.methods):
+                method.step_begins(step, 1)
             for turn in range(len(self.own)):
-                self.check_turn(turn, x)
-        except StackingError:
-            raise
-        except Exception as error:
-            raise StackingError(in_a_line(error)) from error
-        finally:
-            for name, buffer in self.buffers.items():
-                buffer.copy_(before[name])
+                kept = {name: buffer.clone() for name, buffer in self.buffers.items()}
+                self.check_turn(turn)
+                for name, buffer in self.buffers.items():
+                    buffer.copy_(kept[name])
+        for name, buffer in self.buffers.items():
+            buffer.copy_(before[name])
 
-    def check_turn(self, turn: int, x: Tensor) -> None:
-        """A player's terms and gradients in the stack beside those of each seed."""
+    def check_turn(self, turn: int) -> None:
+        """A player's terms, gradients and buffers in the stack beside those of each seed; StackingError names what differs."""
         player, seeds = self.own[turn], range(len(self.methods))
-        found = self.terms(turn, torch.stack([x] * len(seeds)).repeat(player.batches, *[1] * x.ndim), self.stream)
-        own = [self.weights[self.names[id(p)]] for p in player.parameters]
-        gradients = torch.autograd.grad(found.pop("loss"), own, allow_unused=True, materialize_grads=True)
-        for i in seeds:
-            lone = deepcopy(self.methods[i]).train().players()[turn]
+        lones = [deepcopy(method).train() for method in self.methods]
+        found = self.terms(turn, torch.stack([self.x] * len(seeds)).repeat(player.batches, *[1] * self.x.ndim), self.stream)
+        names = [self.names[id(p)] for p in player.parameters]
+        gradients = torch.autograd.grad(
+            found.pop("loss"), [self.weights[name] for name in names], allow_unused=True, materialize_grads=True
+        )
+        for i, lone in enumerate(lones):
+            own = lone.players()[turn]
             with Given(self.stream, self.asked[turn], [drawn[i] for drawn in self.drawn[turn]]), using("broadcast"):
-                terms = lone.terms(torch.cat([x] * player.batches), self.stream)
-            slopes = torch.autograd.grad(terms["loss"], lone.parameters, allow_unused=True, materialize_grads=True)
-            here = torch.stack([found[f"{name}.{i}"] for name in terms]), torch.cat([g[i].flatten() for g in gradients])
-            alone = torch.stack(list(terms.values())), torch.cat([g.flatten() for g in slopes])
-            if not all(close(a, b) for a, b in zip(here, alone, strict=True)):
-                raise StackingError(f"a seed finds other losses for {player.name} than alone: a part keeps weights outside of its module")
+                terms = own.terms(torch.cat([self.x] * player.batches), self.stream)
+            if not all(term.isfinite() for term in terms.values()):
+                raise StackingError(f"losses of {player.name} that are not finite")
+            slopes = torch.autograd.grad(terms["loss"], own.parameters, allow_unused=True, materialize_grads=True)
+            pairs = {
+                "term": ({name: found[f"{name}.{i}"] for name in terms}, terms),
+                "gradient by": ({n: g[i] for n, g in zip(names, gradients, strict=True)}, dict(zip(names, slopes, strict=True))),
+                "buffer": ({name: b[i].double() for name, b in self.buffers.items()}, {n: b.double() for n, b in lone.named_buffers()}),
+            }
+            for kind, (stacked, alone) in pairs.items():
+                if name := apart(stacked, alone):
+                    why = "most likely a part keeps something outside of its module's weights and buffers"
+                    raise StackingError(f"the {kind} {name} of {player.name} is not what it is alone: {why}")
 
     def terms(self, turn: int, x: Tensor, noise: torch.Generator) -> dict[str, Tensor]:
-        """The terms of a player of every seed.   (batches S, B, C, H, W) -> of ()"""
-        player, names = Turn(self.one, self.own[turn]), list[str]()
+        """The terms of a player of every seed; StackingError for other noise than before.   (batches S, B, C, H, W) -> of ()"""
+        player, names = PlayerModule(self.one, self.own[turn]), list[str]()
         images = x.unflatten(0, (-1, len(self.methods))).transpose(0, 1).flatten(1, 2)  # (S, batches B, C, H, W)
 
         def of_one(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, drawn: list[Tensor]) -> Tensor:
@@ -214,18 +279,22 @@ class Stacked:
         ]
 
     def step_begins(self, step: int, per_epoch: int) -> None:
-        """What moves from step to step, and the step's noise, turn by turn as a seed draws it alone."""
+        """What moves from step to step, and the step's noise, turn by turn as a seed draws it alone; outside of a recorded step."""
         for method in (self.one, *self.methods):
             method.step_begins(step, per_epoch)
         for i, noise in enumerate(self.noises):
             for asked, drawn in zip(self.asked, self.drawn, strict=True):
                 for one, all_seeds in zip(asked, drawn, strict=True):
-                    all_seeds[i].copy_(one.of(noise))
+                    one.of(noise, out=all_seeds[i])
 
     def run_hook(self, event: str, epoch: int, draw_images: Callable[[int], Tensor], noise: torch.Generator) -> None:
-        """Each seed's, with its own images and stream."""
+        """Each seed's, with its own images and stream; StackingError where what it leaves is not in the stack."""
+        images = cache(draw_images)
         for i, (method, own) in enumerate(zip(self.methods, self.noises, strict=True)):
-            method.run_hook(event, epoch, lambda n, i=i: draw_images(n)[i], own)
+            method.run_hook(event, epoch, lambda n, i=i: images(n)[i], own)
+        if event == "training_begins":
+            with failing_as_stacking_error():
+                self.check()
 
     def why_eager(self) -> str | None:
         """Nothing that a graph cannot hold was let in."""

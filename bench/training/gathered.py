@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.datasets.batches import Batches, generator, scaled
+from bench.training.cuda_graph import Captured
 from bench.training.train import Training
 
 
@@ -36,19 +37,28 @@ class GatheringTraining(Training):
     """Training whose steps gather their batches."""
 
     places: Places | None = None
-    of: Batches | None = None  # what they are places in
+    given: Batches | None = None  # what they are places in
+
+    def places_of(self, batches: Batches) -> Places:
+        """Where its images are; TypeError for batches that are no rows of their images."""
+        if type(batches) is not Batches:
+            raise TypeError(f"{type(batches).__name__} may give other batches than their images in an order")
+        return Places(batches)
 
     def take_step(self, batches: Batches) -> Tensor:
         """One step of every player in turn.   -> (terms,) without gradient, on the device"""
-        if self.places is None or batches is not self.of:
-            self.places, self.of = Places(batches), batches
+        if self.places is None or batches is not self.given:
+            self.places, self.given = self.places_of(batches), batches
+            if isinstance(self.run, Captured):
+                self.run = Captured(self.players_step, self.noise)  # what was recorded reads other images
         return super().take_step(self.places)
 
     def players_step(self, streams: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:
-        """As of any training, of batches by their places.   (B,) of each stream -> (terms,)"""
+        """As of any training, of batches by their places.   (..., B) of each stream -> (terms,)"""
         assert self.places is not None
+        images, levels = self.places.images, self.places.levels
         with self.phase("data"):
-            batches = [scaled(self.places.images.index_select(0, places), self.places.levels) for places in streams]
+            batches = [scaled(images.index_select(0, places.flatten()), levels).unflatten(0, places.shape) for places in streams]
         return super().players_step(batches, moving)
 
 

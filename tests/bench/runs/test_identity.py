@@ -3,18 +3,20 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
 from harness import METRICS, Started, cli, files, suite, until, whole_records
 
-from bench.leaderboard.rows import columns_of, rows_of
+from bench.engines.local import unprofiled
+from bench.leaderboard.rows import columns_of, profile_of, rows_of
 from bench.records.store import CHECKPOINT, Store, read_record, save_record
 from bench.registry import catalogue
 from bench.runs.context import Context
 from bench.runs.resolve import resolve
+from bench.runs.run import failed
+from bench.runs.settings import Settings
 from bench.runs.together import trained_here
 from bench.runs.up_to_date import stale
 from bench.suites import reader
@@ -284,17 +286,29 @@ def test_records_stay_short(tmp_path: Path) -> None:
     assert len({str(record["trained_by"]) for record in Store(out, "tiny").records()}) == 1
 
 
-def test_a_record_of_a_gpu_stands_on_what_trained_it_there_and_one_of_the_cpu_does_not() -> None:
-    resolved = resolve(reader.read("digits").runs("cpu")[0], catalogue())
-    there = trained_here(resolved, cast(Context, SimpleNamespace(device=torch.device("cuda"), team=None)))
-    assert trained_here(resolved, cast(Context, SimpleNamespace(device=torch.device("cpu"), team=None))) == resolved
-    assert {"bench/training/gathered.py"} <= set(there.trained_by) - set(resolved.trained_by)
-    places = {
-        "GPU": {"device": "NVIDIA H200", "processor": "AMD EPYC, 16 cores"},
-        "CPU": {"device": "AMD EPYC, 2 cores", "processor": None},
-    }
+def test_what_a_gpu_trained_stands_on_what_trains_there_and_its_profile_too() -> None:
+    suite = reader.read("digits")
+    here, there = (resolve(suite.runs(device)[0], catalogue()) for device in ("cpu", "cuda"))
+    assert trained_here(here) == here
+    assert set(trained_here(there).trained_by) - set(here.trained_by) >= {"bench/training/gathered.py"}
+    places = {"cpu": {"device": "AMD EPYC", "processor": None}, "cuda": {"device": "NVIDIA H200", "processor": "AMD EPYC"}}
     for place, environment in places.items():
-        for code in ("GPU", "CPU"):
-            trained_by = (there if code == "GPU" else resolved).trained_by
-            record = {"config": resolved.values.config(), "trained_by": trained_by, "environment": environment}
-            assert (stale(resolved, record) == []) == (place == code), (place, code)
+        for code in (here, there):
+            record = {"config": code.values.config(), "trained_by": trained_here(code).trained_by, "environment": environment}
+            assert (stale(here, record) == []) == (place == code.run.device), (place, code.run.device)
+
+
+def test_a_run_that_hangs_on_a_gpu_is_a_record_of_the_code_that_trains_there(tmp_path: Path) -> None:
+    there = resolve(reader.read("digits").runs("cuda")[0], catalogue())
+    context = Context(catalogue(), Store(tmp_path, "digits"), torch.device("cpu"), Settings(tmp_path, Path()))
+    assert failed(there, context, "no sign of life", "where")["trained_by"] == trained_here(there).trained_by
+
+
+def test_a_profile_of_a_gpu_is_found_and_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = resolve(reader.read("digits").runs("cuda")[0], catalogue())
+    store, code = Store(tmp_path, "digits"), trained_here(there).trained_by
+    profile = {"suite": "digits", "label": there.run.label, "row_key": there.run.row_key(), "device": "cuda", "trained_by": code}
+    assert profile_of([{"trained_by": code}], [profile]) == profile
+    for found, expected in (([], [[there]]), ([profile], []), ([{**profile, "trained_by": there.trained_by}], [[there]])):
+        monkeypatch.setattr(Store, "records", lambda store, kind, found=found: found)
+        assert unprofiled([there], store) == expected

@@ -18,6 +18,7 @@ from torch import Tensor
 from bench.speed import gpu_check, gpu_page, gpu_parts, seeds
 from bench.speed import training as speed
 from bench.speed.gpu_parts import Case, Row, Task
+from models.networks.network import Network
 from models.wae import wae_mmd
 
 CPU = Case("cpu", quick=True)
@@ -54,21 +55,38 @@ def test_every_part_measures(part: str) -> None:
     assert all(value > 0 for value in numbers)
 
 
-def test_seeds_at_once_are_measured_in_each_form_and_a_stack_that_learns_otherwise_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeds_at_once_are_measured_in_each_form() -> None:
     rows = rows_of(seeds.seeds_at_once)
     assert [(row["seeds"], row["form"], row["ok"]) for row in rows] == [(3, form, True) for form in ("in turn", "stacked", "processes")]
     assert all(row["ms"] > 0 and row["over_one"] > 0 for row in rows)
     assert rows[2]["processes"] == 3
-    assert 0 < rows[1]["weights"] < 1e-5
+    assert rows[0]["weights"] == 0
+    assert rows[1]["weights"] < 1e-5
     text = gpu_page.table(rows)
-    assert text.splitlines()[0].split("|")[-2].strip() == "mps", "a column for each key"
-    monkeypatch.setattr(seeds, "AGREEMENT", 0.0)
-    assert [row["ok"] for row in rows_of(seeds.seeds_at_once)[1:2]] == [False]
+    assert text.splitlines()[0].split("|")[-2].strip() == "nvidia_mps", "a column for each key"
+
+
+def test_a_stack_that_learns_otherwise_is_noticed() -> None:
+    def other(network: Network, dim: int, count: int, device: torch.device) -> seeds.AtOnce:
+        each = seeds.alone(network, dim, [0, 1, 7], device)
+        return seeds.AtOnce(partial(seeds.in_turn, each), [training.method for training, _ in each], each[0][0])
+
+    assert seeds.in_one_process(seeds.in_one_step, speed.mlp_128_16, 2, 3, 1, torch.device("cpu"))["ok"]
+    assert not seeds.in_one_process(other, speed.mlp_128_16, 2, 3, 1, torch.device("cpu"))["ok"]
+
+
+def test_what_a_process_dies_of_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object) -> None:
+        raise ValueError("no room on the device")
+
+    monkeypatch.setattr(seeds, "alone", broken)
+    with pytest.raises(RuntimeError, match="no room on the device"):
+        seeds.in_processes(speed.mlp_128_16, 2, 3, 1, torch.device("cpu"))
 
 
 @pytest.mark.usefixtures("clock")
 def test_a_time_of_seeds_is_that_of_a_step_of_all() -> None:
-    row = seeds.in_one_process("in turn", speed.mlp_128_16, 2, 3, 2, torch.device("cpu"))
+    row = seeds.in_one_process(seeds.one_after_the_other, speed.mlp_128_16, 2, 3, 2, torch.device("cpu"))
     assert (row["ms"], row["over_one"]) == (pytest.approx(1 / seeds.STEPS), pytest.approx(1))
 
 

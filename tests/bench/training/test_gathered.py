@@ -61,6 +61,15 @@ def test_it_goes_on_from_a_checkpoint_and_with_other_batches() -> None:
     assert weights(whole.method) == weights(second.method)  # type: ignore[arg-type]
 
 
+def test_batches_that_may_be_others_than_rows_of_their_images_are_refused() -> None:
+    class Doubled(Batches):
+        def at(self, step: int, stream: int = 0) -> Tensor:
+            return 2 * super().at(step, stream)
+
+    with pytest.raises(TypeError, match="Doubled may give other batches"):
+        training(GatheringTraining, "vae_gauss", batches()).take_step(Doubled(BYTES, 255, 20, 3))
+
+
 @pytest.mark.parametrize("variant", ["vae_gauss", "factorvae"])
 def test_a_step_is_such_as_a_graph_can_hold(variant: str) -> None:
     of = batches(BYTES[:100].clone())
@@ -120,3 +129,16 @@ def test_on_a_gpu_it_is_the_same_to_the_bit(recipe: object) -> None:
         found.append(torch.stack(trained.take_steps(of, STEPS)))
         assert trained.execution == "one CUDA graph a step"
     assert torch.equal(*found)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_other_batches_are_not_read_by_the_graph_of_the_first() -> None:
+    device, found = torch.device("cuda"), []
+    for capture in (True, False):
+        first, second = batches(BYTES.to(device)), batches((255 - BYTES).to(device), seed=4)
+        method = build(lambda: vae_gauss(3), shape=(1, 8, 8)).to(device).train()
+        plan = Plan(Budget(steps=STEPS), Optimizer(), first.per_epoch, STEPS)
+        trained = GatheringTraining(method, plan, torch.Generator(device).manual_seed(0), capture=capture)
+        trained.take_steps(first, 6)
+        found.append(torch.stack(trained.take_steps(second, 6)))
+    torch.testing.assert_close(*found)
