@@ -138,7 +138,7 @@ class Stacked:
 
     def row(self, name: str, i: int) -> Tensor:
         """A seed's weight or buffer in its stack."""
-        return {**self.weights, **self.buffers}[name][i].detach()
+        return (self.weights if name in self.weights else self.buffers)[name][i].detach()
 
     def draws_of(self, player: Player) -> list[Asked]:
         """The noise that a turn takes, found by taking it."""
@@ -155,7 +155,6 @@ class Stacked:
             for name, tensor in named(method).items():
                 if tensor.data_ptr() != self.row(name, i).data_ptr():
                     raise StackingError(f"it has put another tensor in the place of {name}")
-        before = {name: buffer.clone() for name, buffer in self.buffers.items()}
         for step in (LATE, 0):
             for method in (self.one, *self.methods):
                 method.step_begins(step, 1)
@@ -164,8 +163,6 @@ class Stacked:
                 self.check_turn(turn)
                 for name, buffer in self.buffers.items():
                     buffer.copy_(kept[name])
-        for name, buffer in self.buffers.items():
-            buffer.copy_(before[name])
 
     def check_turn(self, turn: int) -> None:
         """A player's terms, gradients and buffers in the stack beside those of each seed; StackingError names what differs."""

@@ -100,7 +100,6 @@ def test_the_same_suite_elsewhere_is_the_same_run(tmp_path: Path, monkeypatch: p
     assert keys[0] == keys[1]
 
 
-@pytest.mark.slow  # it learns
 @pytest.mark.skipif(find_spec("skimage") is None, reason="needs scikit-image, whose photographs these are")
 def test_the_page_holds_on_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import skimage
