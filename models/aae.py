@@ -27,7 +27,10 @@ def aae(
     pz_trick: bool = False,
     critic_lr: float | None = None,
 ) -> Recipe:
-    """AAE (Eq. 8): the adversary of WAE-GAN against -log p(x|z). critic_lr None is the suite's rate."""
+    """AAE (Eq. 8): the adversary of WAE-GAN against -log p(x|z). critic_lr None is the suite's rate.
+
+    Makhzani et al., arXiv:1511.05644, in the form of WAE, arXiv:1711.01558.
+    """
     base = wae_gan(dim, weight=weight, prior_variance=prior_variance, width=width, pz_trick=pz_trick, critic_lr=critic_lr)
     return replace(base, cost=cost_of(likelihood, decoder_variance))
 

@@ -1,6 +1,7 @@
 """FactorVAE, TC-VCAE and TC-cWAE: latents made independent of each other.
 
-Kim & Mnih, "Disentangling by Factorising", arXiv:1802.05983; "Variance Constrained Autoencoding", section 4, 6.4, B.5; SPEC 1.7:
+Kim & Mnih, "Disentangling by Factorising", arXiv:1802.05983; "Variance Constrained Autoencoding", arXiv:2005.03807, section 4,
+6.4, B.5; SPEC 1.7:
 
     factorvae   E[BCE + KL(q(z|x) || N(0, I))]   +  γ TC(z)
     tc_vcae     E BCE  +  λ |Σ_k Var(z_k) - v|   +  γ TC(z)

@@ -69,7 +69,10 @@ def prior_vamp(
     prior_decay: float = 1.0,
     clip: float = 1.0,
 ) -> Recipe:
-    """VampPrior of so many pseudo-inputs (section 4)."""
+    """VampPrior of so many pseudo-inputs (section 4).
+
+    Tomczak & Welling, arXiv:1705.07120, as compared with in LaDDer, arXiv:2009.00088.
+    """
     prior = VampPrior(components, samples=samples, adam=Adam(prior_lr, prior_decay, clip))
     return replace(vae_laplace(dim, output=output, std_head=std_head, scale_lr=scale_lr, clip=clip), prior=prior)
 

@@ -39,7 +39,10 @@ def beta_vae(
     likelihood: LikelihoodName = "bernoulli",
     decoder_variance: float = 0.1,
 ) -> Recipe:
-    """β-VAE: the KL times β (WiSE-ALE section 5; β not stated there)."""
+    """β-VAE: the KL times β (WiSE-ALE section 5; β not stated there).
+
+    Higgins et al., "beta-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework".
+    """
     return replace(vae_bernoulli(dim), cost=cost_of(likelihood, decoder_variance), regularisers=((non_negative(beta, "beta"), KL()),))
 
 

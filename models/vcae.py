@@ -1,6 +1,6 @@
 """VCAE and dVCAE: a variance constraint instead of a prior.
 
-"Variance Constrained Autoencoding", Eq. 7, Algorithm 1; SPEC 1.5, T10:
+"Variance Constrained Autoencoding", arXiv:2005.03807, Eq. 7, Algorithm 1; SPEC 1.5, T10:
 
     min  1/n Σ_i SSE(x_i, x̂_i)  +  λ | Σ_k Var(z_k) - v |,      z = μ(x) + ε,  ε ~ N(0, σ_ε² I)
 

@@ -1,6 +1,6 @@
 """VCAE, dVCAE and cWAE with the linear output that VCAE's Table 4 prints, where the rows without it end in WAE's sigmoid.
 
-"Variance Constrained Autoencoding", Eq. 3, 7, Table 4; SPEC 3.1.
+"Variance Constrained Autoencoding", arXiv:2005.03807, Eq. 3, 7, Table 4; SPEC 3.1.
 """
 
 from dataclasses import replace

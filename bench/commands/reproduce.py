@@ -96,7 +96,7 @@ def reproduce(asked: Asked, run: bool, seed_count: int | None) -> int:
     chosen = {of.claim for selection in selections for of in selection.orderings}
     wrong = [of for paper in found for of in paper.judged if of.reversed and of.ordering.claim in chosen] if asked.budget != "cpu" else []
     for of in wrong:
-        console.say(f"reversed by every seed at the paper's budget: {of.ordering.claim} ({of.ordering.where})")
+        console.say(f"reversed by every seed at full budget: {of.ordering.claim} ({of.ordering.where})")
     return 1 if wrong or failed else 0
 
 

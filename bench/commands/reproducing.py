@@ -50,7 +50,7 @@ def reproduce(
 ) -> None:
     """Put the papers' numbers and orderings beside the records; writes leaderboards/reproduction.md and a page for each paper.
 
-    Exit code 1 if every seed at the paper's own budget has an ordering the wrong way round.
+    Exit code 1 if every seed at full budget has an ordering the wrong way round.
     """
     check_counts(seeds=seeds, jobs=jobs, threads=threads)
     if sum((list_, dry_run, run, check)) > 1:

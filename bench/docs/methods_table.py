@@ -57,9 +57,9 @@ def assemble(recipe: Any) -> Any:
 
 
 def source(family: str, method: str) -> tuple[str, str]:
-    """The papers that a family's docstring begins with, and the place that a method's docstring names, or else the family's."""
+    """The papers that a method's docstring names, or else those that its family's begins with; of the place in them likewise."""
     citation = " ".join([*family.split("\n\n"), ""][1].split()).split("SPEC")[0]
-    papers = [number or title for number, title in re.findall(PAPER, citation)]
+    papers = [number or title for number, title in re.findall(PAPER, " ".join(method.split())) or re.findall(PAPER, citation)]
     named = [words for words in re.findall(r"\(([^()]*)\)", method) if re.search(PLACE, words)]
     return ", ".join(dict.fromkeys(papers)), "; ".join(named) or ", ".join(re.findall(PLACE, citation))
 

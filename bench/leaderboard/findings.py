@@ -42,10 +42,10 @@ def findings(
         lines.append(f"**Both**: {who} in the first tier of {' and '.join(head.title for head, _ in chosen)}.")
     first = [head.name for head in shown]
     agreements = [agreement(claim, first, columns, comparable) for claim in CLAIMS]
-    return [*lines, *filter(None, [cost_of(fronts(shown, standings, columns, rows, apart)), *agreements]), ended(now)]
+    return [*lines, *filter(None, [cost_of(fronts(shown, standings, columns, rows, apart), now), *agreements]), ended(now)]
 
 
-def cost_of(found: Sequence[Front]) -> str:
+def cost_of(found: Sequence[Front], rows: Sequence[Row]) -> str:
     """The rows that no other beats in quality and seconds both, by their means, the cheapest first; empty without such a front."""
     of = next((front for front in found if front.cost == "seconds"), None)
     if of is None:
@@ -56,7 +56,8 @@ def cost_of(found: Sequence[Front]) -> str:
     ordered = sorted((row for row, best in zip(of.chances, on.tolist(), strict=True) if best), key=lambda row: price[row])
     said = listed(f"`{row}` ({short(price[row])} s, {of.head.title} {value(of.quality, row)})" for row in ordered)
     order = ", the cheapest first" * (len(ordered) > 1)
-    return f"**Cost**: no row has both better {of.head.title} and fewer seconds than {said}{order}, by means."
+    seconds = "seconds of training" + " and density fit" * any(column.name == "density_seconds" and column.values(row) for row in rows for column in row.numbers)
+    return f"**Cost**: the Pareto front of {of.head.title} and {seconds}, by means, is {said}{order}."
 
 
 def ended(rows: Sequence[Row]) -> str:
@@ -75,6 +76,7 @@ class Claim:
     columns: Mapping[str, str]  # by name, and what a reader calls each
     best: str  # what the best row has, and on what; a column's words follow
     other: str  # what one of the others is called
+    by: str  # the preposition before it
 
 
 NETWORKS = Claim(
@@ -90,12 +92,14 @@ NETWORKS = Claim(
     },
     "the lowest mean Fréchet distance on",
     "other network",
+    "on",
 )
 ERRORS = Claim(
     "Measures of error",
     {"rec_sse_test": "squared error", "rec_bce_sum_test": "cross-entropy", "rec_l1_per_pixel_x100_test": "absolute error"},
     "the lowest mean",
     "other measure",
+    "by",
 )
 CLAIMS = (NETWORKS, ERRORS)
 
@@ -118,8 +122,8 @@ def agreement(claim: Claim, first: Sequence[str], columns: Mapping[Column, str],
     (changed, count), tau = winner_changes(means), kendall_tau(means)
     orders = listed(f"{tau[asked, other]:.2f} with {claim.columns[other]}" for other in others)
     return (
-        f"**{claim.title}**: {names([best])} has {claim.best} {claim.columns[asked]}; on {changed} of "
-        f"{counted(count, claim.other)} another row has it. Kendall's τ of the orders of {len(common)} rows is {orders}."
+        f"**{claim.title}**: {names([best])} has {claim.best} {claim.columns[asked]}, and is the best {claim.by} {count - changed} of "
+        f"{counted(count, claim.other)} too. Kendall's τ of the orders of {len(common)} rows is {orders}."
     )
 
 
@@ -166,7 +170,7 @@ def more(found: Standing) -> str:
     one, other = found.rivals
     if found.tiers.tier[other] > 1 or (needed := found.needed()) is None:
         return ""
-    return f"; to tell {names([other])} from {names([one])} would take {seeds(needed)} like these"
+    return f"; to tell {names([other])} from {names([one])} would take {seeds(needed)} such seeds"
 
 
 def seeds(needed: int) -> str:

@@ -13,6 +13,10 @@ from bench.markdown import counted, listed, narrow
 WIDTH = 120  # characters of a line: more does not fit beside a repository's list of files
 ARROWS = {"lower": " ↓", "higher": " ↑", "target": " →"}
 WIDE, LOST, OTHER = "~", "†", "‡"
+SAMPLERS = {  # by the end of a metric's name
+    "_qz": "of images decoded from a density that was fitted to the codes after training",
+    "_pz": "of images decoded from the prior",
+}
 
 
 @dataclass(frozen=True)
@@ -114,9 +118,20 @@ def cell(values: Sequence[float], row: str, found: Standing) -> str:
     return (f"**{number}**" if row in found.tiers.best() else number) + WIDE * (row in found.tiers.wide)
 
 
+def meaning(head: Head, rows: Sequence[Row]) -> str:
+    """The metrics that a column shows; of samples also what they are decoded from, since rows with a density show that one's."""
+    used: dict[str, list[str]] = {}
+    for column in head.columns:
+        for row in rows:
+            if head.values(row) and column is next(of for of in head.columns if of.values(row)):
+                used.setdefault(column.name, []).append(row.name)
+    said = [f"`{name}`" + (f", {SAMPLERS[name[-3:]]}" if name[-3:] in SAMPLERS else "") for name in used]
+    return f"{said[0]} ({listed(f'`{row}`' for row in used[next(iter(used))])}), else {said[1]}" if len(said) == 2 else said[0]
+
+
 def notes(heads: Sequence[Head], standings: Sequence[Standing], rows: Sequence[Row], apart: Mapping[str, str], seeds: int) -> list[str]:
     """How to read the table, and why some rows have no rank: only what is in it."""
-    about = [f"*{head.title}*: {' or '.join(f'`{column.name}`' for column in head.columns)}" for head in heads]
+    about = [f"*{head.title}*: {meaning(head, rows)}" for head in heads]
     idle = [row.name for row in rows if not row.records and not row.stale]
     gone = [row.name for row in rows if row.records and not row.done()]
     lost = [row.name for row in rows if row.done() and row.has_losses()]
@@ -124,7 +139,7 @@ def notes(heads: Sequence[Head], standings: Sequence[Standing], rows: Sequence[R
         f"*Place*: the ranks that a row's tier fills by *{heads[0].title}*; no row of a tier is shown to be worse than another, in a test "
         "that holds for the whole column. **Bold**: the first tier of a column that has more than one. [How](../docs/statistics.md)."
     )
-    interval = f"±: 95 % t interval over {counted(seeds, 'seed')}; no digit stands beyond it. Costs: least to most of the seeds."
+    interval = f"±: 95 % t interval over {counted(seeds, 'seed')}; means are rounded to its precision. Costs: minimum–maximum over seeds."
     wide = f"{WIDE}: too wide to say on which side of the first tier's edge the row belongs."
     lines = [
         *[ranks] * bool(standings[0].rows),

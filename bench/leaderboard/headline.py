@@ -28,10 +28,10 @@ SHORT = {
     "rec_l1_per_pixel_x100_test": "L1",
     "overfit_gap": "gap",
     "overfit_ratio": "test/train",
-    "frechet_pca": "samples",
-    "frechet_pixels": "samples",
-    "frechet_classifier": "samples",
-    "frechet_lite0": "samples",
+    "frechet_pca": "samples (PCA)",
+    "frechet_pixels": "samples (pixels)",
+    "frechet_classifier": "samples (classifier)",
+    "frechet_lite0": "samples (lite0)",
     "frechet_wavelet": "wavelets",
     "fid": "FID",
     "sliced_wasserstein_prior": "code–prior",
@@ -41,14 +41,15 @@ SHORT = {
     "train_seconds": "seconds",
     "parameter_count": "params",
 }
+FLOOR = "training images against test images"
 REFERENCES = {  # a fact of the dataset to read a column's values by, and what it is of
-    "rec_sse_test": ("pca_sse_test", "linear PCA"),
-    "frechet_pca": ("frechet_pca_floor", "training images"),
-    "frechet_pixels": ("frechet_pixels_floor", "training images"),
-    "frechet_classifier": ("frechet_classifier_floor", "training images"),
-    "frechet_lite0": ("frechet_lite0_floor", "training images"),
-    "frechet_wavelet": ("frechet_wavelet_floor", "training images"),
-    "fid": ("fid_floor", "training images"),
+    "rec_sse_test": ("pca_sse_test", "linear PCA of as many components"),
+    "frechet_pca": ("frechet_pca_floor", FLOOR),
+    "frechet_pixels": ("frechet_pixels_floor", FLOOR),
+    "frechet_classifier": ("frechet_classifier_floor", FLOOR),
+    "frechet_lite0": ("frechet_lite0_floor", FLOOR),
+    "frechet_wavelet": ("frechet_wavelet_floor", FLOOR),
+    "fid": ("fid_floor", FLOOR),
 }
 
 

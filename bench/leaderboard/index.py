@@ -21,6 +21,10 @@ PAGE = (
 REPRODUCTION = (
     "[reproduction.md](reproduction.md) has every number that the papers print and every ordering that they claim, beside these records."
 )
+COLUMNS = (
+    "SSE: squared error of test reconstructions, summed over pixels. Samples: Fréchet distance on the features named, which is FID on "
+    "Inception's alone. Numbers of two suites do not compare."
+)
 LEADERS = 2  # columns of a suite whose first tiers stand in the index
 
 
@@ -48,7 +52,7 @@ def index(boards: Mapping[str, Indexed], reproduction: bool = False) -> str:
     ordered = dict(sorted(boards.items()))
     table = compact(["suite", "question", "dataset", "first tiers", "seeds", "state"], [of.line for of in ordered.values()])
     over = (found.text() for found in overviews(ordered))
-    return "\n\n".join(filter(None, [f"{NOTICE.format('python -m bench page')}s", PAGE, REPRODUCTION * reproduction, table, *over])) + "\n"
+    return "\n\n".join(filter(None, [f"{NOTICE.format('python -m bench page')}s", PAGE, REPRODUCTION * reproduction, table, COLUMNS * bool(ordered), *over])) + "\n"
 
 
 def overviews(boards: Mapping[str, Indexed]) -> list[Overview]:

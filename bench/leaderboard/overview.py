@@ -21,7 +21,8 @@ ROWS, SUITES = 5, 2  # that a comparison needs
 LEVEL = 0.05
 
 
-HEADS = ("method", "not told apart", "mean rank", "IQM (95 %)", "P(best) in %")
+LETTERS = "not told apart"
+HEADS = ("method", LETTERS, "mean rank", "IQM ↓ (95 %)", "P(best) in %")
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,23 @@ class Overview:
     title: str
     rows: tuple[str, ...]
     difference: CriticalDifference
-    lines: tuple[tuple[str, ...], ...]  # under `HEADS`, the best mean rank first
+    lines: tuple[tuple[str, ...], ...]  # under `heads`, the best mean rank first
     said: str
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What stands over its columns."""
+        return HEADS if self.tells else tuple(head for head in HEADS if head != LETTERS)
+
+    @property
+    def tells(self) -> bool:
+        """Whether so many suites can tell any of so many rows apart."""
+        return can_tell(self.difference, len(self.rows))
 
     def text(self) -> str:
         """Its section of the index."""
         drawn = f"![Critical-difference diagram: rows under one bar are not told apart]({FOLDER}/{across(self.metric)})"
-        return section(self.title, narrow(list(HEADS), self.lines, left=2), self.said, drawn)
+        return section(self.title, narrow(list(self.heads), self.lines, left=1 + self.tells), self.said, drawn * self.tells)
 
 
 def overview(metric: str, found: Mapping[str, tuple[Head, Standing]]) -> Overview | None:
@@ -57,7 +68,8 @@ def overview(metric: str, found: Mapping[str, tuple[Head, Standing]]) -> Overvie
     for i in np.argsort(difference.ranks, kind="stable").tolist():
         low, high = interquartile_interval([of[i] for of in scaled])
         iqm = f"{interquartile_mean([of[i] for of in scaled]):.2f} ({low:.2f}–{high:.2f})"
-        lines.append((rows[i], letters(i, difference), f"{difference.ranks[i]:.1f}", iqm, f"{100 * best[i]:.0f}"))
+        bars = (letters(i, difference),) * can_tell(difference, len(rows))
+        lines.append((rows[i], *bars, f"{difference.ranks[i]:.1f}", iqm, f"{100 * best[i]:.0f}"))
     title = f"{next(iter(found.values()))[0].title} over {listed(values, most=len(values))}"
     return Overview(metric, title, tuple(rows), difference, tuple(lines), said(metric, rows, difference, len(values)))
 
@@ -80,6 +92,11 @@ def shared(suites: Mapping[str, Mapping[str, Mapping[int, float]]]) -> tuple[lis
     return [], {}
 
 
+def can_tell(difference: CriticalDifference, rows: int) -> bool:
+    """Whether mean ranks can differ by as much as the critical difference at all: few suites of many rows show nothing, whatever they say."""
+    return difference.distance <= rows - 1
+
+
 def letters(row: int, difference: CriticalDifference) -> str:
     """The bars of the critical-difference diagram that a row is in, one letter each: rows that share a letter are not told apart."""
     return "".join(chr(ord("a") + i) for i, bar in enumerate(difference.cliques) if row in bar)
@@ -88,10 +105,16 @@ def letters(row: int, difference: CriticalDifference) -> str:
 def said(metric: str, rows: list[str], difference: CriticalDifference, suites: int) -> str:
     """Whether the suites tell any rows apart, and what the columns are."""
     test = "show" if difference.p <= LEVEL else "do not show"
+    nemenyi = (
+        f"Mean ranks that differ by {difference.distance:.1f} or more are told apart (Nemenyi, {100 * LEVEL:.0f} %); rows of one letter are "
+        "not."
+        if can_tell(difference, len(rows))
+        else f"Nemenyi's test can tell no two rows apart here, however they differ: it takes mean ranks {difference.distance:.1f} apart "
+        f"({100 * LEVEL:.0f} %), and none differ by more than {len(rows) - 1}; more suites would."
+    )
     return (
         f"`{metric}` of the {len(rows)} rows that these {suites} suites share. The suites {test} that rows differ "
-        f"(Friedman, p = {difference.p:.2g}). Mean ranks that differ by {difference.distance:.1f} or more are told apart "
-        f"(Nemenyi, {100 * LEVEL:.0f} %); rows of one letter are not. IQM: interquartile mean of all runs' values over the suite's median, "
-        "with a bootstrap interval within suites. P(best): share of resamples of the seeds in which the row has the best mean rank; "
-        "suites of one seed make both too sure. [How](../docs/statistics.md)."
+        f"(Friedman, p = {difference.p:.2g}). {nemenyi} IQM: interquartile mean of all runs' values over the suite's median, "
+        "with a bootstrap interval within suites. P(best): share of resamples of the seeds in which the row has the best mean rank, "
+        "the suites taken as they are; suites of one seed make both too sure. [How](../docs/statistics.md)."
     )

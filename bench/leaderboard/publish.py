@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from os.path import normpath
+from os.path import lexists, normpath
 from pathlib import Path
 from typing import NamedTuple, NotRequired, TypedDict
 
@@ -65,7 +65,7 @@ def drawings(found: Mapping[str, Shown]) -> dict[str, bytes]:
     """Drawings of the page as files in FOLDER, for the boards and the index to show."""
     fronts = {front(of.board.suite.name): front_file(of.board.scatters) for of in found.values() if of.board.scatters}
     over = overviews({name: found[name].entry for name in sorted(found)})
-    return fronts | {across(one.metric): critical_file(one) for one in over}
+    return fronts | {across(one.metric): critical_file(one) for one in over if one.tells}
 
 
 def page_of(found: Mapping[str, Shown]) -> str:
@@ -130,8 +130,9 @@ def check(out: Path, suite: Suite) -> None:
 
 def everything(out: Path, warn: Warn) -> dict[str, Shown]:
     """What is shown of every suite that has records, by the name of its board; one whose files are damaged is a warning."""
-    suites, found = {name: reader.read(name) for name in reader.names()}, dict[str, Shown]()
-    for path in sorted((out / "leaderboards" / "runs").glob(f"*{SUITE}")):
+    runs, found = out / "leaderboards" / "runs", dict[str, Shown]()
+    suites = {name: reader.read(name) for name in reader.names() if lexists(runs / f"{name}.jsonl")}  # of few of them are there records
+    for path in sorted(runs.glob(f"*{SUITE}")):
         try:
             suite = kept_suite(path)
             suites[suite.name] = suite
@@ -146,7 +147,7 @@ def everything(out: Path, warn: Warn) -> dict[str, Shown]:
         except UserError as error:
             warn(f"{error}; the index is written without {name}")
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # whole lines, whose values are none of a record
-            warn(f"{out / 'leaderboards' / 'runs' / name}.jsonl: not records ({in_a_line(error)}); the index is written without {name}")
+            warn(f"{runs / name}.jsonl: not records ({in_a_line(error)}); the index is written without {name}")
     return found
 
 

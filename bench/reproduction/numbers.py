@@ -1,4 +1,4 @@
-"""A printed number beside the measured one. Only runs at the paper's own budget stand beside it.
+"""A printed number beside the measured one. Only runs at full budget stand beside it.
 
 A paper's number is one training run's, ours are several: it is inside where it lies in the 95 % prediction interval of one more run,
 mean ± t_{n-1} s √(1 + 1/n), widened by the ± that is printed. That is √(n + 1) times the half width of the mean's interval.
@@ -15,7 +15,7 @@ from bench.reproduction.results import Results, SuiteResults
 
 State = Literal["measured", "reduced", "no record", "needs", "no row"]
 STATES: dict[State, str] = {  # as words after a count
-    "measured": "measured at the paper's budget",
+    "measured": "measured at full budget",
     "reduced": "measured only at a reduced budget, which shows no number",
     "no record": "without a record yet",
     "needs": "that need data or weights not to be had here",

@@ -4,11 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bench.leaderboard.statistics import figures
-from bench.markdown import compact, counted, folded, narrow, section
+from bench.markdown import bullets, compact, counted, folded, listed, narrow, section
 from bench.reproduction.hours import spelt
 from bench.reproduction.numbers import STATES, State
-from bench.reproduction.paper_page import NOTICE, SHOWN, Found, printed, verdict_of, why, won
-from bench.reproduction.verdicts import VERDICTS, Verdict
+from bench.reproduction.paper import BudgetFrom, Paper
+from bench.reproduction.paper_page import NOTICE, SHOWN, Found, budgets, metric_of, printed, verdict_of, why, won
+from bench.reproduction.verdicts import VERDICTS, Judged, Verdict
+
+NOT_STATED: dict[BudgetFrom, str] = {"implementation": "of a released implementation", "here": "chosen here"}
 
 
 def page(papers: Sequence[Found]) -> str:
@@ -17,7 +20,8 @@ def page(papers: Sequence[Found]) -> str:
     blocks = [
         f"{NOTICE}\n\n# Reproduction",
         f"{count} numbers that {len(papers)} papers print, and {orders} orderings that they claim: each with what has become of it. "
-        "A number stands beside a measured one only where runs had the paper's own budget; reduced budgets answer orderings alone. "
+        "A number stands beside a measured one only where runs had the full budget: the paper's, or, where it states none, its released "
+        "implementation's or one chosen here. Reduced budgets answer orderings alone. "
         "[How to read it, and how to run it](../docs/reproduction.md).",
         narrow(["paper", *(SHOWN[s] for s in STATES), "numbers"], [number_line(of) for of in papers]),
         narrow(["paper", *VERDICTS, "orderings"], [order_line(of) for of in papers]),
@@ -32,10 +36,17 @@ def judged_where(papers: Sequence[Found]) -> str:
     """At which budget the verdicts were come to."""
     told = [of for paper in papers for of in paper.judged if of.seen]
     own = sum(of.budget == "paper" for of in told)
+    sources = Counter(source for paper in papers for of in paper.judged for source in full_budgets(of, paper.paper))
+    whose = [f"{sources[source]} at a budget {words}" for source, words in NOT_STATED.items() if sources[source]]
     return (
-        f"{counted(own, 'ordering')} {'is' if own == 1 else 'are'} judged by the paper's own experiment, {len(told) - own} by suites with "
-        f"a reduced budget or other data. Contradicted by every seed of the paper's own experiment: {sum(of.reversed for of in told)}."
+        f"{counted(own, 'ordering')} {'is' if own == 1 else 'are'} judged by the paper's own experiment{f' ({listed(whose)})' * bool(whose)}, "
+        f"{len(told) - own} by suites with a reduced budget or other data. Contradicted by every seed of the paper's own experiment: {sum(of.reversed for of in told)}."
     )
+
+
+def full_budgets(of: Judged, paper: Paper) -> set[BudgetFrom]:
+    """Whose full budgets an ordering is judged at; nothing where it is judged at reduced ones."""
+    return {paper.settings[seen.suite].budget_from for seen in of.at("paper") if seen.counted}
 
 
 def link(of: Found) -> str:
@@ -78,7 +89,8 @@ def numbers(state: State, papers: Sequence[Found]) -> str:
         return ""
     title = f"{counted(len(lines), 'number')} {STATES[state]}"
     if state == "measured":
-        return f"{title}:\n\n" + compact([*heads, "measured", "difference", "printed is"], lines)
+        said = dict.fromkeys(line for of in papers for line in budgets(of.standings, of.paper))
+        return "\n\n".join([f"{title}:", compact([*heads, "measured", "difference", "printed is"], lines), *filter(None, [bullets(said)])])
     whole = f" ({len(cost)} rows: {spelt(sum(cost.values()))} for one run of each)" if cost else ""
     return folded(title + whole, compact([*heads, "why"], lines))
 
@@ -91,12 +103,12 @@ def orders_of(verdict: Verdict, papers: Sequence[Found]) -> str:
             if judged.verdict == verdict:
                 about = judged.ordering
                 last = about.reason or ("not known" if verdict in ("contradicted", "mixed") else about.missing)
-                lines.append([of.paper.name, about.claim, about.where, won(judged), verdict_of(judged), last])
+                lines.append([of.paper.name, about.claim, about.where, metric_of(judged), won(judged), verdict_of(judged), last])
     if not lines:
         return ""
-    indirect = sum(line[4].endswith("(indirect)") for line in lines)
+    indirect = sum(line[5].endswith("(indirect)") for line in lines)
     title = f"{counted(len(lines), 'ordering')}: {verdict}" + f", {indirect} of them indirectly" * bool(indirect)
-    keep = [0, 1, 2, 3] + [5] * any(line[5] for line in lines)
-    heads = ["paper", "ordering", "in the paper", "won", "verdict", "why"]
+    keep = [0, 1, 2, 3, 4] + [6] * any(line[6] for line in lines)
+    heads = ["paper", "ordering", "in the paper", "metric", "won", "verdict", "why"]
     table = compact([heads[i] for i in keep], [[line[i] for i in keep] for line in lines])
     return f"### {title[0].upper()}{title[1:]}\n\n{table}" if verdict == "contradicted" else folded(title, table)

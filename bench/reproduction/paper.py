@@ -4,11 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-BudgetClass = Literal["paper", "cpu"]  # a suite at the paper's own budget, or a reduced one: it answers orderings, never a number
+BudgetClass = Literal["paper", "cpu"]  # a suite at full budget, or at a reduced one: it answers orderings, never a number
+BudgetFrom = Literal["paper", "implementation", "here"]  # who says how long the full budget is
+BUDGETS: Mapping[BudgetFrom, str] = {
+    "paper": "the paper's",
+    "implementation": "the released implementation's; the text of the paper states none",
+    "here": "chosen here; the paper states none",
+}
 Tag = Literal["E", "C", "inferred", "differs"]
 TAGS: Mapping[str, str] = {
     "E": "general knowledge, not in the paper",
-    "C": "from the paper's released code",
+    "C": "from the paper's released implementation",
     "inferred": "chosen here where the paper is silent",
     "differs": "other than the paper prints",
 }
@@ -22,6 +28,7 @@ class Setting:
     budget: BudgetClass
     needs: str = ""  # data that cannot be had without a licence or a download
     differs: str = ""  # of a reduced one: from what the paper did
+    budget_from: BudgetFrom = "paper"  # of a full one
     rows: Mapping[str, str] = field(default_factory=dict)  # {a row as the paper's file names it: as this suite does, if otherwise}
 
     def row(self, name: str) -> str:
@@ -54,7 +61,7 @@ class Cell:
     printed: float
     plus_minus: float | None = None
     row: str = ""  # of the suite
-    suite: str = ""  # at the paper's budget; empty where none has such a row
+    suite: str = ""  # at full budget; empty where none has such a row
     reduced: tuple[str, ...] = ()  # suites of the same row at a reduced budget
     best_by: str = ""  # printed of the best run by this metric, the highest; empty: of any run
     scale: str = ""  # why its size does not compare with ours; empty: it does
@@ -129,5 +136,5 @@ class Paper:
         return [table for table in self.tables if table.part == part.title]
 
     def budget(self, suite: str, ordering: Ordering | None = None) -> BudgetClass:
-        """Whether a suite is at the paper's budget, and for an ordering also on the data of which the paper says it."""
+        """Whether a suite is at full budget, and for an ordering also on the data of which the paper says it."""
         return "cpu" if ordering and suite in ordering.elsewhere else self.settings[suite].budget

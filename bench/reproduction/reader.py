@@ -127,6 +127,8 @@ def setting(name: str, table: Any) -> Setting:
     check_known("row", f"{where}.rows", rows.values(), labels(name))
     rest = {key: value for key, value in table.items() if key != "rows"}
     of: Setting = build(Setting, rest, where, name=name, rows=rows)
+    if of.budget == "cpu" and "budget_from" in rest:
+        raise UserError(f"{where}.budget_from is of full budgets; a reduced one says in differs what it reduces")
     return of
 
 
@@ -151,11 +153,11 @@ def printed(table: Mapping[str, Any], where: str) -> Table:
 
 
 def check_cell(where: str, cell: Cell, settings: Mapping[str, Setting]) -> None:
-    """UserError unless a cell names a row of a suite at the paper's budget, or says why there is none."""
+    """UserError unless a cell names a row of a suite at full budget, or says why there is none."""
     check_known("suite", f"{where}.reduced", cell.reduced, settings)
     for suite in cell.reduced:
         if settings[suite].budget == "paper":
-            raise UserError(f"{where}.reduced: suite {suite!r} is at the paper's budget")
+            raise UserError(f"{where}.reduced: suite {suite!r} is at full budget")
         check_row(where, cell.row, settings[suite])
     if cell.missing:
         return

@@ -26,7 +26,7 @@ class Seen:
     """What one suite's records say of an ordering."""
 
     suite: str
-    budget: BudgetClass  # cpu for data elsewhere than the paper's too
+    budget: BudgetClass  # cpu for data other than the paper's too
     metric: str  # the one of the ordering's that its records have
     won: int = 0
     lost: int = 0
@@ -34,6 +34,7 @@ class Seen:
     withheld: tuple[str, ...] = ()  # a reason for each seed that does not count
     lacking: int = 0  # seeds that some of the rows have and others do not: diverged, failed, not run, without a value
     ratios: tuple[float, ...] = ()  # of an ordering of two rows: the first's value over the second's, of seeds that count
+    spread_over: int = 0  # seeds whose spread is compared, once for all of them; 0: seeds are compared one by one
 
     @property
     def counted(self) -> int:
@@ -44,7 +45,11 @@ class Seen:
     def words(self) -> str:
         """`2/3, 1 withheld`: seeds won of those that count, and what became of the others."""
         others = {"tied": self.tied, "withheld": len(self.withheld), "lacking": self.lacking}
-        return ", ".join([f"{self.won}/{self.counted}", *(f"{count} {name}" for name, count in others.items() if count)])
+        told = f"{self.won}/{self.counted}"
+        if self.spread_over:
+            (word,) = (name for name in ("won", "lost", "tied") if getattr(self, name))
+            told, others["tied"] = f"spread over {self.spread_over} seeds {word}", 0
+        return ", ".join([told, *(f"{count} {name}" for name, count in others.items() if count)])
 
 
 def outcome(values: Sequence[float], ordering: Ordering) -> Outcome:
@@ -103,13 +108,15 @@ def look_at(ordering: Ordering, of: SuiteResults, rows: Mapping[str, str], metri
         else:
             values.append([float(found[place]["value"]) for found in entries])
     some = set[Cell].union(*places, *(set(of.lost(label)) for label in rows.values()))
+    spread_over = 0
     if ordering.statistic == "spread":
-        values = [[statistics.stdev(column) for column in zip(*values, strict=True)]] if len(values) > 1 else []
+        spread_over = len(values) if len(values) > 1 else 0
+        values = [[statistics.stdev(column) for column in zip(*values, strict=True)]] if spread_over else []
     outcomes = [outcome(line, ordering) for line in values]
     pairs = values if len(rows) == 2 and ordering.target is None else []
     ratios = tuple(a / b for a, b in pairs if b and math.isfinite(a / b))
     counts = {name: outcomes.count(name) for name in ("won", "lost", "tied")}
-    return Seen(of.name, budget, metric, **counts, withheld=tuple(withheld), lacking=len(some) - len(common), ratios=ratios)
+    return Seen(of.name, budget, metric, **counts, withheld=tuple(withheld), lacking=len(some) - len(common), ratios=ratios, spread_over=spread_over)
 
 
 def withholding(ordering: Ordering, of: SuiteResults, rows: Mapping[str, str], place: Cell, entries: Sequence[Mapping[str, object]]) -> str:
@@ -152,12 +159,12 @@ class Judged:
 
     @property
     def verdict(self) -> Verdict:
-        """At the paper's budget where records are, else at reduced ones."""
+        """At full budget where records are, else at reduced ones."""
         return verdict(self.at(self.budget))
 
     @property
     def reversed(self) -> bool:
-        """Whether every seed at the paper's budget has the ordering the wrong way round."""
+        """Whether every seed at full budget has the ordering the wrong way round."""
         return verdict(self.at("paper")) == "contradicted"
 
 

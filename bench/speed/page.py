@@ -21,8 +21,8 @@ def markdown(result: dict[str, Any]) -> str:
     lines = [
         "# Speed",
         "",
-        "Written by `python -m bench speed`, never edited. Implementations are timed alternately inside one run; medians, and medians of "
-        "the ratios of each round.",
+        "Written by `python -m bench speed`, never edited. Implementations are timed alternately inside one run. Times are medians over "
+        "rounds, and a ratio is the median of the rounds' own ratios: where a noisy machine makes the two disagree, trust the ratio.",
         "",
         f"{machine['device']}; {machine['threads']} thread; torch {machine['torch']}, numpy {machine['numpy']}; "
         f"{result['data']}, {result['images']:,} images of uint8 in memory; batch {result['batch']}; Adam at 1e-3.",

@@ -38,7 +38,7 @@ class Planted(Results):
 
 
 def ordering(**changed: Any) -> Ordering:
-    """`vcae` below `cwae` at the paper's budget and at a reduced one."""
+    """`vcae` below `cwae` at full budget and at a reduced one."""
     given: dict[str, Any] = {"claim": "it is smaller", "where": "Table 1", "metrics": ("rec_sse_test",), "rows": ROWS}
     return Ordering(**{**given, "suites": ("mog", "digits"), **changed})
 

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from bench.leaderboard.overview import HEADS, Overview
+from bench.leaderboard.overview import Overview
 from bench.leaderboard.page.board import Board
 from bench.leaderboard.page.cards import Texts, suite_data
 from bench.leaderboard.page.ranks import critical
@@ -36,8 +36,7 @@ def page(boards: Mapping[str, Board], overviews: Sequence[Overview]) -> str:
         .get_template("page.jinja")
         .render(
             boards=shown,
-            overviews=[(over, critical(over)) for over in overviews],
-            overview_heads=HEADS,
+            overviews=[(over, critical(over) if over.tells else None) for over in overviews],
             data={"suites": data, "texts": list(texts.numbers)},
             css=Markup(css),
             js=Markup(js),

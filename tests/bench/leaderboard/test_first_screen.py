@@ -78,7 +78,7 @@ def test_rows_that_tie_share_a_place_and_are_said_with_what_would_tell_them_apar
         "**SSE** at equal code length: `vcae` and `ae` share places 1–2 of 4, `vcae` with 6.00 ± 0.02; the first row that is shown to be "
     )
     assert "worse than one of them is `wae_mmd`, 8.00 ± 0.02." in line
-    assert line.endswith("The 3 seeds separate 83 % of all pairs; to tell `ae` from `vcae` would take 400 or more like these.")
+    assert line.endswith("The 3 seeds separate 83 % of all pairs; to tell `ae` from `vcae` would take 400 or more such seeds.")
 
 
 def test_seeds_that_show_nothing_are_said_to() -> None:
@@ -123,10 +123,10 @@ def test_what_leads_in_both_of_the_first_columns_is_said() -> None:
             entry["metrics"]["frechet_pca_floor"] = metric(0.25, better=None, group="reference")
         return "\n".join(said(render(THREE, found, [])))
 
-    assert both({"vae": 4.0, "vcae": 1.0, "ae": 2.0, "wae_mmd": 3.0}).endswith("**Both**: `vcae` is in the first tier of SSE and samples.")
+    assert both({"vae": 4.0, "vcae": 1.0, "ae": 2.0, "wae_mmd": 3.0}).endswith("**Both**: `vcae` is in the first tier of SSE and samples (PCA).")
     other = both({"vae": 1.0, "vcae": 4.0, "ae": 2.0, "wae_mmd": 3.0})
-    assert other.endswith("**Both**: no row is in the first tier of SSE and samples.")
-    assert "**samples** (training images: 0.2500): `vae` leads 4 rows with 1.00 ± 0.02" in other
+    assert other.endswith("**Both**: no row is in the first tier of SSE and samples (PCA).")
+    assert "**samples (PCA)** (training images against test images: 0.2500): `vae` leads 4 rows with 1.00 ± 0.02" in other
 
 
 def test_samples_are_those_of_the_fitted_density_where_a_row_has_one() -> None:
@@ -135,10 +135,13 @@ def test_samples_are_those_of_the_fitted_density_where_a_row_has_one() -> None:
         entry["metrics"]["frechet_pca_pz"] = metric(5.0 + SPREAD[entry["seed"]], "prior", unit="")
         entry["metrics"]["frechet_pca_qz"] = metric(2.0 if entry["label"] == "vcae" else None, "density", unit="")
     board = render(THREE, found, [])
-    cells = {name: row["samples ↓"] for name, row in table(board).items()}
+    cells = {name: row["samples (PCA) ↓"] for name, row in table(board).items()}
     assert cells["vcae"].strip("*") == "2 ± 0"
     assert cells["vae"].strip("*") == "5.00 ± 0.02"
-    assert "*samples*: `frechet_pca_qz` or `frechet_pca_pz`" in board
+    assert (
+        "*samples (PCA)*: `frechet_pca_qz`, of images decoded from a density that was fitted to the codes after training (`vcae`), else "
+        "`frechet_pca_pz`, of images decoded from the prior"
+    ) in board
 
 
 def test_a_longer_code_is_shown_and_not_ranked() -> None:
@@ -153,7 +156,7 @@ def test_a_longer_code_is_shown_and_not_ranked() -> None:
     assert (
         "- ‡ `ae` is shown and not ranked: it has a longer code: linear PCA on as many numbers has an SSE of 2, on the suite's 12." in board
     )
-    assert said(board)[0].startswith("**SSE** at equal code length (linear PCA: 12): `vcae` leads 3 rows")
+    assert said(board)[0].startswith("**SSE** at equal code length (linear PCA of as many components: 12): `vcae` leads 3 rows")
     one = replace(SUITE, seeds=1)
     assert "the best of 3 rows is `vcae`" in render(one, [{**e, "config": e["config"]} for e in found if e["seed"] == 0], [])
 
@@ -247,7 +250,7 @@ def test_whether_the_winner_depends_on_the_feature_network_is_said() -> None:
     ]
     said_of = lambda records: [line for line in said(render(THREE, records, [])) if line.startswith("**Feature networks**")]
     assert said_of(found) == [
-        "**Feature networks**: `vae` has the lowest mean Fréchet distance on PCA features; on 2 of 2 other networks another row has it. "
+        "**Feature networks**: `vae` has the lowest mean Fréchet distance on PCA features, and is the best on 0 of 2 other networks too. "
         "Kendall's τ of the orders of 3 rows is -1.00 with pixels and 0.33 with a classifier's features."
     ]
     assert "of 2 rows" in said_of([*found[:8], lost("ae", 2, "diverged", "nan")])[0]
@@ -263,8 +266,8 @@ def test_the_cheapest_rows_of_the_front_are_said() -> None:
         entry["cost"]["train_seconds"] = metric(seconds[entry["label"]], group="cost", unit="s")
     (line,) = [line for line in sentences(render(THREE, found, [])) if line.startswith("**Cost**")]
     assert line == (
-        "**Cost**: no row has both better SSE and fewer seconds than `ae` (2 s, SSE 7.00 ± 0.02) and `vcae` (50 s, SSE 6.00 ± 0.02), the "
-        "cheapest first, by means."
+        "**Cost**: the Pareto front of SSE and seconds of training, by means, is `ae` (2 s, SSE 7.00 ± 0.02) and `vcae` (50 s, SSE 6.00 ± "
+        "0.02), the cheapest first."
     )
 
 
@@ -287,7 +290,7 @@ def test_measures_of_error_that_disagree_are_said() -> None:
     ]
     (line,) = [line for line in said(render(THREE, found, [])) if line.startswith("**Measures of error**")]
     assert line == (
-        "**Measures of error**: `vae` has the lowest mean squared error; on 1 of 2 other measures another row has it. "
+        "**Measures of error**: `vae` has the lowest mean squared error, and is the best by 1 of 2 other measures too. "
         "Kendall's τ of the orders of 3 rows is 0.33 with cross-entropy and 1.00 with absolute error."
     )
 

@@ -62,11 +62,23 @@ def test_rows_of_several_suites_are_ranked_over_them() -> None:
     assert "The suites show that rows differ (Friedman, p = 8e-05). Mean ranks that differ by 2.5 or more are told apart" in page
 
 
+UP, DOWN = (1.0, 2.0, 3.0, 4.0, 5.0), (5.0, 4.0, 3.0, 2.0, 1.0)
+
+
 def test_suites_that_disagree_show_nothing() -> None:
-    up, down = (1.0, 2.0, 3.0, 4.0, 5.0), (5.0, 4.0, 3.0, 2.0, 1.0)
-    page = index_of({"s": board("s", dict(zip(ROWS, up, strict=True))), "t": board("t", dict(zip(ROWS, down, strict=True)))})
-    assert {row[0] for row in lines(page, "SSE over s and t").values()} == {"a"}
-    assert "The suites do not show that rows differ (Friedman, p = 1)" in page
+    """Three suites of five rows have a critical difference of 3.52, four of 3.05: mean ranks may differ by 4."""
+    page = index_of({f"s{i}": board(f"s{i}", dict(zip(ROWS, of, strict=True))) for i, of in enumerate((UP, DOWN, UP, DOWN))})
+    assert {row[0] for row in lines(page, "SSE over s0, s1, s2 and s3").values()} == {"a"}
+    assert "The suites do not show that rows differ (Friedman, p = 1). Mean ranks that differ by 3.0 or more are told apart" in page
+    assert "over-suites-rec_sse_test.svg" in page
+
+
+def test_suites_too_few_to_tell_any_rows_apart_have_no_diagram() -> None:
+    """Two suites of five rows: a critical difference of 2.728 √(5 · 6 / 12) = 4.31, where mean ranks differ by 4 at most."""
+    page = index_of({name: board(name, dict(zip(ROWS, UP, strict=True))) for name in ("s", "t")})
+    assert [row[0] for row in lines(page, "SSE over s and t").values()] == ["1.0", "2.0", "3.0", "4.0", "5.0"]
+    assert "can tell no two rows apart here, however they differ: it takes mean ranks 4.3 apart (5 %), and none differ by more than 4" in page
+    assert ".svg" not in page and "not told apart" not in page
 
 
 def test_suites_of_few_rows_are_left_out_until_five_are_shared() -> None:

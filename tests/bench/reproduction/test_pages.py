@@ -9,7 +9,7 @@ from made_up_paper import ROWS, Planted, cell, ordering, paper, records
 from bench.reproduction import overview_page, paper_page
 from bench.reproduction.hours import Cost, Hours, keep, read, spelt
 from bench.reproduction.numbers import standings
-from bench.reproduction.paper import Deviation, Paper, Part, Table
+from bench.reproduction.paper import Deviation, Paper, Part, Setting, Table
 from bench.reproduction.paper_page import Found
 from bench.reproduction.publish import outdated
 from bench.reproduction.verdicts import judged
@@ -27,8 +27,8 @@ def made_up(**changed: object) -> Paper:
     return paper([about], tables=(table,), parts=parts, deviations=deviations, **changed)
 
 
-def found(**suites: list[dict[str, object]]) -> Found:
-    of, results = made_up(), Planted(**suites)
+def found(settings: dict[str, Setting] | None = None, **suites: list[dict[str, object]]) -> Found:
+    of, results = made_up(**{"settings": settings} if settings else {}), Planted(**suites)
     hours = Hours("a machine", {"mog": {"vcae": Cost(2.5, 1000)}})
     return Found(of, tuple(standings(of, results)), tuple(judged(of, results)), results, hours)
 
@@ -74,7 +74,7 @@ def test_printed_and_measured_stand_side_by_side() -> None:
         "inside",
     ]
     assert "**mog** 2/2, ratio 0.6 ± 1.3, printed 0.5" in text
-    assert "Another network. *from the paper's released code; Table 1*" in text
+    assert "Another network. *from the paper's released implementation; Table 1*" in text
     assert "1 ordering is judged by the paper's own experiment" in overview_page.page([of])
 
 
@@ -82,9 +82,25 @@ def test_contradictions_are_shown_with_their_reasons() -> None:
     lost = records({"vcae": {0: 3.0}, "cwae": {0: 2.0}})
     of = found(digits=lost)
     assert "it is smaller: the weight." in paper_page.page(of)
-    assert re.search(r"\|made-up\|it is smaller\|Table 1\|digits 0/1\|the weight\|", overview_page.page([of]))
+    assert re.search(r"\|made-up\|it is smaller\|Table 1\|`rec_sse_test`\|digits 0/1\|the weight\|", overview_page.page([of]))
     assert "Contradicted by every seed of the paper's own experiment: 0." in overview_page.page([of])
     assert "Contradicted by every seed of the paper's own experiment: 1." in overview_page.page([found(mog=lost)])
+
+
+def test_whose_the_full_budget_is_stands_beside_its_numbers_and_verdicts() -> None:
+    settings = {"mog": Setting("mog", "paper", budget_from="here"), "digits": Setting("digits", "cpu", differs="8x8 digits")}
+    of = found(settings=settings, mog=records({"vcae": {0: 1.0, 1: 1.4}, "cwae": {0: 2.0, 1: 2.0}}))
+    said = "The budget of `mog` is chosen here; the paper states none."
+    assert said in paper_page.page(of) and said in overview_page.page([of])
+    assert "1 ordering is judged by the paper's own experiment (1 at a budget chosen here), 0 by suites" in overview_page.page([of])
+    assert re.search(r"suites/mog.toml\): mog, .* \(chosen here; the paper states none\), ", paper_page.page(of))
+    assert "The budget of" not in paper_page.page(found(mog=records({"vcae": {0: 1.0}, "cwae": {0: 2.0}})))
+
+
+def test_a_metric_that_stands_in_for_the_paper_s_is_named() -> None:
+    about = ordering(metrics=("fid_pz", "rec_sse_test"))
+    of = Found(paper([about]), (), tuple(judged(paper([about]), Planted(digits=records({row: {0: 1.0} for row in ROWS})))), Planted(), Hours())
+    assert "|it is smaller|Table 1|`rec_sse_test` for `fid_pz`|digits 0/1, 1 tied|" in paper_page.page(of)
 
 
 def test_hours_are_kept_and_added_to(tmp_path: Path) -> None:

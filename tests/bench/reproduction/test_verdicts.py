@@ -109,6 +109,7 @@ def test_a_spread_is_one_comparison_of_deviations_and_needs_two_seeds() -> None:
     values = {"vcae": {0: 1.0, 1: 2.0, 2: 9.0}, "cwae": {0: 5.0, 1: 5.5}}  # on seeds 0 and 1: 0.71 and 0.35
     (seen,) = judge(mog=records(values), statistic="spread").seen
     assert (seen.won, seen.lost) == (0, 1)
+    assert seen.words == "spread over 2 seeds lost, 1 lacking"
     assert seen.ratios == pytest.approx((2.0,))
     assert judge(mog=records(values), statistic="spread", best="higher").verdict == "supported"
     assert judge(mog=records({"vcae": {0: 1.0}, "cwae": {0: 2.0}}), statistic="spread").verdict == "no record"
