@@ -59,7 +59,8 @@ def bench(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """What needs no GPU, no internet and little time; `nox -s tests -- -m slow` runs what is slow."""
     install(session, ".[test,browser]" if shutil.which("chromium") else ".[test]")
-    python(session, "-m", "pytest", "-n", str(min(CPUS, 8)), "--benchmark-disable", *session.posargs, **ONE_THREAD)
+    shared_out = ("-n", str(min(CPUS, 8)), "--dist", "worksteal")  # a module's tests stay together: what they share is made once
+    python(session, "-m", "pytest", *shared_out, "--benchmark-disable", *session.posargs, **ONE_THREAD)
 
 
 @nox.session

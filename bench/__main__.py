@@ -261,25 +261,33 @@ def gpu_check(
         bool, typer.Option("--estimate", help="Count launches, bytes and FLOPs of each suite's steps and no more; needs no GPU.")
     ] = False,
     suite: Annotated[str | None, typer.Option(help="With --estimate: this suite alone, a name or a path; nothing is written.")] = None,
+    part: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="This part alone, in a folder of its own. May be repeated.")
+    ] = None,
 ) -> None:
     """Check and measure all that needs a GPU, in under nine minutes; writes leaderboards/gpu/NAME/check.md and check.json.
 
     Kernels against float64, steps as CUDA graphs against eager ones, times of kernels and of training in each precision, the
     CelebA network's share of the device's own matrix rate, hot spots. A part that fails or hangs is a line of the report.
+    Parts: correctness, agreement, training times, seeds at once, utilisation, kernel times, profiles.
     Exit code 1 if a check failed. With --compile-only a table of registers, spills and shared memory is printed, and nothing written;
     with --estimate what would bound training on an H100, kept as leaderboards/gpu/estimate.md.
     """
-    entry.check_installed("gpu-check", "zuko", "torch_fidelity")
+    entry.check_installed("gpu-check", "zuko")
     if compile_only and estimate:
         raise UserError("gpu-check: --compile-only and --estimate are two commands; give one of them")
     if suite is not None and not estimate:
         raise UserError("gpu-check: --suite is for --estimate; the checks have networks of their own")
+    if part and (compile_only or estimate):
+        raise UserError("gpu-check: --part is for the checks, which --compile-only and --estimate leave out")
     from bench.commands import speed as command
+    from bench.speed.gpu_check import only
 
     if estimate:
         command.estimate(suite, out)
         return
-    raise typer.Exit(command.compile_kernels(quick) if compile_only else command.gpu_check(device, out, quick))
+    with only(part or ()):
+        raise typer.Exit(command.compile_kernels(quick) if compile_only else command.gpu_check(device, out, quick))
 
 
 def main() -> None:

@@ -1,14 +1,13 @@
 """latentbench from Python: `from bench import api`. docs/python.md shows each function at work.
 
 Images are float32 tensors (N, C, H, W) with values in [0, 1], for signals any real numbers; codes are (N, D). What a method is given is
-moved to its device, what it returns lies there. Methods are in evaluation mode, no gradient is kept. A mistake of the caller's is a
-`bench.errors.UserError` of one line, as on the command line.
+moved to its device, what it returns lies there. Methods are in evaluation mode, no gradient is kept, float32 is never TF32. A mistake of
+the caller's is a `bench.errors.UserError` of one line, as on the command line.
 """
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +17,10 @@ from torch import Tensor
 
 from bench.commands import run as command
 from bench.datasets.batches import generator
-from bench.environment import available
+from bench.environment import available, default_device, set_up
 from bench.errors import RunError, UserError, unknown
 from bench.leaderboard import publish as boards
+from bench.measure.full_precision import torch_as_it_was, without_tf32
 from bench.measure.measure import Options
 from bench.measure.measure import measure as measured
 from bench.records.store import Store, read_record, read_records
@@ -61,6 +61,7 @@ class Trained:
         return self.method.dim
 
     @torch.no_grad()
+    @without_tf32()
     def encode(self, images: Tensor, *, seed: int | None = None) -> Tensor:
         """The mean of q(z|x) of each image; with a seed one draw of it.   (N, C, H, W) -> (N, D)
 
@@ -72,6 +73,7 @@ class Trained:
         return torch.cat(codes) if codes else torch.empty(0, self.dim, device=self.device)
 
     @torch.no_grad()
+    @without_tf32()
     def decode(self, codes: Tensor) -> Tensor:
         """The image of each code.   (N, D) -> (N, C, H, W)"""
         if codes.ndim != 2 or codes.shape[1] != self.dim:
@@ -84,6 +86,7 @@ class Trained:
         return self.decode(self.encode(images))
 
     @torch.no_grad()
+    @without_tf32()
     def sample(self, n: int, *, seed: int = 0) -> Tensor:
         """Decoded draws of the density that was fitted to the codes, else of the prior; the same for the same seed.   -> (n, C, H, W)
 
@@ -271,16 +274,6 @@ def measure(
     """
     root = Path(data_root or os.environ.get("LATENTBENCH_DATA") or "data")
     options = Options(networks=networks, metrics=metrics, count=count, data_root=root)
-    return measured(what, against, originals=originals, reconstructions=reconstructions, train=train, options=options)
-
-
-@contextmanager
-def torch_as_it_was() -> Iterator[None]:
-    """What a run sets of torch (threads, precision) is the caller's again afterwards."""
-    threads, precision, tf32 = torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_float32_matmul_precision(precision)
-        torch.backends.cudnn.allow_tf32 = tf32
+    with torch_as_it_was():
+        set_up(default_device(), torch.get_num_threads())
+        return measured(what, against, originals=originals, reconstructions=reconstructions, train=train, options=options)

@@ -7,6 +7,7 @@ import gc
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import tomllib
 from functools import cache
@@ -24,6 +25,7 @@ KEPT = 2**30  # bytes of a tensor, and of what is free at the end of the heap, u
 NOT_GNU = (OSError, AttributeError, TypeError)  # what a system with another C library says
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 PACKAGES = ("bench", "models", "metrics")
+DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def available(device: str) -> torch.device:
@@ -83,7 +85,7 @@ def describe(device: torch.device, jobs: int, precision: str = "float32") -> dic
         "system": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
         "processor": processor() if device.type == "cuda" else None,  # on the CPU it is the device
-        "driver": torch.version.cuda if device.type == "cuda" else None,
+        "driver": driver() if device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
         "jobs": jobs,
         "precision": precision,
@@ -107,6 +109,13 @@ def git(*arguments: str) -> str | None:
         return None
 
 
+def driver() -> str:
+    """What runs torch's kernels on the GPU: the driver, where the system says which, torch's CUDA, and cuDNN."""
+    found = re.search(r"Module\s+([\d.]+)", DRIVER.read_text()) if DRIVER.exists() else None
+    said = [f"driver {found[1]}"] if found else []
+    return ", ".join([*said, f"CUDA {torch.version.cuda}", f"cuDNN {torch.backends.cudnn.version()}"])
+
+
 def processor() -> str:
     """The processor's name."""
     info = Path("/proc/cpuinfo")
@@ -118,11 +127,20 @@ def processor() -> str:
 
 def code_hash(plugins: tuple[str, ...]) -> str:
     """Hash of every source file that can change a number."""
-    digest = hashlib.sha256()
-    files = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*")) if path.suffix in (".c", ".h", ".py")]
-    for path in [*files, *(path for plugin in plugins if (path := Path(plugin)).is_file())]:
+    digest = hash_of_packages(ROOT).copy()
+    for path in (path for plugin in plugins if (path := Path(plugin)).is_file()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+@cache
+def hash_of_packages(root: Path) -> "hashlib._Hash":
+    """The part of that for our own files, as they are when first asked for: what is imported does not change later. To be copied."""
+    digest = hashlib.sha256()
+    files = [path for package in PACKAGES for path in sorted((root / package).rglob("*")) if path.suffix in (".c", ".h", ".py")]
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest
 
 
 def release_freed_memory() -> None:
@@ -134,6 +152,8 @@ def release_freed_memory() -> None:
 def reset_peak_memory(device: torch.device) -> None:
     """Start a new peak, without what earlier runs of this process have freed but the C library has kept: gigabytes, after some."""
     if device.type == "cuda":
+        gc.collect()  # what is left of earlier runs in cycles counts as allocated, and keeps the device's memory from this one
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         return
     release_freed_memory()

@@ -5,11 +5,13 @@ import io
 import os
 import signal
 import sys
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
 import typer
+from typer.main import get_command
 
 from bench.errors import Terminated, UserError
 
@@ -52,11 +54,17 @@ def run(app: typer.Typer) -> int:
     """The command's exit code; raises what it raises but for the ends of a process."""
     check_packages()
     try:
-        return int(app(prog_name=NAME, standalone_mode=False) or 0)
+        return int(command_of(app)(prog_name=NAME, standalone_mode=False) or 0)
     except SystemExit as end:
         return int(end.code or 0)
     except Terminated:
         return 143
+
+
+@cache
+def command_of(app: typer.Typer) -> Any:
+    """An app's command with all below it, which typer would build anew at each call."""
+    return get_command(app)
 
 
 def check_packages() -> None:

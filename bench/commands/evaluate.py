@@ -60,7 +60,7 @@ def evaluate(target: Target, metrics: tuple[str, ...], settings: Settings) -> in
     if found:
         print(f"{counted(len(found), 'run')} evaluated; leaderboard: {target.store.boards / target.suite.name}.md")
     if lost:
-        print(f"kept as they were, for the weights of their networks are not here: {', '.join(lost)}")
+        print(f"kept as they were, for the weights of their networks are not here or memory ran out: {', '.join(lost)}")
     say(refused)
     records = [record for run in target.runs if (record := read_record(run.folder))]
     return int(say_absent(records, recorded_names(asked, target.suite, known)))

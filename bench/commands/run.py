@@ -225,7 +225,7 @@ def say_unmeasured(runs: list[tuple[Resolved, dict[str, Any]]], suite: Suite) ->
     lacking = [name for one, record in runs if record["status"] == "done" for name in unmeasured(one, record)]
     if lacking:
         names, again = listed(dict.fromkeys(lacking)), f"python -m bench evaluate {argument(suite)}"
-        print(f"\nmetrics were added or changed since ({names}); to measure finished runs again: {again}")
+        print(f"\nmetrics were added or changed since, or memory ran out ({names}); to measure finished runs again: {again}")
 
 
 def hear(claims: list[Callable[[], None]], tell: Tell, event: Event) -> None:

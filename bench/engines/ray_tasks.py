@@ -92,10 +92,9 @@ def reach(address: object) -> None:
 def submitted(run: Run, settings: Settings, since: int | None, mark: Path, news: Queue) -> Any:
     """The task of a run."""
     resources = {"num_cpus": settings.threads, "num_gpus": int(run.device == "cuda")}
-    return cell.options(name=name_of(run), **resources).remote(run.absolute(), settings, since, mark, news)
+    return TASKS[run.device].options(name=name_of(run), **resources).remote(run.absolute(), settings, since, mark, news)
 
 
-@ray.remote(max_retries=RETRIES)
 def cell(run: Run, settings: Settings, since: int | None, mark: Path, news: Queue) -> Files:
     """Run one on a worker; -> its files, where the command does not see them."""
     shared = mark.exists()
@@ -106,6 +105,11 @@ def cell(run: Run, settings: Settings, since: int | None, mark: Path, news: Queu
     run_cell(run, here, since if shared else store.written(run), News(news))
     kept = [] if shared else [path for path in store.folder(run).iterdir() if path.is_file() and path.name not in (LOCK, HOLDER)]
     return {path.name: path.read_bytes() for path in kept}
+
+
+# by device. A worker that has used CUDA stays on the GPU that it saw first, whatever its next task is given, so it takes one task only: Ray
+# sees to that by itself where a decorator asks for GPUs, not where `options` do
+TASKS = {"cpu": ray.remote(max_retries=RETRIES)(cell), "cuda": ray.remote(max_retries=RETRIES, max_calls=1)(cell)}
 
 
 def own_folder(out: Path) -> Path:

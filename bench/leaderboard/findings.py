@@ -56,7 +56,9 @@ def cost_of(found: Sequence[Front], rows: Sequence[Row]) -> str:
     ordered = sorted((row for row, best in zip(of.chances, on.tolist(), strict=True) if best), key=lambda row: price[row])
     said = listed(f"`{row}` ({short(price[row])} s, {of.head.title} {value(of.quality, row)})" for row in ordered)
     order = ", the cheapest first" * (len(ordered) > 1)
-    seconds = "seconds of training" + " and density fit" * any(column.name == "density_seconds" and column.values(row) for row in rows for column in row.numbers)
+    seconds = "seconds of training" + " and density fit" * any(
+        column.name == "density_seconds" and column.values(row) for row in rows for column in row.numbers
+    )
     return f"**Cost**: the Pareto front of {of.head.title} and {seconds}, by means, is {said}{order}."
 
 

@@ -93,7 +93,7 @@ def shared(suites: Mapping[str, Mapping[str, Mapping[int, float]]]) -> tuple[lis
 
 
 def can_tell(difference: CriticalDifference, rows: int) -> bool:
-    """Whether mean ranks can differ by as much as the critical difference at all: few suites of many rows show nothing, whatever they say."""
+    """Whether mean ranks can differ by the critical difference at all: few suites of many rows show nothing, whatever they say."""
     return difference.distance <= rows - 1
 
 
@@ -106,8 +106,8 @@ def said(metric: str, rows: list[str], difference: CriticalDifference, suites: i
     """Whether the suites tell any rows apart, and what the columns are."""
     test = "show" if difference.p <= LEVEL else "do not show"
     nemenyi = (
-        f"Mean ranks that differ by {difference.distance:.1f} or more are told apart (Nemenyi, {100 * LEVEL:.0f} %); rows of one letter are "
-        "not."
+        f"Mean ranks that differ by {difference.distance:.1f} or more are told apart (Nemenyi, {100 * LEVEL:.0f} %); rows of one letter "
+        "are not."
         if can_tell(difference, len(rows))
         else f"Nemenyi's test can tell no two rows apart here, however they differ: it takes mean ranks {difference.distance:.1f} apart "
         f"({100 * LEVEL:.0f} %), and none differ by more than {len(rows) - 1}; more suites would."

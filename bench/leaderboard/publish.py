@@ -131,7 +131,7 @@ def check(out: Path, suite: Suite) -> None:
 def everything(out: Path, warn: Warn) -> dict[str, Shown]:
     """What is shown of every suite that has records, by the name of its board; one whose files are damaged is a warning."""
     runs, found = out / "leaderboards" / "runs", dict[str, Shown]()
-    suites = {name: reader.read(name) for name in reader.names() if lexists(runs / f"{name}.jsonl")}  # of few of them are there records
+    suites = {name: reader.read(name) for name in reader.names() if lexists(runs / f"{name}.jsonl")}  # few have records
     for path in sorted(runs.glob(f"*{SUITE}")):
         try:
             suite = kept_suite(path)

@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -68,8 +69,13 @@ def check_finite(given: str, tensors: dict[str, Tensor]) -> None:
             raise UserError(f"{given}: {name} has {int((~tensor.isfinite()).sum()):,} values that are not finite")
 
 
-def of_python(text: str, values: Range) -> Autoencoder:
-    """`file.py:encoder,decoder`, functions or modules, or `file.py:name` of one from image to image; the file is run."""
+def of_python(text: str, device: torch.device, values: Range) -> Autoencoder:
+    """`file.py:encoder,decoder`, functions or modules, or `file.py:name` of one from image to image; the file is run.
+
+    What are modules compute on the device. Where one is a function (a module's method, say), whose weights may lie anywhere, both are
+    left where the file put them and are given tensors of the CPU, which the file itself moves elsewhere if it computes there; what they
+    return is brought to the device.
+    """
     place, _, names = text.rpartition(":")
     path, wanted = Path(place), names.split(",")
     if not path.is_file():
@@ -97,4 +103,14 @@ def of_python(text: str, values: Range) -> Autoencoder:
         if isinstance(function, nn.Module):
             function.eval()
             check_finite(f"{path}: {name}", function.state_dict())
+    if all(isinstance(function, nn.Module) for function in functions):
+        functions = [function.to(device) for function in functions]
+    else:
+        functions = [partial(from_the_cpu, function, device) for function in functions]
     return Autoencoder(text, "Python file", functions[0] if len(functions) == 2 else None, functions[-1], digest(path, "sha256"), values)
+
+
+def from_the_cpu(function: Callable[[Tensor], Tensor], device: torch.device, x: Tensor) -> Tensor:
+    """What a function that knows of no device makes of a tensor, on the device; a result of another kind as it is."""
+    found = function(x.cpu())
+    return found.to(device) if isinstance(found, Tensor) else found

@@ -135,10 +135,10 @@ def collected_pairs(
     device: torch.device,
     hashes: list[Callable[[], str]],
 ) -> Pairs:
-    """What is kept of pairs of blocks.   pairs: (b, C, H, W) in [0, 1] x2"""
+    """What is kept of pairs of blocks, compared on the device.   pairs: (b, C, H, W) in [0, 1] x2"""
     keepers = [Keeper(images, chosen, count, device) for images in (originals, reconstructions)]
     found, psnrs, ssims, why = list[Errors](), list[Tensor](), list[Tensor](), ""
-    for x, y in pairs:
+    for x, y in ((x.to(device), y.to(device)) for x, y in pairs):
         found += [errors(a, b) for a, b in zip(x.split(similarity.PART), y.split(similarity.PART), strict=True)]
         a, b = eight_bit(x), eight_bit(y)
         psnrs.append(similarity.psnr(a, b))
@@ -150,5 +150,5 @@ def collected_pairs(
             keeper.add(block)
         release_freed_memory()
     one, other = (Found(keeper.collected(), hexdigest()) for keeper, hexdigest in zip(keepers, hashes, strict=True))
-    sse, l1, bce = (torch.cat(field) for field in zip(*found, strict=True))
-    return Pairs(one, other, Errors(sse, l1, bce), torch.cat(psnrs), why or torch.cat(ssims))
+    sse, l1, bce = (torch.cat(field).cpu() for field in zip(*found, strict=True))
+    return Pairs(one, other, Errors(sse, l1, bce), torch.cat(psnrs).cpu(), why or torch.cat(ssims).cpu())

@@ -150,7 +150,7 @@ def of_side(found: ImageSet | Statistics, against: str | None, train: str | None
     if isinstance(found, ImageSet) and isinstance(reference, ImageSet):
         check_shapes(found, reference)
     chosen = chosen_for(against, options, reading)
-    check_statistics([side for side in (found, reference) if isinstance(side, Statistics)], chosen)
+    check_statistics([side for side in (found, reference) if isinstance(side, Statistics)], chosen, reading.device)
     training = None if train is None or isinstance(found, Statistics) else trained_on(train, found, reference, chosen, options, reading)
     sides, abouts = dict[str, views.Side](), list[dict[str, Any]]()
     for name, side in (("test", reference), ("samples", found)):
@@ -200,13 +200,13 @@ def only_network(chosen: Chosen, why: str) -> list[str]:
     return list(chosen.networks)
 
 
-def check_statistics(found: list[Statistics], chosen: Chosen) -> None:
+def check_statistics(found: list[Statistics], chosen: Chosen, device: torch.device) -> None:
     """UserError where statistics are of other features than those of the one network that was chosen."""
     for one in found:
         (name,) = only_network(chosen, one.given)
         if one.protocol is not None and one.protocol != chosen.protocol(name):
             raise UserError(f"{one.given} is of {one.protocol}; the network here is {chosen.protocol(name)}")
-        dim = chosen.networks[name].features(torch.zeros(1, 3, 8, 8, dtype=torch.uint8)).shape[1]
+        dim = chosen.networks[name].features(torch.zeros(1, 3, 8, 8, dtype=torch.uint8, device=device)).shape[1]
         if len(one.gaussian.mean) != dim:
             raise UserError(f"{one.given} is of {len(one.gaussian.mean):,} features, {name} has {dim:,}")
 

@@ -35,8 +35,8 @@ def is_statistics(path: Path) -> bool:
     return {MEAN, COVARIANCE} <= members(path).keys()
 
 
-def read(path: Path) -> Statistics:
-    """Statistics of a file; UserError where they are none of a Gaussian."""
+def read(path: Path, device: torch.device) -> Statistics:
+    """Statistics of a file, on the device; UserError where they are none of a Gaussian."""
     found = members(path)
     mean, covariance = (ArrayFile(path, name).whole() for name in (MEAN, COVARIANCE))
     dim = len(mean)
@@ -47,10 +47,10 @@ def read(path: Path) -> Statistics:
     scale = np.abs(covariance).max(initial=0.0)
     if np.abs(covariance - covariance.T).max(initial=0.0) > SYMMETRIC * scale or (np.diag(covariance) < 0).any():
         raise UserError(f"{path}: sigma is no covariance: it is not symmetric, or has a variance below 0")
-    gaussian = Gaussian(torch.from_numpy(mean.astype(np.float64)), torch.from_numpy(covariance.astype(np.float64)), None)
+    m, C = (torch.from_numpy(array.astype(np.float64)).to(device) for array in (mean, covariance))
     words = text_of(path, PROTOCOL) if PROTOCOL in found else None
     count = text_of(path, COUNT) if COUNT in found else None
-    return Statistics(str(path), gaussian, words, int(count) if count and count.isdecimal() else None)
+    return Statistics(str(path), Gaussian(m, C, None), words, int(count) if count and count.isdecimal() else None)
 
 
 def text_of(path: Path, name: str) -> str:

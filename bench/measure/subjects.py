@@ -81,7 +81,7 @@ def subject(text: str, reading: Reading) -> Subject:
     if text.startswith(DATASET):
         return prepared(dataset_split(text, reading), reading.preparation)
     if PYTHON in text:
-        return of_python(text, reading.values or "unit")
+        return of_python(text, reading.device, reading.values or "unit")
     if path.suffix in ARRAYS or Path(text.rpartition(":")[0]).suffix == ".npz":
         return of_array(text, reading)
     if not path.exists():
@@ -107,7 +107,7 @@ def of_array(text: str, reading: Reading) -> ImageSet | Codes | Statistics:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     if path.suffix == ".npz" and not name and statistics_file.is_statistics(path):
-        return statistics_file.read(path)
+        return statistics_file.read(path, reading.device)
     file = array_file(path, name)
     if len(file.head().shape) == 2:
         return codes_of(file)

@@ -31,7 +31,7 @@ Environment = TypedDict(
         "system": str,  # operating system and instruction set
         "device": str,  # name of the processor or GPU that trained
         "processor": str | None,  # beside a GPU
-        "driver": str | None,  # CUDA version
+        "driver": str | None,  # of a GPU, with torch's CUDA and cuDNN
         "kernels": str,  # which implementation of the own kernels ran
         "threads": int,  # CPU threads of the run
         "jobs": int,  # runs at a time on the machine: times depend on it

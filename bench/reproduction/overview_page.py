@@ -38,9 +38,11 @@ def judged_where(papers: Sequence[Found]) -> str:
     own = sum(of.budget == "paper" for of in told)
     sources = Counter(source for paper in papers for of in paper.judged for source in full_budgets(of, paper.paper))
     whose = [f"{sources[source]} at a budget {words}" for source, words in NOT_STATED.items() if sources[source]]
+    own_experiment = "the paper's own experiment"
     return (
-        f"{counted(own, 'ordering')} {'is' if own == 1 else 'are'} judged by the paper's own experiment{f' ({listed(whose)})' * bool(whose)}, "
-        f"{len(told) - own} by suites with a reduced budget or other data. Contradicted by every seed of the paper's own experiment: {sum(of.reversed for of in told)}."
+        f"{counted(own, 'ordering')} {'is' if own == 1 else 'are'} judged by {own_experiment}{f' ({listed(whose)})' * bool(whose)}, "
+        f"{len(told) - own} by suites with a reduced budget or other data. Contradicted by every seed of {own_experiment}: "
+        f"{sum(of.reversed for of in told)}."
     )
 
 

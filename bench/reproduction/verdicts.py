@@ -116,7 +116,9 @@ def look_at(ordering: Ordering, of: SuiteResults, rows: Mapping[str, str], metri
     pairs = values if len(rows) == 2 and ordering.target is None else []
     ratios = tuple(a / b for a, b in pairs if b and math.isfinite(a / b))
     counts = {name: outcomes.count(name) for name in ("won", "lost", "tied")}
-    return Seen(of.name, budget, metric, **counts, withheld=tuple(withheld), lacking=len(some) - len(common), ratios=ratios, spread_over=spread_over)
+    return Seen(
+        of.name, budget, metric, **counts, withheld=tuple(withheld), lacking=len(some) - len(common), ratios=ratios, spread_over=spread_over
+    )
 
 
 def withholding(ordering: Ordering, of: SuiteResults, rows: Mapping[str, str], place: Cell, entries: Sequence[Mapping[str, object]]) -> str:

@@ -1,10 +1,12 @@
 """What runs of one process share: catalogue, store, device, and each dataset, read once."""
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bench.datasets.dataset import Dataset, Source
 from bench.environment import default_device, set_up
@@ -18,6 +20,10 @@ from bench.runs.settings import Settings
 from bench.suites.schema import Run
 from bench.training.team import Team
 from metrics.kernels.backends import backend_of
+
+NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+BLOCK = 2**26  # bytes of a split that are copied to a GPU at a time
+HOST = torch.device("cpu")
 
 
 def kernels_on(device: torch.device) -> str:
@@ -46,6 +52,29 @@ def read(source: Source, root: Path, validation: bool) -> Dataset:
     return dataset
 
 
+def features_of(cache: Path, device: torch.device) -> Path:
+    """Where features that were computed on a device are kept: each kind of GPU has a folder of its own in that of the CPU.
+
+    Eigenvectors differ between libraries of linear algebra in sign, and by a rotation where eigenvalues are close; features in two bases
+    of PCA do not compare.
+    """
+    return cache / NOT_IN_NAMES.sub("-", torch.cuda.get_device_name(device)) if device.type == "cuda" else cache
+
+
+def on_host(split: np.ndarray) -> Tensor:
+    """A split as a tensor; one of a pack is copied, for it is read-only, which tensors are not.   (N, ...) -> (N, ...)"""
+    return torch.from_numpy(np.require(split, requirements="W"))
+
+
+def in_blocks(split: np.ndarray, device: torch.device) -> Tensor:
+    """A split on the device, without a copy of all of it on the host: a pack has gigabytes.   (N, ...) -> (N, ...)"""
+    placed = torch.empty(split.shape, dtype=on_host(split[:0]).dtype, device=device)
+    rows = max(1, BLOCK // max(1, split[:1].nbytes))
+    for start in range(0, len(split), rows):
+        placed[start : start + rows] = on_host(split[start : start + rows])
+    return placed
+
+
 @dataclass
 class Context:
     """What runs of one process share."""
@@ -71,9 +100,9 @@ class Context:
 
     def on_device(self, dataset: Dataset, source: Source) -> DeviceDataset:
         """A dataset with its splits on the device, and the feature networks that see it."""
-        splits = (np.require(split, requirements="W") for split in (dataset.train, dataset.test))  # a packed set is read-only
-        train, test = (torch.from_numpy(split).to(self.device) for split in splits)
-        cache = self.settings.cache or self.store.out / "runs" / ".features"
+        splits = dataset.train, dataset.test
+        train, test = (on_host(split) if self.device == HOST else in_blocks(split, self.device) for split in splits)
+        cache = features_of(self.settings.cache or self.store.out / "runs" / ".features", self.device)
         weights = self.settings.data_root / "weights"
         networks = FeatureNetworks(source.name, train, dataset.levels, weights, cache) if source.values == "unit" else None
         columns = {"train": dataset.train_factors, "test": dataset.test_factors}

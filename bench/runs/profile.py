@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch.autograd import DeviceType
-from torch.autograd.profiler import profile  # torch.profiler is the same with a compiler, which takes seconds to import
+from torch.autograd.profiler import profile, record_function  # torch.profiler is the same with a compiler, which takes seconds to import
 from torch.autograd.profiler_util import FunctionEvent
 
 from bench.datasets.batches import Batches, generator
@@ -23,13 +23,14 @@ from bench.training.train import Training
 PHASES = ("data", "forward", "regulariser", "backward", "optimiser")
 WARM_UP, TIMED, PROFILED = 10, 30, 5  # to tell of a step the profiler takes longer than the step
 TOP = 15
+FIRST = "first"  # a step that is left out: a profiler on a GPU may lose kernels where it begins
 
 
 def profiled(prepared: Prepared, context: Context) -> dict[str, Any]:
     """A row's profile; RunError where its training steps raise something."""
     try:
         return profile_run(prepared, context)
-    except UserError:
+    except (UserError, RunError):
         raise
     except FOREIGN as error:  # a plugin's, or no memory left
         raise RunError(f"cannot be profiled: {in_a_line(error)}") from error
@@ -50,10 +51,13 @@ def profile_run(prepared: Prepared, context: Context) -> dict[str, Any]:
         step_ms = timed(training, batches)
     where = "cuda" if device.type == "cuda" else None  # besides the CPU
     with products_in(prepared.plan.precision), profile(use_device=where, with_flops=True, use_kineto=True) as profiler:
+        with record_function(FIRST):
+            training.take_step(batches)
+            Clock(device).wait()
         for _ in range(PROFILED):
             training.take_step(batches)
         Clock(device).wait()
-    events = profiler.function_events or []
+    events = without_first(profiler.function_events or [])
     return {
         **{name: getattr(run, name) for name in ("suite", "label")},
         "row_key": run.row_key(),
@@ -77,11 +81,18 @@ def timed(training: Training, batches: Batches) -> float:
     return statistics.median(times[WARM_UP:])
 
 
+def without_first(events: Iterable[FunctionEvent]) -> list[FunctionEvent]:
+    """Those that began once the first step had ended, on the host and, for it was waited for, on the device."""
+    events = list(events)
+    ends = [event.time_range.end for event in events if event.name == FIRST and event.device_type == DeviceType.CPU]
+    return [event for event in events if event.time_range.start >= max(ends, default=0)]
+
+
 def phases(events: Iterable[FunctionEvent], device: torch.device) -> dict[str, float]:
     """Shares of a step by phase; `forward` is without the regulariser inside it. They sum to 1.
 
     On CUDA a kernel belongs to the phase in which it was launched, by whichever thread (autograd has one of its own) and however
-    late the device came to it; on the CPU a phase is what its range lasts.
+    late the device came to it; on the CPU a phase is what its range lasts. RunError where the profiler saw nothing.
     """
     events = list(events)
     ranges = [event for event in events if event.device_type == DeviceType.CPU and event.name in PHASES]
@@ -96,6 +107,8 @@ def phases(events: Iterable[FunctionEvent], device: torch.device) -> dict[str, f
             total[event.name] += elapsed(event)
         total["forward"] -= total["regulariser"]
     whole = sum(total.values())
+    if not whole:
+        raise RunError(f"cannot be profiled: torch's profiler saw nothing on {device.type}; is CUPTI there, and no other profiler at work?")
     return {name: value / whole for name, value in total.items()}
 
 

@@ -23,6 +23,7 @@ from bench.runs.events import Event
 from bench.runs.finished import Trained
 from bench.runs.prepare import Prepared
 from bench.runs.settings import Settings
+from bench.runs.up_to_date import ran_out
 from bench.training.checkpoint import weights_hash
 from metrics.metric import Metric
 
@@ -77,14 +78,19 @@ def take(begun: "Synchronized[int]") -> int:
 def evaluate_run(trained: Trained, context: Context, task: Task) -> tuple[str, ...]:
     """Put metrics into a run's record, in its folder and among its suite's; -> those whose old values stay.
 
-    A value stays where the weights of the network that it is on are not here. RunError where weights or data are not the record's.
+    A value stays where the weights of the network that it is on are not here, or memory ran out. RunError where weights or data are
+    not the record's.
     """
     with claimed(trained.folder, wait=True):
         record = trained.record()
         prepared = trusted(trained, record, context)
         metrics = [context.catalogue.measured_by(name) for name in task.metrics or context.catalogue.metrics]
         entries = measured(prepared, context, metrics)
-        lost = tuple(name for metric, name in zip(metrics, entries, strict=True) if metric.details and gone(name, record, entries))
+        lost = tuple(
+            name
+            for metric, name in zip(metrics, entries, strict=True)
+            if (metric.details or ran_out(entries[name])) and gone(name, record, entries)
+        )
         note = {
             "code": code_hash(trained.plugins),
             "environment": describe(context.device, context.jobs),

@@ -43,13 +43,14 @@ Note = Callable[[str], None]  # called with what is to be said of a run while it
 def execute(resolved: Resolved, context: Context, report: Report | None = None, note: Note | None = None) -> dict[str, Any]:
     """Train, evaluate and record a run that is this process's alone; -> its record, whatever became of it.
 
-    UserError (a full disk, missing data) leaves no record: it would meet every run.
+    UserError (a full disk, missing data) leaves no record: it would meet every run. That of a lost device comes after the record.
     """
     started = now()
     run, prepared = resolved.run, build(trained_here(resolved, context.team))
     record = head(prepared, context)
     trackers = Trackers(context.settings.log, followed(record, context.store.folder(run)), note)
     live = Live(context.store, run, len(prepared.stages), trackers, report)
+    lost = ""
     try:
         record |= carry_out(prepared, context, record, live, note)
     except UserError:
@@ -58,13 +59,29 @@ def execute(resolved: Resolved, context: Context, report: Report | None = None, 
         text = out_of_memory(error, prepared) or (str(error) if isinstance(error, RunError) else in_a_line(error))
         record |= failure(text)
         write(context.store.folder(run) / ERROR, traceback.format_exc().encode())
+        lost = device_lost(context.device)
     record["times"] = {"started": started, "finished": now()}
     context.store.save_record(run, record)
     if record["status"] != "failed":
         context.store.drop_checkpoint(run)
     values = {**record["metrics"], **record["cost"]}
     trackers.end({name: entry["value"] for name, entry in values.items() if entry["value"] is not None}, record["status"])
+    if lost:
+        raise UserError(
+            f"{run.label} seed {run.seed} failed, and {context.device} with it: {lost}; the same command goes on with the others"
+        )
     return record
+
+
+def device_lost(device: torch.device) -> str:
+    """What a GPU says that answers nothing more in this process: after an access out of bounds every later run would fail. Else ''."""
+    if device.type != "cuda":
+        return ""
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError as error:
+        return in_a_line(error)
+    return ""
 
 
 def followed(record: Mapping[str, Any], folder: Path) -> Followed:

@@ -1,7 +1,8 @@
 """How long a run would train: a few real steps of each of its stages, on random images of the right shape. No data are read.
 
 What is fitted between steps, at the ends of epochs say, is not in it, nor is evaluation. One thread of a CPU is timed by the time that
-it computes, which other processes of the machine do not lengthen.
+it computes, which other processes of the machine do not lengthen. On a GPU steps are replayed from a graph, as a run's are, and always
+measured on whole batches: fewer images take hardly less time there.
 """
 
 import time
@@ -14,6 +15,7 @@ from torch import Tensor
 from bench.datasets.batches import Batches, generator
 from bench.runs.prepare import Prepared
 from bench.runs.stages import Stage
+from bench.training import cuda_graph
 from bench.training.clock import Clock
 from bench.training.gathered import trainer_on
 from bench.training.precision import products_in
@@ -55,6 +57,8 @@ def of_stage(stage: Stage, prepared: Prepared, images: Tensor) -> StepTime:
     assert stage.plan is not None
     assert stage.plan.total is not None
     total, size = stage.plan.total, prepared.run.batch_size
+    if images.device.type == "cuda":
+        return StepTime(timed(stage, prepared, images, MOST), total, upper=False)
     few = timed(stage, prepared, images[: min(size, FEW)], most=1)
     upper = few * size / FEW > SECONDS and size > FEW
     seconds = few * size / FEW if upper else timed(stage, prepared, images, MOST)
@@ -62,21 +66,28 @@ def of_stage(stage: Stage, prepared: Prepared, images: Tensor) -> StepTime:
 
 
 def timed(stage: Stage, prepared: Prepared, images: Tensor, most: int) -> float:
-    """Seconds of the fastest of so many steps, of batches of all those images, after a first one."""
+    """Seconds of the fastest of so many steps, of batches of all those images, after the first ones."""
     assert stage.plan is not None
     noise = generator(images.device, prepared.run.seed, "step_time")
-    training = trainer_on(images.device)(stage.trainable, stage.plan, noise, capture=False)
-    training.step = max(0, (stage.plan.total or 0) - 2 * (most + 1))
+    training = trainer_on(images.device)(stage.trainable, stage.plan, noise)
+    first = first_steps(images.device)
+    training.step = max(0, (stage.plan.total or 0) - 2 * (most + first))
     training.method.train()
     batches = Batches(images, 1 if images.is_floating_point() else 255, len(images), prepared.run.seed)
     now, times = seconds_of(images.device), list[float]()
     with products_in(stage.plan.precision):
-        training.take_step(batches)
+        for _ in range(first):
+            training.take_step(batches)
         while not times or (len(times) < most and sum(times) < SECONDS):
             start = now()
             training.take_step(batches)
             times.append(now() - start)
     return min(times)
+
+
+def first_steps(device: torch.device) -> int:
+    """Steps that are not timed: one, or on a GPU all that come before the graph, that in which it is recorded, and a replay of it."""
+    return cuda_graph.WARM_UP + 2 if device.type == "cuda" else 1
 
 
 def seconds_of(device: torch.device) -> Callable[[], float]:

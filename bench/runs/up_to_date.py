@@ -9,6 +9,9 @@ from bench.records.store import FINAL, Store
 from bench.runs.resolve import Resolved
 from bench.runs.together import code_of_environment
 
+# in the reasons of metrics: Python's and torch's errors, that of torch on the CPU, and those of CUDA's libraries
+NO_MEMORY = ("MemoryError", "can't allocate memory", "ALLOC_FAILED")
+
 
 def up_to_date(resolved: Resolved, store: Store) -> bool:
     """Whether the run has ended, by the code and with the values of now; one that failed is tried again."""
@@ -24,7 +27,13 @@ def stale(resolved: Resolved, record: Mapping[str, Any]) -> list[str]:
 
 
 def unmeasured(resolved: Resolved, record: Mapping[str, Any]) -> list[str]:
-    """The run's metrics that its record lacks, or has by other code than that of now."""
+    """The run's metrics that its record lacks, has by other code than that of now, or lacks for want of memory."""
     held_out, values = resolved.run.held_out, resolved.source.values
     codes = {name_of(metric, held_out, values): metric.code for metric in resolved.metrics}
-    return [name for name, code in codes.items() if record["metrics"].get(name, {}).get("code") != code]
+    entries = {name: record["metrics"].get(name, {}) for name in codes}
+    return [name for name, entry in entries.items() if entry.get("code") != codes[name] or ran_out(entry)]
+
+
+def ran_out(entry: Mapping[str, Any]) -> bool:
+    """Whether a metric has no value because memory ran out: another machine, or this one with fewer runs at a time, may have it."""
+    return entry.get("value") is None and any(word in str(entry.get("reason")) for word in NO_MEMORY)

@@ -6,36 +6,67 @@ tested.
 """
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 
 from bench.environment import describe
-from bench.errors import in_a_line
-from bench.speed.gpu_parts import Case, Row, Task, agreement, correctness, kernel_times, profiles, training_times, utilisation
-from bench.speed.seeds import seeds_at_once
+from bench.errors import UserError, in_a_line, unknown
+from bench.speed.gpu_kernels import correctness, kernel_times
+from bench.speed.gpu_parts import Case, Row, Task, agreement, free, profiles, training_times, utilisation
+from bench.speed.seeds import QUEUES, seeds_at_once
 
 SECONDS = 540  # of the whole command
 
-PARTS: dict[str, tuple[Callable[[Case], list[Task]], float]] = {  # with the seconds that a row may take, its compilation included
-    "correctness": (correctness, 40),
-    "agreement": (agreement, 60),
-    "training times": (training_times, 60),
-    "utilisation": (utilisation, 60),
-    "kernel times": (kernel_times, 40),
-    "profiles": (profiles, 60),
-    "seeds at once": (seeds_at_once, 90),
+
+class Part(NamedTuple):
+    """Rows that are measured one after the other in one process."""
+
+    tasks: Callable[[Case], list[Task]]
+    seconds: float  # that a row may take, its compilation included
+    variables: Mapping[str, str] = MappingProxyType({})  # of the process' environment, where nobody has set them
+
+
+PARTS: dict[str, Part] = {  # the most wanted first, for time may not last for all
+    "correctness": Part(correctness, 40),
+    "agreement": Part(agreement, 60),
+    "training times": Part(training_times, 60),
+    "seeds at once": Part(seeds_at_once, 90, {QUEUES: "32"}),
+    "utilisation": Part(utilisation, 60),
+    "kernel times": Part(kernel_times, 40),
+    "profiles": Part(profiles, 60),
 }
+chosen: ContextVar[tuple[str, ...]] = ContextVar("chosen", default=())
+
+
+@contextmanager
+def only(parts: Sequence[str]) -> Iterator[None]:
+    """A check within the block has these parts alone, or all if none is named; UserError for one that there is not."""
+    for name in parts:
+        if name not in PARTS:
+            raise UserError(f"--part: {unknown('part', name, PARTS)}")
+    token = chosen.set(tuple(name for name in PARTS if name in parts))
+    try:
+        yield
+    finally:
+        chosen.reset(token)
 
 
 def measured(task: Task, case: Case) -> Row:
     """The whole row; what is raised is its error."""
     try:
-        return {**task.labels, "ok": True, **task.measure(case.open())}
+        device = case.open()
+        if device.type == "cuda":
+            free(device)  # of what rows before it have left
+        return {**task.labels, "ok": True, **task.measure(device)}
     except Exception as error:
         return failed(task, in_a_line(error))
 
@@ -47,7 +78,9 @@ def failed(task: Task, error: str) -> Row:
 
 def child(name: str, case: Case, first: int, pipe: Connection) -> None:
     """A part's rows in their process, up to the first that raises: an error of CUDA stays in the process in which it was."""
-    for task in PARTS[name][0](case)[first:]:
+    for variable, value in PARTS[name].variables.items():
+        os.environ.setdefault(variable, value)  # before CUDA begins, which reads it once
+    for task in PARTS[name].tasks(case)[first:]:
         row = measured(task, case)
         pipe.send(row)
         if "error" in row:
@@ -63,7 +96,7 @@ def one_process(name: str, case: Case, tasks: Sequence[Task], first: int, end: f
     sender.close()
     try:
         for task in tasks[first:]:
-            seconds = min(PARTS[name][1], max(0.0, end - time.monotonic()))
+            seconds = min(PARTS[name].seconds, max(0.0, end - time.monotonic()))
             if not receiver.poll(seconds):
                 yield failed(task, f"took longer than {seconds:.0f} s")
                 return
@@ -81,7 +114,7 @@ def one_process(name: str, case: Case, tasks: Sequence[Task], first: int, end: f
 
 def rows_of(name: str, case: Case, end: float) -> Iterator[Row]:
     """Every row of a part, whatever becomes of each.   end: of `time.monotonic`, after which none is begun"""
-    tasks, done = PARTS[name][0](case), 0
+    tasks, done = PARTS[name].tasks(case), 0
     while done < len(tasks):
         if time.monotonic() >= end:
             yield failed(tasks[done], "no time left")
@@ -97,15 +130,15 @@ def machine(case: Case) -> dict[str, Any]:
     try:
         return describe(case.open(), 1)
     except Exception as error:
-        return {"device": case.device, "torch": torch.__version__, "driver": torch.version.cuda, "error": in_a_line(error)}
+        return {"device": case.device, "torch": torch.__version__, "driver": f"CUDA {torch.version.cuda}", "error": in_a_line(error)}
 
 
 def check(case: Case, tell: Callable[[str], None], keep: Callable[[dict[str, Any]], object] = lambda result: None) -> dict[str, Any]:
-    """All parts, as JSON has it.   keep: called with what there is so far as each row comes"""
+    """All parts, or those of `only`, as JSON has it.   keep: called with what there is so far as each row comes"""
     start = time.monotonic()
-    result: dict[str, Any] = {"ok": False, "finished": False, "quick": case.quick, "seconds": 0.0, "parts": {}}
-    result["environment"] = machine(case)
-    for name in PARTS:
+    result: dict[str, Any] = {"ok": False, "finished": False, "quick": case.quick, "only": list(chosen.get()), "seconds": 0.0}
+    result |= {"parts": {}, "environment": machine(case)}
+    for name in chosen.get() or PARTS:
         tell(name)
         began = time.monotonic()
         part: dict[str, Any] = {"ok": True, "rows": [], "seconds": 0.0}
@@ -123,6 +156,6 @@ def check(case: Case, tell: Callable[[str], None], keep: Callable[[dict[str, Any
 
 
 def folder_of(out: Path, result: Mapping[str, Any]) -> Path:
-    """leaderboards/gpu/<the device's name>, without blanks."""
-    name = "".join(c if c.isalnum() else "-" for c in result["environment"]["device"]).strip("-")
-    return out / "leaderboards" / "gpu" / name
+    """leaderboards/gpu/<the device's name>, without blanks; a folder in it for some parts alone, so that they replace no whole check."""
+    names = [result["environment"]["device"], *(["_".join(result["only"])] if result["only"] else [])]
+    return Path(out, "leaderboards", "gpu", *("".join(c if c.isalnum() or c == "_" else "-" for c in name).strip("-") for name in names))

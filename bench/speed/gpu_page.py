@@ -13,14 +13,15 @@ from bench.files import write
 def markdown(result: Mapping[str, Any]) -> str:
     """A table for each part."""
     machine = result["environment"]
+    some = "".join(f" --part '{name}'" for name in result["only"])
     quick = " --quick, tiny sizes: no numbers to quote" if result["quick"] else ""
     checked = "all checks hold" if result["ok"] else "A CHECK FAILED"
     verdict = checked if result["finished"] else "NOT FINISHED"
     lines = [
         f"# GPU check: {machine['device']}",
         "",
-        f"Written by `python -m bench gpu-check`{quick}, never edited. "
-        f"torch {machine['torch']}, CUDA {machine['driver']}; {result['seconds']:.0f} s; {verdict}.",
+        f"Written by `python -m bench gpu-check{some}`{quick}, never edited. "
+        f"torch {machine['torch']}, {machine['driver'] or 'no driver'}; {result['seconds']:.0f} s; {verdict}.",
     ]
     if "error" in machine:
         lines += ["", f"The machine could not be described: {machine['error']}"]

@@ -1,15 +1,18 @@
-"""The rows of `python -m bench gpu-check`: what each part measures, on a device that the caller gives."""
+"""The rows of `python -m bench gpu-check`: what each part measures of training, on a device that the caller gives."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterable
+from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.profiler_util import FunctionEvent
 
 from bench.datasets.batches import Batches, generator
-from bench.environment import peak_memory_mib, set_up
+from bench.environment import peak_memory_mib, reset_peak_memory, set_up
 from bench.runs.profile import kernels as hot_spots
 from bench.speed import training as speed
 from bench.speed.timing import timed_alternately
@@ -18,35 +21,19 @@ from bench.training.clock import Clock
 from bench.training.gathered import trainer_on
 from bench.training.precision import products_in
 from bench.training.train import Plan, Training
-from metrics.divergences import imq, imq7, mmd, rbf
-from metrics.kernels.backends import using
-from metrics.kernels.sliced import squared_sliced_wasserstein, unit_vectors
-from metrics.latent import total_variance
-from metrics.mixture_bound import mixture_kl_bound
-from metrics.mixture_density import log_mixture_density
+from models.method import AutoEncoder
 from models.networks.network import Network
 from models.networks.wae import wae_celeba, wae_mnist
 from models.vae import vae_gauss
 from models.wae import wae_gan, wae_mmd
 
-TOLERANCE = 1e-5  # relative error of a kernel's value and gradient in float32
-LOOSER = {"squared_sliced_wasserstein": 5e-5}  # torch's own sum of products over directions, in float32
 AGREEMENT = 1e-3  # of weights after steps as graphs and kernel by kernel, in float32
+ENOUGH = 6.0  # seconds of a timing that has three rounds
+PER_EPOCH = 100  # batches, so that few rounds hold the beginning of an epoch
 
 WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")  # what a profiler calls them
 
 Row = dict[str, Any]
-Loss = Callable[[Tensor, Tensor], Tensor]  # two (n, d) -> ()
-KERNELS: dict[str, Loss] = {  # to be checked and timed; the second argument gets a gradient
-    "mmd imq": lambda p, q: mmd(p, q, 2.0 * q.shape[1], imq),
-    "mmd imq7": lambda p, q: mmd(p, q, 2.0 * q.shape[1], imq7),
-    "mmd rbf": lambda p, q: mmd(p, q, 2.0 * q.shape[1], rbf),
-    "mixture_kl_bound": lambda p, q: mixture_kl_bound(q, p),
-    "log_mixture_density": lambda p, q: log_mixture_density(q, p, p).mean(),
-    "squared_sliced_wasserstein": lambda p, q: squared_sliced_wasserstein(p, q, unit_vectors(64, q.shape[1]).to(q)),
-    "total_variance": lambda p, q: total_variance(q),
-}
-BROADCAST = 1024  # n up to which the reference is the formula by broadcasting; beyond, tiles in float64
 
 
 @dataclass(frozen=True)
@@ -95,75 +82,58 @@ def relative(found: Tensor, exact: Tensor) -> float:
     return float((found - exact).norm() / exact.norm().clamp(min=1e-30))
 
 
-def value_and_gradient(loss: Loss, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    """-> (), (n, d)"""
-    q = q.detach().requires_grad_()
-    value = loss(p, q)
-    (gradient,) = torch.autograd.grad(value, q)
-    return value.detach(), gradient
+def worst(errors: Iterable[float]) -> float:
+    """The largest; NaN if one is, which Python's `max` would leave out."""
+    return float(torch.tensor(list(errors), dtype=torch.float64).max())
 
 
-def exactness(name: str, n: int, d: int, device: torch.device) -> Row:
-    """A kernel in float32 on the device against float64 on the CPU, gradient included."""
-    loss, noise = KERNELS[name], torch.Generator().manual_seed(n + d)
-    p, q = (torch.randn(n, d, generator=noise) for _ in range(2))
-    q = 0.5 * q + 1.5  # far from the prior: the value is no difference of nearly equal numbers
-    value, gradient = value_and_gradient(loss, p.to(device), q.to(device))
-    with using("broadcast" if n <= BROADCAST else "tiled"):
-        exact, slope = value_and_gradient(loss, p.double(), q.double())
-    errors = relative(value, exact), relative(gradient, slope)
-    return {"value": errors[0], "gradient": errors[1], "ok": max(errors) <= LOOSER.get(name, TOLERANCE)}
-
-
-def correctness(case: Case) -> list[Task]:
-    """Each kernel at each size."""
-    return [Task({"kernel": name, "n": n, "d": d}, partial(exactness, name, n, d)) for name in KERNELS for n, d in case.sizes]
-
-
-def kernel_time(name: str, n: int, d: int, rounds: int, device: torch.device) -> Row:
-    """Milliseconds of forward and backward, and most memory."""
-    p, q = (torch.randn(n, d, device=device) for _ in range(2))
+def free(device: torch.device) -> None:
+    """Give back the memory of what nobody needs any more; a training refers to itself, and waits for the collector."""
+    gc.collect()
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    found = timed_alternately({name: partial(value_and_gradient, KERNELS[name], p, q)}, rounds, device)
-    return {"ms": 1000 * found[name].median, "peak_mib": peak_memory_mib(device)}
+        torch.cuda.empty_cache()
 
 
-def kernel_times(case: Case) -> list[Task]:
-    """Each kernel at each size but the smallest."""
-    return [
-        Task({"kernel": name, "n": n, "d": d}, partial(kernel_time, name, n, d, case.rounds))
-        for name in KERNELS
-        for n, d in case.timed_sizes
-    ]
+def new_peak(device: torch.device) -> None:
+    """From now on the most memory is that of what comes."""
+    free(device)
+    reset_peak_memory(device)
+
+
+@cache
+def built(recipe: Any, network: Network, dim: int, shape: tuple[int, int, int]) -> AutoEncoder:
+    """A method on the CPU, to be copied: to fill a large network with its weights takes a second."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        method: AutoEncoder = recipe(dim).assemble(shape, dim, network)
+    return method
 
 
 def training_of(network: Network, recipe: Any, dim: int, device: torch.device, **options: Any) -> tuple[Training, Batches]:
     """A method on random images of the network's shape, from the same weights each time."""
     shape, batch = options["shape"], options.get("batch", 100)
     precision: Precision = options.get("precision", "float32")
-    noise = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (4 * batch, *shape), dtype=torch.uint8, generator=noise).to(device)
-    torch.manual_seed(0)
-    method = recipe(dim).assemble(shape, dim, network).to(device).train()
+    size = (options.get("per_epoch", PER_EPOCH) * batch, *shape)
+    images = torch.randint(0, 256, size, dtype=torch.uint8, generator=generator(device, 0, "images"), device=device)
+    method = deepcopy(built(recipe, network, dim, shape)).to(device).train()
     if options.get("channels_last"):
         method = method.to(memory_format=torch.channels_last)
-    plan = Plan(Budget(steps=10**9), Optimizer(), 4, 10**9, precision)
-    capture = options.get("capture", True)
-    return trainer_on(device)(method, plan, generator(device, 0, "noise"), capture=capture), Batches(images, 255, batch, 0)
+    batches = Batches(images, 255, batch, 0)
+    plan = Plan(Budget(steps=10**9), Optimizer(), batches.per_epoch, 10**9, precision)
+    return trainer_on(device)(method, plan, generator(device, 0, "noise"), capture=options.get("capture", True)), batches
 
 
 def agree(recipe: Any, device: torch.device) -> Row:
-    """The same steps as CUDA graphs and kernel by kernel: how far their weights and terms are apart."""
+    """The same steps of three epochs as CUDA graphs and kernel by kernel: how far their weights and terms are apart."""
     terms, weights, how = [], [], ""
     for capture in (True, False):
-        training, batches = training_of(speed.mlp_128_16, recipe, 4, device, shape=(1, 28, 28), capture=capture)
+        training, batches = training_of(speed.mlp_128_16, recipe, 4, device, shape=(1, 28, 28), per_epoch=4, capture=capture)
         terms.append(torch.stack(training.take_steps(batches, 12)))
         weights.append(torch.cat([p.detach().flatten() for p in training.method.state_dict().values()]))
         how = training.execution if capture else how
     error, apart = relative(weights[0], weights[1]), relative(terms[0], terms[1])
     graphs = device.type != "cuda" or how.startswith("one CUDA graph")
-    return {"weights": error, "terms": apart, "execution": how, "ok": graphs and max(error, apart) <= AGREEMENT}
+    return {"weights": error, "terms": apart, "execution": how, "ok": graphs and worst((error, apart)) <= AGREEMENT}
 
 
 def agreement(case: Case) -> list[Task]:
@@ -179,7 +149,7 @@ def training_time(network: Network, dim: int, precision: Precision, rounds: int,
         for words in ("graph", "eager")
     }
     implementations = {words: (lambda t=t, b=b: t.take_steps(b, 5)) for words, (t, b) in made.items()}
-    found = timed_alternately(implementations, rounds, device, operations=5, warm_up=2)
+    found = timed_alternately(implementations, rounds, device, operations=5, warm_up=2, seconds=ENOUGH)
     ms = {words: 1000 * timed.median for words, timed in found.items()}
     return {**ms, "eager_over_graph": ms["eager"] / ms["graph"], "execution": made["graph"][0].execution}
 
@@ -202,24 +172,32 @@ def matmul_rate(device: torch.device, precision: Precision, size: int, rounds: i
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     out = torch.empty(size, size, device=device, dtype=dtype)
     with products_in(precision):
-        found = timed_alternately({"": lambda: [torch.mm(a, b, out=out) for _ in range(4)]}, rounds, device, operations=4)
+        found = timed_alternately({"": lambda: [torch.mm(a, b, out=out) for _ in range(4)]}, rounds, device, operations=4, seconds=1.0)
     return 2 * size**3 / found[""].median
+
+
+def operations(network: Network, device: torch.device, options: dict[str, Any]) -> int:
+    """FLOPs of a step, counted in one that is taken kernel by kernel."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    training, batches = training_of(network, wae_mmd, 64, device, **options, capture=False)
+    with FlopCounterMode(display=False) as counter:
+        training.take_step(batches)
+    return counter.get_total_flops()
 
 
 def share_of_rate(quick: bool, precision: Precision, batch: int, channels_last: bool, rounds: int, device: torch.device) -> Row:
     """FLOP/s of a step of the CelebA network over the device's own rate of matrix products (MFU)."""
-    from torch.utils.flop_counter import FlopCounterMode
-
     network, shape = (speed.mlp_128_16, (1, 28, 28)) if quick else (wae_celeba, (3, 64, 64))
     rate = matmul_rate(device, precision, 256 if quick else 8192, rounds)
-    options = {"shape": shape, "batch": batch, "precision": precision, "channels_last": channels_last}
-    eager, batches = training_of(network, wae_mmd, 64, device, **options, capture=False)
-    with FlopCounterMode(display=False) as counter:
-        eager.take_step(batches)
+    per_epoch = PER_EPOCH if batch <= 100 else 40  # 250 MB of the largest images
+    options = {"shape": shape, "batch": batch, "precision": precision, "channels_last": channels_last, "per_epoch": per_epoch}
+    flops = operations(network, device, options)
+    new_peak(device)
     training, batches = training_of(network, wae_mmd, 64, device, **options)
-    found = timed_alternately({"": partial(training.take_steps, batches, 5)}, rounds, device, 5, warm_up=2)
-    flops = counter.get_total_flops() / found[""].median
-    row = {"execution": training.execution, "ms": 1000 * found[""].median, "matmul_tflops": rate / 1e12, "mfu": flops / rate}
+    found = timed_alternately({"": partial(training.take_steps, batches, 5)}, rounds, device, 5, warm_up=2, seconds=ENOUGH)
+    seconds = found[""].median
+    row = {"execution": training.execution, "ms": 1000 * seconds, "matmul_tflops": rate / 1e12, "mfu": flops / seconds / rate}
     return {**row, "peak_mib": peak_memory_mib(device)}
 
 
@@ -236,20 +214,36 @@ def utilisation(case: Case) -> list[Task]:
     ]
 
 
-def ten_steps(capture: bool, device: torch.device) -> Row:
-    """The kernels that take most of ten steps, and how often the host waited for the device within them: never, it should be."""
+def profiled(act: Callable[[], object], device: torch.device) -> list[FunctionEvent]:
+    """What torch's profiler sees of a call."""
     from torch.profiler import ProfilerActivity, profile
 
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
+    with profile(activities=activities, with_flops=True) as profiler:
+        act()
+    return list(profiler.events() or [])
+
+
+def waits_in(events: Iterable[FunctionEvent]) -> int:
+    """How often the host waited for the device."""
+    return sum(event.name in WAITS for event in events)
+
+
+def ten_steps(capture: bool, device: torch.device) -> Row:
+    """The kernels that take most of ten steps, and how often the host waited for the device within them: never, it should be.
+
+    RuntimeError where the profiler saw no kernel, for then it saw no wait either.
+    """
     training, batches = training_of(speed.mlp_128_16, wae_mmd, 2, device, shape=(1, 28, 28), capture=capture)
     training.take_steps(batches, 5)
     Clock(device).wait()
-    with profile(activities=activities, with_flops=True) as profiler:
-        training.take_steps(batches, 10)
-    events = profiler.events() or []
-    waits = sum(event.name in WAITS for event in events)
+    _, nothing = (profiled(lambda: None, device) for _ in range(2))  # the profiler's own waits, once it has been started before
+    events = profiled(partial(training.take_steps, batches, 10), device)
     kernels = hot_spots(events, device, 10)[:8]
-    return {"execution": training.execution, "host_waits": waits, "kernels": kernels, "ok": waits <= 1}  # the profiler's own end waits once
+    if not kernels:
+        raise RuntimeError("the profiler saw no kernel")
+    waits = max(0, waits_in(events) - waits_in(nothing))
+    return {"execution": training.execution, "host_waits": waits, "kernels": kernels, "ok": waits == 0}
 
 
 def profiles(case: Case) -> list[Task]:

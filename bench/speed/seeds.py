@@ -1,24 +1,29 @@
 """Several seeds of a run at once on one device: in turn, on streams of their own, in one stacked step, in processes (`gpu-check`).
 
-All train the same network on the same images, each seed from its own weights, batches and noise. A time is that of a step of all seeds.
+All train the same network on the same images, each seed from its own weights, batches and noise. A time is that of a step of all seeds,
+from as many steps in each form.
 """
 
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from queue import Empty
 from threading import BrokenBarrierError, Thread
 from typing import Any, NamedTuple
 
 import torch
 
-from bench.datasets.batches import Batches, derive, generator
+from bench.datasets.batches import Batches, generator, scaled
 from bench.environment import set_up
 from bench.errors import in_a_line
 from bench.processes import end_with_parent
 from bench.speed import training as speed
-from bench.speed.gpu_parts import AGREEMENT, Case, Row, Task, relative
+from bench.speed.gpu_parts import ENOUGH, Case, Row, Task, built, free, relative, worst
 from bench.speed.stacked import Stacked, StackedBatches, StackedTraining
 from bench.speed.timing import Timed, ratio, timed_alternately
 from bench.suites.schema import Budget, Optimizer
@@ -32,13 +37,30 @@ from models.wae import wae_mmd
 
 SHAPE, BATCH = (1, 28, 28), 100
 PER_EPOCH = 100  # batches
-PLAN = Plan(Budget(steps=10**9), Optimizer(), PER_EPOCH, 10**9)
-STEPS, LONG = 5, 50  # of a round; of one of processes, which begin not quite together
-PROCESSES, PATIENCE = 4, 30.0  # seconds that one waits for the others
+PLAN = Plan(Budget(steps=10**9), Optimizer(lr=1e-4), PER_EPOCH, 10**9)  # steps so small that what rounding changes does not grow in them
+COMPARED = 5  # steps of each seed, after which it is compared with itself alone
+LEARNED = 0.05  # of what they have changed: rounding makes 1e-6 of it, 1e-2 where it turns ReLUs; batches or noise of another seed, a third
+PROCESSES = 4
+PATIENCE, SILENCE, TICK = (
+    30.0,
+    60.0,
+    0.5,
+)  # seconds that one waits for the others, that all may be silent, between looks at whether they live
+BROKEN = f"another process failed, or took more than {PATIENCE:.0f} s"
 SERVICE = Path("/tmp/nvidia-mps/control")  # of NVIDIA's Multi-Process Service, where it is not told another place
 QUEUES = "CUDA_DEVICE_MAX_CONNECTIONS"  # between host and device, at most 32; 8 if not said, and streams that share one wait for each other
 
 Steps = Callable[[int], object]
+
+
+class Several(NamedTuple):
+    """Which seeds are trained, and how long a time of them takes."""
+
+    network: Network
+    dim: int
+    seeds: int
+    steps: int  # of each in a round; processes begin one not quite together, so it takes a tenth of a second and more
+    rounds: int
 
 
 def images(device: torch.device) -> torch.Tensor:
@@ -47,10 +69,13 @@ def images(device: torch.device) -> torch.Tensor:
 
 
 def method_of(network: Network, dim: int, seed: int, device: torch.device) -> AutoEncoder:
-    """WAE-MMD with the weights of that seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "weights"))
-        return wae_mmd(dim).assemble(SHAPE, dim, network).to(device).train()
+    """WAE-MMD with weights of that seed: those that all begin with, each a tenth larger or smaller or so."""
+    method = deepcopy(built(wae_mmd, network, dim, SHAPE)).to(device).train()
+    noise = generator(device, seed, "weights")
+    with torch.no_grad():
+        for p in method.parameters():
+            p.mul_(1 + 0.1 * torch.randn(p.shape, generator=noise, device=device))
+    return method
 
 
 def alone(network: Network, dim: int, seeds: Sequence[int], device: torch.device) -> list[tuple[Training, Batches]]:
@@ -90,11 +115,6 @@ def on_streams(each: Sequence[tuple[Training, Batches]], streams: Sequence[torch
         current.wait_stream(stream)
 
 
-def weights(method: Any) -> torch.Tensor:
-    """All of them.   -> (values,)"""
-    return torch.cat([p.detach().flatten() for p in method.parameters()])
-
-
 class AtOnce(NamedTuple):
     """Several seeds, in one form."""
 
@@ -125,62 +145,109 @@ def in_one_step(network: Network, dim: int, count: int, device: torch.device) ->
 Form = Callable[[Network, int, int, torch.device], AtOnce]
 
 
-def in_one_process(form: Form, network: Network, dim: int, count: int, rounds: int, device: torch.device) -> Row:
-    """Milliseconds of a step of all seeds, how many times that of one seed it is, and how far weights are from those of seeds in turn."""
-    os.environ.setdefault(QUEUES, "32")  # before the device is used for the first time
-    seeds, lone = form(network, dim, count, device), one_after_the_other(network, dim, count, device)
+@torch.no_grad()
+def answers(method: AutoEncoder, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What it makes of a batch by the batch's own moments: codes and raw reconstructions.   (B, C, H, W) -> (B, D), (B, C, H, W)
+
+    Compared in place of weights. A bias before batch norm moves nothing, so that its gradient is 0 but for rounding, of which Adam makes
+    steps of the whole learning rate: of two trainings that are both right, biases and running moments are far apart after one step.
+    """
+    own = deepcopy(method).train()  # whose running moments stay as they are
+    z = own.encoder(x)
+    return z, own.decoder(z)
+
+
+def furthest(seeds: AtOnce, several: Several, device: torch.device) -> float:
+    """How far a seed's answers are from those that it gives when seeds are trained in turn, over what its steps have changed of them.
+
+    The largest of all seeds; NaN if anything is.
+    """
+    lone = one_after_the_other(several.network, several.dim, several.seeds, device)
+    x = scaled(images(device)[:BATCH], 255)
+    before = [answers(method, x) for method in lone.methods]
     for each in (seeds, lone):
-        each.steps(STEPS)
-    apart = max(relative(weights(a), weights(b)) for a, b in zip(seeds.methods, lone.methods, strict=True))
+        each.steps(COMPARED)
+    of_seeds, of_lone = ([answers(method, x) for method in each.methods] for each in (seeds, lone))
+    triples = zip(*(chain.from_iterable(answer) for answer in (of_seeds, of_lone, before)), strict=True)
+    return worst(relative(found - start, own - start) for found, own, start in triples)
+
+
+def in_one_process(form: Form, several: Several, device: torch.device) -> Row:
+    """Milliseconds of a step of all seeds, how many times that of one seed it is, and how far what was learned is from seeds in turn."""
+    network, dim, count, steps, rounds = several
+    seeds = form(network, dim, count, device)
+    apart = furthest(seeds, several, device)
+    free(device)
     lone = one_after_the_other(network, dim, 1, device)
-    found = timed_alternately({"one": partial(lone.steps, STEPS), "all": partial(seeds.steps, STEPS)}, rounds, device, STEPS, warm_up=2)
+    forms = {"one": partial(lone.steps, steps), "all": partial(seeds.steps, steps)}
+    found = timed_alternately(forms, rounds, device, steps, warm_up=2, seconds=ENOUGH)
     how = seeds.training.execution
-    row = {"ms": 1000 * found["all"].median, "over_one": ratio(found["all"], found["one"]), "weights": apart, "execution": how}
-    return {**row, "ok": apart <= AGREEMENT and (device.type != "cuda" or how.startswith("one CUDA graph"))}
+    row = {"ms": 1000 * found["all"].median, "over_one": ratio(found["all"], found["one"]), "apart": apart, "execution": how}
+    return {**row, "ok": apart <= LEARNED and (device.type != "cuda" or how.startswith("one CUDA graph"))}
 
 
-def child(network: Network, dim: int, seeds: Sequence[int], place: str, rounds: int, barrier: Any, pipe: Any) -> None:
+def child(several: Several, seeds: Sequence[int], place: str, barrier: Any, queue: Any) -> None:
     """Its share of the seeds, in turn; the first process times one seed alone while the others wait. Sends times, or what it died of."""
     Thread(target=end_with_parent, daemon=True).start()
     try:
         device = set_up(place, 1)
-        each, clock = alone(network, dim, seeds, device), Clock(device)
-        in_turn(each, STEPS)
-        for _ in range(rounds):
+        each, clock = alone(several.network, several.dim, seeds, device), Clock(device)
+        in_turn(each, COMPARED)
+        for _ in range(several.rounds):
             barrier.wait()
             times = []
             if seeds[0] == 0:
                 start = clock.wait()
-                in_turn(each[:1], LONG)
+                in_turn(each[:1], several.steps)
                 times += [start, clock.wait()]
             barrier.wait()
             start = clock.wait()
-            in_turn(each, LONG)
-            pipe.put((start, clock.wait(), *times))
+            in_turn(each, several.steps)
+            queue.put((start, clock.wait(), *times))
     except BrokenBarrierError:
-        return  # another one has said why
+        queue.put(BROKEN)
     except Exception as error:
-        pipe.put(in_a_line(error))
+        queue.put(in_a_line(error))
         barrier.abort()
 
 
-def in_processes(network: Network, dim: int, count: int, rounds: int, device: torch.device) -> Row:
+def heard(queue: Any, children: Sequence[Any]) -> Any:
+    """The next times that a process sends; RuntimeError for what one has died of, said or not, and once all have been silent for long."""
+    end, broken = time.monotonic() + SILENCE, False
+    while time.monotonic() < end:
+        try:
+            said = queue.get(timeout=TICK)
+        except Empty:
+            if died := [process.exitcode for process in children if process.exitcode]:
+                raise RuntimeError(f"a process died (exit code {died[0]})") from None
+            if broken:
+                raise RuntimeError(BROKEN) from None
+            continue
+        if said == BROKEN:
+            broken = True  # what broke it may be on its way
+        elif isinstance(said, str):
+            raise RuntimeError(said)
+        elif not broken:
+            return said
+    raise RuntimeError(f"the processes said nothing for {SILENCE:.0f} s")
+
+
+def in_processes(several: Several, device: torch.device) -> Row:
     """The same of processes, each of which trains its share of the seeds in turn; RuntimeError if one of them cannot."""
+    count, steps, rounds = several.seeds, several.steps, several.rounds
     processes = min(count, PROCESSES)
     context: Any = multiprocessing.get_context("spawn" if device.type == "cuda" else "fork")
     barrier, queue = context.Barrier(processes, timeout=PATIENCE), context.Queue()
     shares = [range(first, count, processes) for first in range(processes)]
-    children = [context.Process(target=child, args=(network, dim, share, device.type, rounds, barrier, queue)) for share in shares]
+    children = [context.Process(target=child, args=(several, share, device.type, barrier, queue)) for share in shares]
     for process in children:
         process.start()
     all_seeds, one = list[float](), list[float]()
     try:
         for _ in range(rounds):
-            times = [queue.get(timeout=2 * PATIENCE) for _ in children]
-            if said := [text for text in times if isinstance(text, str)]:
-                raise RuntimeError(said[0])
-            all_seeds.append((max(end for _, end, *_ in times) - min(start for start, *_ in times)) / LONG)
-            one += [(rest[1] - rest[0]) / LONG for _, _, *rest in times if rest]
+            times = [heard(queue, children) for _ in children]
+            all_seeds.append((max(end for _, end, *_ in times) - min(start for start, *_ in times)) / steps)
+            one += [(rest[1] - rest[0]) / steps for _, _, *rest in times if rest]
     finally:
         for process in children:
             process.kill()
@@ -192,10 +259,10 @@ def in_processes(network: Network, dim: int, count: int, rounds: int, device: to
 
 def seeds_at_once(case: Case) -> list[Task]:
     """Each form for each network."""
-    count, rounds = (3, 2) if case.quick else (20, 10)
-    networks: dict[str, tuple[Network, int]] = {"MLP 784-128-16-2": (speed.mlp_128_16, 2)}
+    mlp, convolutional = Several(speed.mlp_128_16, 2, 20, 50, 10), Several(wae_mnist, 8, 20, 5, 4)  # 11 TFLOP a step of the second's seeds
+    works = {"MLP 784-128-16-2": mlp._replace(seeds=3, steps=5, rounds=2) if case.quick else mlp}
     if not case.quick:
-        networks["convolutional MNIST network"] = (wae_mnist, 8)
+        works["convolutional MNIST network"] = convolutional
     forms: dict[str, Callable[..., Row]] = {
         "in turn": partial(in_one_process, one_after_the_other),
         **({"streams": partial(in_one_process, side_by_side)} if case.device == "cuda" else {}),
@@ -203,7 +270,7 @@ def seeds_at_once(case: Case) -> list[Task]:
         "processes": in_processes,
     }
     return [
-        Task({"network": name, "seeds": count, "form": form}, partial(measure, network, dim, count, rounds))
-        for name, (network, dim) in networks.items()
+        Task({"network": name, "seeds": several.seeds, "form": form}, partial(measure, several))
+        for name, several in works.items()
         for form, measure in forms.items()
     ]

@@ -28,7 +28,7 @@ from bench.training.gathered import GatheringTraining, Places
 from metrics.kernels.backends import using
 from models.interfaces import Player
 
-NEARLY, NEGLIGIBLE = 1e-3, 1e-5  # of a value, and of the largest among them: rounding and no more
+NEARLY, NEGLIGIBLE = 1e-2, 1e-5  # of a value, in whose gradient rounding turns some ReLUs, and of the largest among them
 LATE = 10**6  # steps, of epochs of one: where schedules of weights have ended
 
 

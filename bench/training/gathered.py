@@ -4,13 +4,16 @@ What comes from outside of a step is then one copy of B numbers. An epoch's perm
 not wait. A step sees the batch that `Batches.at` gives, to the bit.
 """
 
+import gc
+import weakref
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from bench.datasets.batches import Batches, generator, scaled
-from bench.training.cuda_graph import Captured
+from bench.training.cuda_graph import Captured, PlayersStep
 from bench.training.train import Training
 
 
@@ -33,11 +36,56 @@ class Places(Batches):
         return (order.pin_memory() if self.images.is_cuda else order).to(self.images.device, non_blocking=True)
 
 
+@cache
+def side_stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream on which this process records: one for all trainings, for libraries keep a workspace for each that they have seen."""
+    return torch.cuda.Stream(device)
+
+
+class Recorded(Captured):
+    """A step as a CUDA graph, recorded so that nothing else of the process gets in its way, nor is left in a state by its failure."""
+
+    def __init__(self, players_step: PlayersStep, noise: torch.Generator):
+        super().__init__(players_step, noise)
+        self.stream = side_stream(noise.device)
+
+    def record(self, batches: Sequence[Tensor], moving: tuple[bool, ...]) -> None:
+        """As of any step. No garbage is collected meanwhile: an older graph that it frees would end the recording."""
+        gc.collect()
+        collecting, current = gc.isenabled(), torch.cuda.current_stream(self.noise.device)
+        gc.disable()
+        try:
+            super().record(batches, moving)
+        finally:
+            torch.cuda.set_stream(current)  # older torch leaves the side stream in its place where a recording breaks off
+            if collecting:
+                gc.enable()
+
+
+def weakly(training: Training) -> PlayersStep:
+    """Its step as a function that does not keep it, so that weights, moments and the graph are freed where training ends, not at some
+    later collection of garbage: the next run's peak would have them, and its memory not."""
+    found = weakref.WeakMethod(training.players_step)
+
+    def step(streams: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:
+        players_step = found()
+        assert players_step is not None, "whoever takes a step has the training"
+        return players_step(streams, moving)
+
+    return step
+
+
 class GatheringTraining(Training):
     """Training whose steps gather their batches."""
 
     places: Places | None = None
     given: Batches | None = None  # what they are places in
+
+    @property
+    def execution(self) -> str:
+        """How steps were taken; what was to be a graph is none before the first steps are over."""
+        short = isinstance(self.run, Captured) and self.run.reason is None and self.run.graph is None
+        return "eager: no step was recorded" if short else super().execution
 
     def places_of(self, batches: Batches) -> Places:
         """Where its images are; TypeError for batches that are no rows of their images."""
@@ -50,7 +98,9 @@ class GatheringTraining(Training):
         if self.places is None or batches is not self.given:
             self.places, self.given = self.places_of(batches), batches
             if isinstance(self.run, Captured):
-                self.run = Captured(self.players_step, self.noise)  # what was recorded reads other images
+                self.run = Recorded(weakly(self), self.noise)  # anew: what was recorded reads other images
+            elif self.run == self.players_step:
+                self.run = weakly(self)
         return super().take_step(self.places)
 
     def players_step(self, streams: Sequence[Tensor], moving: tuple[bool, ...]) -> Tensor:

@@ -2,6 +2,7 @@
 
 import builtins
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,83 @@ def test_a_run_leaves_torch_as_it_was(tmp_path: Path) -> None:
     finally:
         torch.set_float32_matmul_precision("highest")
     assert heard[-1].status == "done"
+
+
+def float32() -> dict[str, object]:
+    """What torch takes for float32, by its older and its newer settings; the older ones are not readable where these differ."""
+    newer = {"matmul": torch.backends.cuda.matmul, "conv": torch.backends.cudnn.conv, "rnn": torch.backends.cudnn.rnn}
+    found: dict[str, object] = {name: of.fp32_precision for name, of in newer.items()}
+    older = {"products": torch.get_float32_matmul_precision, "convolutions": lambda: torch.backends.cudnn.allow_tf32}
+    for name, setting in older.items():
+        try:
+            found[name] = setting()
+        except RuntimeError:
+            found[name] = None
+    return found
+
+
+def allow_by_older_settings() -> None:
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.allow_tf32 = True
+
+
+def allow_by_newer_settings() -> None:
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    torch.backends.cudnn.conv.fp32_precision = "tf32"
+
+
+@pytest.fixture(params=[allow_by_older_settings, allow_by_newer_settings])
+def tf32(request: pytest.FixtureRequest) -> Iterator[dict[str, object]]:
+    """A program whose products and convolutions may be in TF32; -> its settings."""
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    request.param()
+    assert "tf32" in float32().values()
+    yield float32()
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def noting(of: Callable[..., Any], seen: list[dict[str, object]]) -> Callable[..., Any]:
+    """A function that notes what torch takes for float32 when it is called."""
+
+    def noted(*arguments: Any, **named: Any) -> Any:
+        seen.append(float32())
+        return of(*arguments, **named)
+
+    return noted
+
+
+def check_full(seen: list[dict[str, object]]) -> None:
+    assert seen
+    for settings in seen:
+        assert (settings["products"], settings["convolutions"]) == ("highest", False)
+        assert "tf32" not in settings.values()
+
+
+def test_what_is_loaded_computes_without_tf32(out: Path, tf32: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, seen = api.load("tiny/ae", out=out), list[dict[str, object]]()
+    monkeypatch.setattr(trained.method, "draw", noting(trained.method.draw, seen))
+    monkeypatch.setattr(trained.method, "decode", noting(trained.method.decode, seen))
+    monkeypatch.setattr(trained.density, "sample", noting(trained.density.sample, seen))  # type: ignore[union-attr]
+    for call in (lambda: trained.reconstruct(IMAGES[:3]), lambda: trained.interpolate(*IMAGES[:2]), lambda: trained.sample(2)):
+        call()
+        assert float32() == tf32
+    assert len(seen) == 6
+    check_full(seen)
+    with pytest.raises(UserError):
+        trained.sample(0)
+    assert float32() == tf32
+
+
+def test_what_is_measured_from_python_is_without_tf32(tmp_path: Path, tf32: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder(tmp_path / "a", 30)
+    seen = list[dict[str, object]]()
+    monkeypatch.setattr(api, "measured", noting(api.measured, seen))
+    threads = torch.get_num_threads()
+    api.measure(tmp_path / "a", tmp_path / "a", networks=("pixels",), data_root=tmp_path)
+    check_full(seen)
+    assert (float32(), torch.get_num_threads()) == (tf32, threads)
 
 
 def test_a_card_says_what_the_weights_are_of(out: Path) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-import ot
 import pytest
 import torch
 from small_methods import noise, normal, uniform
@@ -155,6 +154,8 @@ def test_log_q_of_another_density_is_taken_at_the_draw() -> None:
 
 
 def test_the_sliced_distance_is_that_of_loops_and_of_pot() -> None:
+    import ot  # which takes a second
+
     p, q, directions = normal(50, 4, seed=1), 1 + 2 * normal(50, 4, seed=2), unit_vectors(20, 4)
     total = 0.0
     for direction in directions.tolist():
@@ -166,6 +167,8 @@ def test_the_sliced_distance_is_that_of_loops_and_of_pot() -> None:
 
 
 def test_in_one_dimension_it_is_pots_exact_distance() -> None:
+    import ot  # which takes a second
+
     p, q = normal(60, 1, seed=1), 0.5 + 1.5 * normal(60, 1, seed=2)
     exact = math.sqrt(ot.wasserstein_1d(p.numpy()[:, 0], q.numpy()[:, 0], p=2))
     assert sliced_wasserstein(p, q, unit_vectors(7, 1)).item() == pytest.approx(exact, rel=1e-9)

@@ -1,6 +1,7 @@
 """Files of random weights of models of timm, and images of noise."""
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 import safetensors.torch
@@ -11,15 +12,20 @@ from torch import Tensor
 
 def random_backbone(folder: Path, model: str, seed: int = 0) -> str:
     """Random weights of a model of timm; -> sha256 of the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{model}.safetensors"
+    path.write_bytes(random_weights(model, seed))
+    return sha256(path)
+
+
+@lru_cache(maxsize=2)  # of those that tests take in turn; the largest has 90 MB
+def random_weights(model: str, seed: int) -> bytes:
+    """What such a file holds."""
     import timm  # with half a compiler, which takes seconds: only where it is used, as in all tests
 
-    folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        state = timm.create_model(model, pretrained=False).state_dict()
-    path = folder / f"{model}.safetensors"
-    safetensors.torch.save_file(state, path)
-    return sha256(path)
+        return safetensors.torch.save(timm.create_model(model, pretrained=False).state_dict())
 
 
 def sha256(path: Path) -> str:

@@ -8,14 +8,13 @@ from pathlib import Path
 import torch
 
 from bench.commands.doctor.finding import Finding
-from bench.environment import default_device, processor
+from bench.environment import DRIVER, default_device, processor
 from bench.errors import UserError
 from bench.processes import cores
 from bench.runs.context import kernels_on
 from metrics.kernels import native
 from metrics.kernels.backends import has_triton
 
-DRIVER = Path("/proc/driver/nvidia/version")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of all cores together, in so many microseconds
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 BUSY = 0.5  # share of the cores that others may take before it is said

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
@@ -10,6 +11,7 @@ ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
+@cache
 def layers() -> ModuleType:
     """tests/test_layers.py as a module."""
     spec = importlib.util.spec_from_file_location("layers_of_the_house", ROOT / "tests" / "test_layers.py")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from bench.__main__ import app
+from bench.commands.entry import command_of
 from bench.suites import reader
 
 ROOT = Path(__file__).parents[3]
@@ -46,7 +46,7 @@ def test_the_program_has_one_name_in_all_texts() -> None:
 
 def parse(line: str) -> tuple[str, dict[str, object]]:
     """The subcommand of `python -m bench ...` and its values; raises what the command line would."""
-    command: Any = typer.main.get_command(app)
+    command: Any = command_of(app)
     words, names = shlex.split(line)[3:], list[str]()
     while words and words[0] in getattr(command, "commands", {}):
         names.append(words[0])
@@ -81,7 +81,7 @@ def test_the_readme_shows_every_command() -> None:
         return [name] if inner is None else [leaf for key in inner for leaf in leaves(inner[key], f"{name} {key}".strip())]
 
     shown = {parse(line)[0] for line in quoted(ROOT / "README.md", "python -m bench ")}
-    assert set(leaves(typer.main.get_command(app))) - shown == set()
+    assert set(leaves(command_of(app))) - shown == set()
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if re.search(r"--suite [a-z-]+( |$)", line)])

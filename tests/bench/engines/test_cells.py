@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -40,7 +39,9 @@ def test_a_killed_cell_goes_on_and_two_starts_of_one_are_one_run(tmp_path: Path)
     first = Started(tmp_path, "cell", file, 1, "-o", out, "--save-every", 0)
     until(lambda: files(out, "checkpoint.pt"), "a checkpoint")
     second = Started(tmp_path, "cell", file, 1, "-o", out, "--save-every", 0)
-    time.sleep(2)  # most likely the second waits for the first by now; if not, it finds its checkpoint
+    log = second.logs[1]  # says that the second waits; were the first done by now, which is unlikely, it would end instead
+    waits = lambda: log.exists() and "waiting for other seed 0" in log.read_text(encoding="utf-8")
+    until(lambda: waits() or second.process.exitcode is not None, "the second to wait for the first")
     first.kill()
     assert second.wait().code == 0
     assert outcome(out) == outcome(alone)

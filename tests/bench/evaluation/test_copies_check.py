@@ -12,34 +12,40 @@ from bench.errors import UserError
 from bench.evaluation.copies_check import GENERATORS, SHARES, TESTS, check, publish, report
 
 TRIALS = 12
-CELLS = {(cell.generator, cell.share): dict(zip(TESTS, cell.said, strict=True)) for cell in check(TRIALS, seed=1)}
+Cells = dict[tuple[str, float], dict[str, float]]
 
 
-def test_every_generator_and_share_is_tried() -> None:
-    assert set(CELLS) == {(name, share) for name in GENERATORS for share in SHARES}
+@pytest.fixture(scope="module")
+def cells() -> Cells:
+    """What each test said, by generator and share of copies."""
+    return {(cell.generator, cell.share): dict(zip(TESTS, cell.said, strict=True)) for cell in check(TRIALS, seed=1)}
 
 
-def test_new_images_are_seldom_taken_for_copies_and_a_fifth_of_copies_always() -> None:
+def test_every_generator_and_share_is_tried(cells: Cells) -> None:
+    assert set(cells) == {(name, share) for name in GENERATORS for share in SHARES}
+
+
+def test_new_images_are_seldom_taken_for_copies_and_a_fifth_of_copies_always(cells: Cells) -> None:
     for name in TESTS:
-        assert CELLS["new images", 0.0][name] <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / TRIALS), name
-    assert CELLS["new images", 0.2]["Z_U"] == 1
+        assert cells["new images", 0.0][name] <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / TRIALS), name
+    assert cells["new images", 0.2]["Z_U"] == 1
 
 
-def test_too_little_variance_is_taken_for_copying_and_noise_hides_it() -> None:
-    assert CELLS["new images, shrunk to their mean", 0.0]["Z_U"] > 0.25
-    assert CELLS["new images with noise", 0.05]["Z_U"] == 0
+def test_too_little_variance_is_taken_for_copying_and_noise_hides_it(cells: Cells) -> None:
+    assert cells["new images, shrunk to their mean", 0.0]["Z_U"] > 0.25
+    assert cells["new images with noise", 0.05]["Z_U"] == 0
 
 
-def test_the_nearest_samples_betray_one_copy_in_twenty_where_noise_hides_it_from_all_others() -> None:
-    assert CELLS["new images", 0.05]["nearest"] == 1
-    assert CELLS["new images with noise", 0.05] == {"Z_U": 0, "C_T": 0, "authenticity": 0, "nearest": 1}
-    assert CELLS["new images, noise on copies", 0.0] == CELLS["new images", 0.0]
-    assert CELLS["new images, noise on copies", 0.05]["nearest"] < 1  # its domain: copies that are nearer than any test image
+def test_the_nearest_samples_betray_one_copy_in_twenty_where_noise_hides_it_from_all_others(cells: Cells) -> None:
+    assert cells["new images", 0.05]["nearest"] == 1
+    assert cells["new images with noise", 0.05] == {"Z_U": 0, "C_T": 0, "authenticity": 0, "nearest": 1}
+    assert cells["new images, noise on copies", 0.0] == cells["new images", 0.0]
+    assert cells["new images, noise on copies", 0.05]["nearest"] < 1  # its domain: copies that are nearer than any test image
 
 
-def test_power_grows_with_the_share_of_copies() -> None:
+def test_power_grows_with_the_share_of_copies(cells: Cells) -> None:
     for name in TESTS:
-        powers = [CELLS["new images", share][name] for share in SHARES]
+        powers = [cells["new images", share][name] for share in SHARES]
         assert powers == sorted(powers), name
 
 

@@ -15,6 +15,7 @@ from sklearn.decomposition import PCA
 from small_features import bytes_of, random_backbone
 from torch import nn
 
+from bench.environment import set_up
 from bench.evaluation.feature_networks import FeatureNetworks
 from metrics.features import classifier as classifiers
 from metrics.features import inception
@@ -376,13 +377,19 @@ def test_a_damaged_file_is_computed_again(tmp_path: Path, damage: str) -> None:
     assert [item.name for item in (tmp_path / "cache").iterdir()] == [path.name]  # no temporary file remains
 
 
-@pytest.mark.gpu
-def test_the_same_on_a_gpu() -> None:
+@pytest.fixture
+def cuda() -> torch.device:
+    """A GPU, set up as in runs: products and convolutions in TF32 would be others."""
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
+    return set_up("cuda", 1)
+
+
+@pytest.mark.gpu
+def test_the_same_on_a_gpu(cuda: torch.device) -> None:
     images, samples = bytes_of(90, 1), bytes_of(80, 2, high=200)
     a, b = (classifier("digits", None).features(part) for part in (images, samples))
-    there = classifier("digits", None, "cuda").features(images.to("cuda"))
+    there = classifier("digits", None, cuda).features(images.to(cuda))
     torch.testing.assert_close(there.cpu(), a, rtol=1e-4, atol=1e-5)
     for distance in (frechet_of_features, kernel_distance, lambda a, b: torch.tensor(scores(real(a), b))):
-        torch.testing.assert_close(distance(a.to("cuda"), b.to("cuda")).cpu(), distance(a, b), rtol=1e-6, atol=0)
+        torch.testing.assert_close(distance(a.to(cuda), b.to(cuda)).cpu(), distance(a, b), rtol=1e-6, atol=0)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bench.datasets import digits
 from bench.datasets.batches import Batches
+from bench.environment import set_up
 from bench.evaluation import evaluate as module
 from bench.evaluation.device_dataset import DeviceDataset
 from bench.evaluation.evaluate import Evaluation, evaluate
@@ -167,13 +168,50 @@ def test_the_number_of_processes_changes_no_value(tmp_path: Path, monkeypatch: p
     assert set(found[0]) == {"ae/0", "vae_bernoulli/0"}
 
 
-@pytest.mark.gpu
-def test_the_device_changes_no_value_that_needs_no_noise() -> None:
-    """Networks in float32 there and here: an image may round to another of 256 levels. A device has noise of its own."""
+# a code that differs in its last digit may fall into another bin or vote, on another side of a branch or threshold: scores in [0, 1], of
+# which one image of digits is at most some thousandths
+IN_STEPS = across("mig modularity sap factorvae_score beta_vae_score dci_disentanglement dci_completeness dci_informativeness", "")
+
+
+def tolerance(name: str, size: float) -> float:
+    """By how much a value may differ where codes and images differ by rounding of float32."""
+    if name in IN_STEPS:
+        return 0.01
+    if name == "total_correlation_discriminator":
+        return 1e-3 * size  # 200 steps of training make more of it
+    return (1e-4 if "classifier" in name or "pca" in name else 1e-6) * size  # an image may round to another of 256 levels
+
+
+@pytest.mark.parametrize("last", [1e-7, 1e-6])
+def test_last_digits_of_weights_move_values_within_tolerance(last: float) -> None:
+    """As another device's products do."""
+    expected, (method, _) = reference("deterministic"), trained("deterministic")
+    weights = {name: value.clone() for name, value in method.state_dict().items()}
+    for name, value in weights.items():
+        if value.is_floating_point():
+            method.state_dict()[name].mul_(1 + last * torch.randn(value.shape, generator=noise(len(name))))
+    try:
+        found = values("deterministic")
+    finally:
+        method.load_state_dict(weights)
+    moved = {name for name, value in expected.items() if found[name] != value}
+    assert len(moved) > 20
+    assert not {name for name in moved - OF_SAMPLES if abs(found[name] - expected[name]) > tolerance(name, scales(expected)[name])}
+
+
+@pytest.fixture
+def cuda() -> torch.device:
+    """A GPU, set up as in runs: products and convolutions in TF32 would be others."""
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    expected, found = reference("deterministic"), values("deterministic", device="cuda")
+    return set_up("cuda", 1)
+
+
+@pytest.mark.gpu
+def test_the_device_changes_no_value_that_needs_no_noise(cuda: torch.device) -> None:
+    """Networks in float32 there and here. A device has noise of its own."""
+    expected, found = reference("deterministic"), values("deterministic", device=cuda.type)
     size, random = scales(expected), OF_SAMPLES | {"mmd_prior", "sliced_wasserstein_prior", "iw_bound_gaussian"}
     assert found.keys() == expected.keys()
-    for name in found.keys() - random:
-        assert abs(found[name] - expected[name]) <= (1e-4 if "classifier" in name or "pca" in name else 1e-6) * size[name], name
+    far = {name for name in found.keys() - random if abs(found[name] - expected[name]) > tolerance(name, size[name])}
+    assert not far, {name: (found[name], expected[name]) for name in far}

@@ -123,7 +123,9 @@ def test_what_leads_in_both_of_the_first_columns_is_said() -> None:
             entry["metrics"]["frechet_pca_floor"] = metric(0.25, better=None, group="reference")
         return "\n".join(said(render(THREE, found, [])))
 
-    assert both({"vae": 4.0, "vcae": 1.0, "ae": 2.0, "wae_mmd": 3.0}).endswith("**Both**: `vcae` is in the first tier of SSE and samples (PCA).")
+    assert both({"vae": 4.0, "vcae": 1.0, "ae": 2.0, "wae_mmd": 3.0}).endswith(
+        "**Both**: `vcae` is in the first tier of SSE and samples (PCA)."
+    )
     other = both({"vae": 1.0, "vcae": 4.0, "ae": 2.0, "wae_mmd": 3.0})
     assert other.endswith("**Both**: no row is in the first tier of SSE and samples (PCA).")
     assert "**samples (PCA)** (training images against test images: 0.2500): `vae` leads 4 rows with 1.00 ± 0.02" in other

@@ -24,8 +24,9 @@ Change = Callable[[Image.Image], Image.Image]
 
 def value(what: Path, against: Path, options: Options = PIXELS) -> float:
     """The Fréchet distance of a plain measurement."""
-    (name,) = [name for name in measure(what, against, options=options)["metrics"] if name in ("frechet_pixels", "frechet_lite0")]
-    return float(measure(what, against, options=options)["metrics"][name]["value"])
+    found = measure(what, against, options=options)["metrics"]
+    (name,) = [name for name in found if name in ("frechet_pixels", "frechet_lite0")]
+    return float(found[name]["value"])
 
 
 def giving(number: float, what: Path, against: Path, options: Options = PIXELS) -> list[str]:

@@ -91,7 +91,8 @@ def test_whose_the_full_budget_is_stands_beside_its_numbers_and_verdicts() -> No
     settings = {"mog": Setting("mog", "paper", budget_from="here"), "digits": Setting("digits", "cpu", differs="8x8 digits")}
     of = found(settings=settings, mog=records({"vcae": {0: 1.0, 1: 1.4}, "cwae": {0: 2.0, 1: 2.0}}))
     said = "The budget of `mog` is chosen here; the paper states none."
-    assert said in paper_page.page(of) and said in overview_page.page([of])
+    assert said in paper_page.page(of)
+    assert said in overview_page.page([of])
     assert "1 ordering is judged by the paper's own experiment (1 at a budget chosen here), 0 by suites" in overview_page.page([of])
     assert re.search(r"suites/mog.toml\): mog, .* \(chosen here; the paper states none\), ", paper_page.page(of))
     assert "The budget of" not in paper_page.page(found(mog=records({"vcae": {0: 1.0}, "cwae": {0: 2.0}})))
@@ -99,7 +100,9 @@ def test_whose_the_full_budget_is_stands_beside_its_numbers_and_verdicts() -> No
 
 def test_a_metric_that_stands_in_for_the_paper_s_is_named() -> None:
     about = ordering(metrics=("fid_pz", "rec_sse_test"))
-    of = Found(paper([about]), (), tuple(judged(paper([about]), Planted(digits=records({row: {0: 1.0} for row in ROWS})))), Planted(), Hours())
+    of = Found(
+        paper([about]), (), tuple(judged(paper([about]), Planted(digits=records({row: {0: 1.0} for row in ROWS})))), Planted(), Hours()
+    )
     assert "|it is smaller|Table 1|`rec_sse_test` for `fid_pz`|digits 0/1, 1 tied|" in paper_page.page(of)
 
 

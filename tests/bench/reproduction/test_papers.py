@@ -157,8 +157,16 @@ def test_a_file_of_one_s_own_is_read(tmp_path: Path) -> None:
         ('suite = "mog"', 'suite = "mog"\nreduced = ["mog"]', r"tables\[0\].cells\[0\].reduced: suite 'mog' is at full budget"),
         ("cells = [", "cell = [", r"unknown key 'tables\[0\].cell'; did you mean 'tables\[0\].cells'"),
         ("printed = 1.5", "printed = 1.5, metrik = 2", r"unknown key 'tables\[0\].cells\[0\].metrik'; did you mean"),
-        ('budget = "cpu"', 'budget = "cpu"\nbudget_from = "here"', "suites.digits.budget_from is of full budgets; a reduced one says in differs"),
-        ('budget = "paper"', 'budget = "paper"\nbudget_from = "her"', "suites.mog.budget_from must be one of 'paper', 'implementation', 'here'"),
+        (
+            'budget = "cpu"',
+            'budget = "cpu"\nbudget_from = "here"',
+            "suites.digits.budget_from is of full budgets; a reduced one says in differs",
+        ),
+        (
+            'budget = "paper"',
+            'budget = "paper"\nbudget_from = "her"',
+            "suites.mog.budget_from must be one of 'paper', 'implementation', 'here'",
+        ),
         ('budget = "cpu"', 'budget = "gpu"', "suites.digits.budget must be one of 'paper', 'cpu', not 'gpu'"),
         ('budget = "cpu"', 'budget = "cpu"\nrows = { a = "vcaee" }', "suites.digits.rows: unknown row 'vcaee'; did you mean 'vcae'"),
         ('rows = ["vcae", "cwae"]', 'rows = ["vcae"]', r"orderings\[0\].rows must name two rows or more, not \['vcae'\]"),

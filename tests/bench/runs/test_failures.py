@@ -14,11 +14,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import NEWS, ROWS, Started, cli, files, leftovers, outcome, records, suite
+import torch
+from harness import NEWS, ROWS, Started, cli, files, leftovers, outcome, records, suite, whole_records
 from small_mnist import NAMES, contents, idx
 
 from bench.records.store import Store
 from bench.registry import load_plugin
+from bench.runs.run import device_lost
 
 BROKEN = """
 import math
@@ -244,7 +246,7 @@ def test_a_read_only_output_folder_is_said_before_anything_starts(file: Path, ou
         folder.chmod(0o555)
     try:
         before = content(out)
-        result = bench("run", "-s", file, "-o", out, before=powers)
+        result = bench("run", "-s", file, "-o", out, "--jobs", 1, before=powers)
         assert content(out) == before
     finally:
         for folder in folders:
@@ -326,3 +328,27 @@ def test_a_store_keeps_what_it_had_where_a_write_fails(finished: Path, tmp_path:
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir() if p.name.startswith(".")] == []
     assert json.loads(before.splitlines()[0])["error"] is None
+
+
+def test_a_device_that_no_longer_answers_ends_the_command_and_not_the_other_rows(tmp_path: Path) -> None:
+    """After an access out of bounds every call of that process to its GPU raises: only the run that did it has failed by its own fault."""
+    two = suite(tmp_path / "s", "[methods.fails]\n[methods.ae]\n", seeds=1, steps=2, plugin=BROKEN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.runs.run.device_lost", lambda device: "AcceleratorError: CUDA error: an illegal memory access was encountered")
+        result = cli("run", "-s", two, "-o", tmp_path, "--no-profile", "--jobs", 1)
+    assert result.code == 2
+    assert "fails seed 0 failed, and cpu with it: AcceleratorError: CUDA error: an illegal" in result.err
+    assert {name: record["status"] for name, record in whole_records(tmp_path).items()} == {"fails/0": "failed"}
+    assert cli("run", "-s", two, "-o", tmp_path, "--no-profile", "--jobs", 1).code == 1
+    assert {name: record["status"] for name, record in whole_records(tmp_path).items()} == {"fails/0": "failed", "ae/0": "done"}
+
+
+def test_a_device_is_lost_where_it_answers_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unanswered(device: torch.device) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    assert device_lost(torch.device("cpu")) == ""
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    assert device_lost(torch.device("cuda")) == ""
+    monkeypatch.setattr(torch.cuda, "synchronize", unanswered)
+    assert "illegal memory access" in device_lost(torch.device("cuda"))

@@ -1,8 +1,10 @@
 """Runs go to a hub and come back with the same weights, by the real client and a stand-in server; what is no run is refused."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -71,7 +73,9 @@ def test_other_weights_are_not_overwritten(out: Path, server: Hub, tmp_path: Pat
     assert (brought / "weights.safetensors").read_bytes() == b"mine"
 
 
-def test_what_is_no_run_is_one_line(out: Path, server: Hub, tmp_path: Path) -> None:
+def test_what_is_no_run_is_one_line(out: Path, server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the client asks a hub that is not there again and again, here without the half minute of waiting in between
+    monkeypatch.setattr("huggingface_hub.utils._http.time", SimpleNamespace(**{**vars(time), "sleep": lambda seconds: None}))
     server.repositories["me/other"] = {"model.bin": b"nothing"}
     server.repositories["me/broken"] = {"weights.safetensors": b"nothing", "record.json": b"{}"}
     cases = [

@@ -240,7 +240,9 @@ def test_a_metric_of_other_code_is_another_column_until_it_is_measured_again(tmp
     (tmp_path / "plugin.py").write_text(METRIC.replace("* 2", "* 3"), encoding="utf-8")
     result = run(file, out)
     assert "stale" not in result.err
-    again = f"metrics were added or changed since (mine); to measure finished runs again: python -m bench evaluate {file}"
+    again = (
+        f"metrics were added or changed since, or memory ran out (mine); to measure finished runs again: python -m bench evaluate {file}"
+    )
     assert again in result.out
     assert "mine, protocol 1" in page(out)
     assert "mine, protocol 2" in page(out)

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd import DeviceType
-from torch.autograd.profiler import profile
+from torch.autograd.profiler import profile, record_function
 from torch.autograd.profiler_util import FunctionEvent
 
 from bench.datasets.batches import Batches
-from bench.runs.profile import kernels, phases
+from bench.errors import RunError
+from bench.runs.profile import FIRST, PHASES, kernels, phases, without_first
 from bench.suites.schema import Budget, Optimizer
 from bench.training.train import Plan, Training
 from models.interfaces import Player
@@ -59,6 +60,24 @@ def trace() -> list[FunctionEvent]:
 def test_kernels_count_for_the_phase_that_launched_them_from_any_thread() -> None:
     expected = {"data": 10 / 200, "forward": 20 / 200, "regulariser": 30 / 200, "backward": 80 / 200, "optimiser": 60 / 200}
     assert phases(trace(), CUDA) == pytest.approx(expected)
+
+
+def test_a_profiler_that_sees_no_kernels_is_one_line() -> None:
+    hidden = [event for event in trace() if event.device_type == DeviceType.CPU]
+    for of in hidden:
+        of.kernels = []
+    with pytest.raises(RunError, match="cannot be profiled: torch's profiler saw nothing on cuda"):
+        phases(hidden, CUDA)
+    assert kernels(hidden, CUDA, 2) == []
+
+
+def test_the_first_step_is_left_out_on_the_host_and_on_the_device() -> None:
+    first = [of for of in trace() if of.time_range.start < 1000]
+    waited = event(FIRST, 0, 500)  # in which the device has come to all of its kernels
+    mirrored = event(FIRST, 50, 250, on=DeviceType.CUDA)
+    left = without_first([waited, mirrored, *trace()])
+    assert [of.name for of in left] == [of.name for of in trace()[len(first) :]]
+    assert all(kernel["calls"] == (2 if kernel["name"] == "gemm" else 1) for kernel in kernels(left, CUDA, 1))
 
 
 def test_on_the_cpu_the_regulariser_inside_forward_counts_once() -> None:
@@ -129,9 +148,13 @@ def test_phases_of_real_steps_last_what_they_last() -> None:
     batches = Batches(torch.zeros(10, 1, 2, 2, dtype=torch.uint8), 256, 5, 0)
     training.take_step(batches)
     with profile(use_kineto=True) as profiler:
+        with record_function(FIRST):
+            training.take_step(batches)
         for _ in range(3):
             training.take_step(batches)
-    shares = phases(profiler.function_events or [], CPU)
+    events = without_first(profiler.function_events or [])
+    assert [event.name for event in events if event.name in PHASES].count("backward") == 3
+    shares = phases(events, CPU)
     assert shares["forward"] == pytest.approx(20 / 160, abs=0.03)
     assert shares["regulariser"] == pytest.approx(40 / 160, abs=0.03)
     assert shares["backward"] == pytest.approx(100 / 160, abs=0.05)

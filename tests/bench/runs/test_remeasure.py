@@ -185,7 +185,7 @@ def test_a_value_stays_where_its_network_is_not_here_and_goes_where_it_never_was
     path.write_text(json.dumps(record), encoding="utf-8")
     result = cli("evaluate", path.parent, "--metrics", "fid_qz,fid_pz,mmd_prior", "--data-root", tmp_path)
     assert result.code == 0
-    assert "kept as they were, for the weights of their networks are not here: fid_qz\n" in result.out
+    assert "kept as they were, for the weights of their networks are not here or memory ran out: fid_qz\n" in result.out
     found = whole_records(out)["vcae/0"]
     assert found["metrics"]["fid_qz"] == had
     assert found["metrics"]["fid_pz"]["value"] is None

@@ -211,6 +211,23 @@ def test_the_hash_of_the_code_is_of_python_and_c(tmp_path: Path, monkeypatch: py
     hashes = [code_hash(())]
     for name in ("a.py", "kernels/b.c", "kernels/c.h", "kernels/d.txt"):
         (tmp_path / "metrics" / name).write_text("x")
+        environment.hash_of_packages.cache_clear()  # as in another process
         hashes.append(code_hash(()))
     assert hashes[-1] == hashes[-2]
     assert len(set(hashes)) == 4
+
+
+def test_the_hash_of_the_code_is_of_every_file_as_it_was_at_first_and_of_plugins_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "ROOT", tmp_path / "root")
+    ours, plugin = tmp_path / "root" / "models" / "vae.py", tmp_path / "plugin.py"
+    ours.parent.mkdir(parents=True)
+    ours.write_text("1")
+    alone = hashlib.sha256(b"vae.py\x001").hexdigest()[:16]
+    assert code_hash(()) == alone
+    ours.write_text("2")  # it has been imported
+    for text in ("x", "y"):
+        plugin.write_text(text)
+        assert code_hash((str(plugin), "folder:nowhere")) == hashlib.sha256(f"vae.py\x001plugin.py\0{text}".encode()).hexdigest()[:16]
+    assert code_hash(()) == alone

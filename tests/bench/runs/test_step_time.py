@@ -8,6 +8,8 @@ from bench.runs import step_time
 from bench.runs.prepare import Prepared, prepare
 from bench.runs.step_time import step_times
 from bench.suites import reader
+from bench.training.cuda_graph import WARM_UP
+from bench.training.train import Training
 
 KNOWN = catalogue()
 CPU = torch.device("cpu")
@@ -48,6 +50,40 @@ def test_a_long_step_is_measured_on_few_images_and_scaled(monkeypatch: pytest.Mo
     (found,) = step_times(*prepared("digits", "vae_bernoulli"), CPU)
     assert found.upper
     assert sizes == [step_time.FEW]
+
+
+class There(torch.Tensor):
+    """On a GPU, as far as it says."""
+
+    device = torch.device("cuda")
+
+
+def test_steps_on_a_gpu_are_of_whole_batches_and_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = list[tuple[int, int]]()
+
+    def counted(stage: object, run: object, images: torch.Tensor, most: int) -> float:
+        sizes.append((len(images), most))
+        return 1e9
+
+    one, shape, real = prepared("digits", "vae_bernoulli")
+    images = step_time.random_images(shape, one.run.batch_size, real, CPU).as_subclass(There)  # type: ignore[arg-type]
+    monkeypatch.setattr(step_time, "timed", counted)
+    assert step_time.of_stage(one.stages[0], one, images) == (1e9, 700, False)
+    assert sizes == [(100, step_time.MOST)]
+    assert step_time.first_steps(torch.device("cuda")) > WARM_UP + 1, "a replay is not timed either"
+
+
+def test_steps_may_be_recorded_where_a_run_s_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[bool]()
+
+    class Noted(Training):
+        def why_eager(self, capture: bool) -> str | None:
+            asked.append(capture)
+            return super().why_eager(capture)
+
+    monkeypatch.setattr(step_time, "trainer_on", lambda device: Noted)
+    step_times(*prepared("digits", "vae_bernoulli"), CPU)
+    assert asked == [True, True]  # of few images, and of a batch
 
 
 def test_images_are_random_ones_of_the_dataset_s_shape() -> None:

@@ -3,11 +3,15 @@
 import importlib.util
 import itertools
 import json
+import math
 import os
+import sys
 import time
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,10 +19,12 @@ import torch
 from harness import cli
 from torch import Tensor
 
-from bench.speed import gpu_check, gpu_page, gpu_parts, seeds
+from bench.errors import unknown
+from bench.speed import gpu_check, gpu_kernels, gpu_page, gpu_parts
 from bench.speed import training as speed
+from bench.speed.gpu_check import Part
 from bench.speed.gpu_parts import Case, Row, Task
-from models.networks.network import Network
+from bench.training.train import Training
 from models.wae import wae_mmd
 
 CPU = Case("cpu", quick=True)
@@ -29,65 +35,49 @@ def rows_of(part: Callable[[Case], list[Task]], case: Case = CPU) -> list[Row]:
     return [gpu_check.measured(task, case) for task in part(case)]
 
 
-def test_every_kernel_is_exact_and_a_wrong_one_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert all(row["ok"] for row in rows_of(gpu_parts.correctness))
-
-    def wrong(p: Tensor, q: Tensor) -> Tensor:
-        return (q.to(torch.bfloat16).to(q.dtype) if q.dtype == torch.float32 else q).square().mean()
-
-    monkeypatch.setitem(gpu_parts.KERNELS, "wrong", wrong)
-    rows = rows_of(gpu_parts.correctness)
-    assert {row["kernel"] for row in rows if not row["ok"]} == {"wrong"}
-
-
 def test_equal_steps_agree_and_other_steps_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(row["ok"] for row in rows_of(gpu_parts.agreement))
     monkeypatch.setattr(gpu_parts, "AGREEMENT", -1.0)
     assert not any(row["ok"] for row in rows_of(gpu_parts.agreement))
 
 
+def test_terms_that_are_nan_do_not_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = itertools.cycle([0.0, math.nan])  # of weights, of terms
+    monkeypatch.setattr(gpu_parts, "relative", lambda found, exact: next(errors))
+    assert not any(row["ok"] for row in rows_of(gpu_parts.agreement))
+
+
+def test_few_steps_that_are_timed_begin_an_epoch() -> None:
+    for per_epoch in (100, 40):
+        options: dict[str, Any] = {"shape": (1, 28, 28), "batch": 2, **({"per_epoch": 40} if per_epoch == 40 else {})}
+        training, batches = gpu_parts.training_of(speed.mlp_128_16, wae_mmd, 2, torch.device("cpu"), **options)
+        assert training.plan.per_epoch == batches.per_epoch == per_epoch
+
+
+def test_most_memory_is_that_of_the_row_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training that FLOPs were counted of is gone when the peak begins, and the other one has not begun."""
+    made, begun = list[weakref.ref[Training]](), list[int]()
+    make = gpu_parts.training_of
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        found = make(*arguments, **options)
+        made.append(weakref.ref(found[0]))
+        return found
+
+    monkeypatch.setattr(gpu_parts, "training_of", noted)
+    monkeypatch.setattr(gpu_parts, "reset_peak_memory", lambda device: begun.append(len([ref for ref in made if ref()])))
+    rows_of(gpu_parts.utilisation)
+    assert begun == [0, 0]
+    assert len(made) == 4
+
+
 @pytest.mark.parametrize("part", ["kernel times", "training times", "utilisation", "profiles"])
 def test_every_part_measures(part: str) -> None:
-    rows = rows_of(gpu_check.PARTS[part][0])
+    rows = rows_of(gpu_check.PARTS[part].tasks)
     assert rows
     assert all(row["ok"] for row in rows), rows
     numbers = [value for row in rows for value in row.values() if isinstance(value, float)]
     assert all(value > 0 for value in numbers)
-
-
-def test_seeds_at_once_are_measured_in_each_form() -> None:
-    rows = rows_of(seeds.seeds_at_once)
-    assert [(row["seeds"], row["form"], row["ok"]) for row in rows] == [(3, form, True) for form in ("in turn", "stacked", "processes")]
-    assert all(row["ms"] > 0 and row["over_one"] > 0 for row in rows)
-    assert rows[2]["processes"] == 3
-    assert rows[0]["weights"] == 0
-    assert rows[1]["weights"] < 1e-5
-    text = gpu_page.table(rows)
-    assert text.splitlines()[0].split("|")[-2].strip() == "nvidia_mps", "a column for each key"
-
-
-def test_a_stack_that_learns_otherwise_is_noticed() -> None:
-    def other(network: Network, dim: int, count: int, device: torch.device) -> seeds.AtOnce:
-        each = seeds.alone(network, dim, [0, 1, 7], device)
-        return seeds.AtOnce(partial(seeds.in_turn, each), [training.method for training, _ in each], each[0][0])
-
-    assert seeds.in_one_process(seeds.in_one_step, speed.mlp_128_16, 2, 3, 1, torch.device("cpu"))["ok"]
-    assert not seeds.in_one_process(other, speed.mlp_128_16, 2, 3, 1, torch.device("cpu"))["ok"]
-
-
-def test_what_a_process_dies_of_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*arguments: object) -> None:
-        raise ValueError("no room on the device")
-
-    monkeypatch.setattr(seeds, "alone", broken)
-    with pytest.raises(RuntimeError, match="no room on the device"):
-        seeds.in_processes(speed.mlp_128_16, 2, 3, 1, torch.device("cpu"))
-
-
-@pytest.mark.usefixtures("clock")
-def test_a_time_of_seeds_is_that_of_a_step_of_all() -> None:
-    row = seeds.in_one_process(seeds.one_after_the_other, speed.mlp_128_16, 2, 3, 2, torch.device("cpu"))
-    assert (row["ms"], row["over_one"]) == (pytest.approx(1 / seeds.STEPS), pytest.approx(1))
 
 
 @pytest.fixture
@@ -124,6 +114,25 @@ def test_profiles_divide_by_their_ten_steps() -> None:
         assert calls == pytest.approx({name: per_step[name] for name in calls})
 
 
+def test_a_profile_without_kernels_says_nothing_of_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_parts, "profiled", lambda act, device: [])
+    assert [(row["ok"], row["error"].partition(" (")[0]) for row in rows_of(gpu_parts.profiles)] == [
+        (False, "RuntimeError: the profiler saw no kernel")
+    ] * 2
+
+
+@pytest.mark.parametrize(("of_steps", "ok"), [(0, True), (1, False)])
+def test_waits_are_those_beyond_what_the_profiler_itself_does(of_steps: int, ok: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    profiled = gpu_parts.profiled
+
+    def waiting(act: Callable[[], object], device: torch.device) -> list[Any]:
+        steps = isinstance(act, partial)
+        return [*profiled(act, device), *(SimpleNamespace(name=gpu_parts.WAITS[1], device_type=None) for _ in range(3 + of_steps * steps))]
+
+    monkeypatch.setattr(gpu_parts, "profiled", waiting)
+    assert [(row["ok"], row["host_waits"]) for row in rows_of(gpu_parts.profiles)] == [(ok, of_steps)] * 2
+
+
 def raising(p: Tensor, q: Tensor) -> Tensor:
     raise RuntimeError("CUDA error: an illegal memory access")
 
@@ -141,13 +150,13 @@ def test_a_kernel_that_raises_a_row_that_hangs_and_a_machine_that_says_nothing_c
     def broken(device: torch.device, jobs: int) -> dict[str, Any]:
         raise RuntimeError("CUDA error: unspecified launch failure")
 
-    kernels = {"mmd imq": gpu_parts.KERNELS["mmd imq"], "bad": raising, "mmd rbf": gpu_parts.KERNELS["mmd rbf"]}
-    monkeypatch.setattr(gpu_parts, "KERNELS", kernels)
+    kernels = {"mmd imq": gpu_kernels.KERNELS["mmd imq"], "bad": raising, "mmd rbf": gpu_kernels.KERNELS["mmd rbf"]}
+    monkeypatch.setattr(gpu_kernels, "KERNELS", kernels)
     waits = {"quick": 0.0, "hangs": 60.0, "quick again": 0.0}
     parts = {
-        "correctness": (gpu_parts.correctness, 60),
-        "waits": (lambda case: [Task({"name": name}, partial(after, seconds, name)) for name, seconds in waits.items()], 2),
-        "dies": (lambda case: [Task({"n": n}, lambda device, n=n: os._exit(7) if n == 1 else {"x": 1.0}) for n in (1, 2)], 60),
+        "correctness": Part(gpu_kernels.correctness, 60),
+        "waits": Part(lambda case: [Task({"name": name}, partial(after, seconds, name)) for name, seconds in waits.items()], 2),
+        "dies": Part(lambda case: [Task({"n": n}, lambda device, n=n: os._exit(7) if n == 1 else {"x": 1.0}) for n in (1, 2)], 60),
     }
     monkeypatch.setattr(gpu_check, "PARTS", parts)
     monkeypatch.setattr(gpu_check, "describe", broken)
@@ -176,7 +185,7 @@ def test_a_kernel_that_raises_a_row_that_hangs_and_a_machine_that_says_nothing_c
 
 def test_each_row_is_kept_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = [Task({"n": n}, lambda device: {"x": 1.0}) for n in range(3)]
-    monkeypatch.setattr(gpu_check, "PARTS", {"holds": (lambda case: tasks, 60)})
+    monkeypatch.setattr(gpu_check, "PARTS", {"holds": Part(lambda case: tasks, 60)})
     seen = list[tuple[int, bool]]()
     result = gpu_check.check(
         CPU, lambda text: None, lambda so_far: seen.append((len(so_far["parts"]["holds"]["rows"]), so_far["finished"]))
@@ -188,24 +197,54 @@ def test_each_row_is_kept_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_when_time_is_up_what_is_left_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_check, "SECONDS", -1)
-    monkeypatch.setattr(gpu_check, "PARTS", {"late": (lambda case: [Task({"n": n}, lambda device: {}) for n in (1, 2)], 60)})
+    monkeypatch.setattr(gpu_check, "PARTS", {"late": Part(lambda case: [Task({"n": n}, lambda device: {}) for n in (1, 2)], 60)})
     rows = gpu_check.check(CPU, lambda text: None)["parts"]["late"]["rows"]
     assert [(row["n"], row["error"]) for row in rows] == [(1, "no time left"), (2, "no time left")]
 
 
 @pytest.mark.parametrize(("ok", "code"), [(True, 0), (False, 1)])
 def test_the_command_says_by_its_code_whether_a_check_failed(ok: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_check, "PARTS", {"a part": (lambda case: [Task({}, lambda device: {"ok": ok})], 60)})
+    monkeypatch.setattr(gpu_check, "PARTS", {"a part": Part(lambda case: [Task({}, lambda device: {"ok": ok})], 60)})
     assert cli("gpu-check", "--device", "cpu", "--quick", "--out", tmp_path).code == code
 
 
 def test_what_is_not_installed_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("zuko", "torch_fidelity") else find(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "zuko" else find(name))
     result = cli("gpu-check", "--device", "cpu", "--quick", "--out", tmp_path)
     assert result.code == 2
-    assert result.line() == "gpu-check needs zuko, torch-fidelity, not installed here; python -m pip install zuko torch-fidelity"
+    assert result.line() == "gpu-check needs zuko, not installed here; python -m pip install zuko"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_part_alone_has_a_folder_of_its_own_and_needs_no_torch_fidelity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch_fidelity" else find(name))
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    parts = ("kernel times", "agreement")
+    result = cli("gpu-check", "--device", "cpu", "--quick", "--out", tmp_path, *(word for part in parts for word in ("--part", part)))
+    assert (result.code, result.err.split("\n")[:2]) == (0, ["agreement", "kernel times"])
+    (of_device,) = (tmp_path / "leaderboards" / "gpu").iterdir()
+    folder = of_device / "agreement_kernel-times"
+    said = json.loads((folder / "check.json").read_text(encoding="utf-8"))
+    assert (said["finished"], list(said["parts"])) == (True, ["agreement", "kernel times"])
+    page = (folder / "check.md").read_text(encoding="utf-8")
+    assert "`python -m bench gpu-check --part 'agreement' --part 'kernel times'`" in page
+    assert list(of_device.iterdir()) == [folder]
+
+
+def test_a_part_that_there_is_not_is_one_line_with_a_near_name(tmp_path: Path) -> None:
+    result = cli("gpu-check", "--device", "cpu", "--quick", "--out", tmp_path, "--part", "kernel time")
+    assert (result.code, result.line()) == (2, f"--part: {unknown('part', 'kernel time', gpu_check.PARTS)}")
+    assert "did you mean 'kernel times'? known: agreement, " in result.line()
+    assert not list(tmp_path.iterdir())
+    for other in ("--estimate", "--compile-only"):
+        result = cli("gpu-check", other, "--part", "agreement", "--out", tmp_path)
+        assert (result.code, "--part is for the checks" in result.line()) == (2, True)
+
+
+def test_the_help_names_every_part() -> None:
+    assert f"Parts: {', '.join(gpu_check.PARTS)}." in " ".join(cli("gpu-check", "--help").out.split())
 
 
 def test_without_a_gpu_it_is_one_line(tmp_path: Path) -> None:
@@ -220,13 +259,6 @@ def test_without_a_gpu_it_is_one_line(tmp_path: Path) -> None:
 def test_steps_as_graphs_are_steps() -> None:
     rows = rows_of(gpu_parts.agreement, Case("cuda", quick=True))
     assert all(row["ok"] for row in rows), rows
-
-
-@pytest.mark.gpu
-def test_seeds_stacked_and_on_streams_are_seeds_alone() -> None:
-    rows = rows_of(seeds.seeds_at_once, Case("cuda", quick=True))
-    assert all(row["ok"] for row in rows), rows
-    assert {row["form"] for row in rows} == {"in turn", "streams", "stacked", "processes"}
 
 
 @pytest.mark.gpu

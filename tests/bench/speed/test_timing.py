@@ -1,10 +1,12 @@
 """Times of implementations that are timed alternately."""
 
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
+from bench.speed import timing
 from bench.speed.timing import Timed, quiet, quiet_rounds, ratio, timed_alternately, waited
 
 CPU = torch.device("cpu")
@@ -23,6 +25,18 @@ def test_ways_take_turns_and_an_operations_share_is_counted() -> None:
     assert all(seconds >= 0.04 for seconds in found["b"].seconds)
     assert len(found["a"].seconds) == len(found["a"].waits) == 3
     assert ratio(found["b"], found["a"]) > 1
+
+
+def test_once_there_are_three_rounds_seconds_are_enough() -> None:
+    calls = []
+
+    def pause() -> None:
+        calls.append(time.sleep(0.01))
+
+    assert len(timed_alternately({"a": pause}, 50, CPU, seconds=0.0)["a"].seconds) == 3
+    assert len(calls) == 4  # one to warm up
+    assert len(timed_alternately({"a": pause}, 2, CPU, seconds=0.0)["a"].seconds) == 2
+    assert len(timed_alternately({"a": pause}, 5, CPU, seconds=60.0)["a"].seconds) == 5
 
 
 def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
@@ -44,3 +58,11 @@ def test_waiting_is_counted_and_never_goes_back() -> None:
     sum(range(10**6))
     assert waited() >= before >= 0
     assert waited() == pytest.approx(before, abs=60)
+
+
+def test_a_thread_that_has_just_ended_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "schedstat").write_text("5 2000000000 7\n")
+    (tmp_path / "2" / "schedstat").mkdir(parents=True)  # reading it is an OSError, as of a file that is gone
+    monkeypatch.setattr(timing, "TASKS", tmp_path)
+    assert waited() == 2.0

@@ -12,6 +12,7 @@ from bench.suites import reader
 from bench.suites.schema import Budget, Entry, Optimizer
 
 KNOWN = catalogue()
+DRAWS = ("uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "kaiming_uniform_")  # of nn.init: what draws our weights and torch's
 SUITE = (
     HEAD.format(seeds=1, steps=60, plugins=[])
     + """
@@ -69,6 +70,7 @@ def test_a_row_with_a_preset_is_the_row_written_out() -> None:
 @pytest.mark.parametrize("name", reader.names())
 def test_every_row_of_every_suite_can_be_built(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With weights of zero: to draw those of large networks takes most of a minute, and how they start is tested elsewhere."""
-    monkeypatch.setattr(nn.init, "trunc_normal_", lambda tensor, *values, **named: nn.init.zeros_(tensor))
+    for draw in DRAWS:
+        monkeypatch.setattr(nn.init, draw, lambda tensor, *values, **named: nn.init.zeros_(tensor))
     for run in reader.read(name, seeds=1).runs("cpu"):
         prepare(run, KNOWN)

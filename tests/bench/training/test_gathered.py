@@ -1,5 +1,7 @@
 """Steps that gather their batches: the batches, losses and weights of steps that are given them, and one copy from outside a step."""
 
+import gc
+import weakref
 from functools import partial
 
 import pytest
@@ -11,7 +13,8 @@ from variants import BYTES, make
 
 from bench.datasets.batches import Batches
 from bench.suites.schema import Budget, Optimizer
-from bench.training.gathered import GatheringTraining, Places, trainer_on
+from bench.training.cuda_graph import Captured
+from bench.training.gathered import GatheringTraining, Places, Recorded, trainer_on
 from bench.training.train import Plan, Training, train
 from metrics.kernels.backends import using
 from models.factor import factorvae
@@ -116,6 +119,66 @@ def test_what_comes_from_outside_of_a_step_is_one_copy() -> None:
 def test_a_gpu_is_what_it_is_for() -> None:
     assert trainer_on(torch.device("cuda")) is GatheringTraining
     assert trainer_on(torch.device("cpu")) is Training
+
+
+def test_a_training_that_is_over_is_freed_at_once() -> None:
+    """Not at some later collection of garbage: on a GPU the next run would count its weights, moments and graph as its own."""
+    trained = training(GatheringTraining, "wae_gan", batches())
+    trained.take_steps(batches(), 2)
+    left = weakref.ref(trained), weakref.ref(trained.method)
+    gc.collect()
+    gc.disable()
+    try:
+        del trained
+        assert [one() for one in left] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_nothing_is_collected_while_a_step_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph that is freed meanwhile would end the recording; and one that breaks off leaves the stream as it was."""
+    seen, streams = list[bool](), ["the usual one"]
+
+    def breaks_off(*_: object) -> None:
+        seen.append(gc.isenabled())
+        streams[0] = "the side stream"
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(Captured, "record", breaks_off)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: streams[0])
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: streams.__setitem__(0, stream))
+    recorded = Recorded.__new__(Recorded)
+    recorded.noise = noise()
+    with pytest.raises(RuntimeError, match="not permitted"):
+        recorded.record([], ())
+    assert seen == [False]
+    assert gc.isenabled()
+    assert streams == ["the usual one"]
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_a_recording_that_breaks_off_leaves_others_whole() -> None:
+    device = torch.device("cuda")
+    of, plan = batches(BYTES.to(device)), Plan(Budget(steps=STEPS), Optimizer(), batches().per_epoch, STEPS)
+    method = lambda: build(lambda: vae_gauss(3), shape=(1, 8, 8)).to(device).train()
+    broken = GatheringTraining(method(), plan, torch.Generator(device).manual_seed(0))
+    whole, plain = broken.players_step, torch.cuda.current_stream(device)
+
+    def step(streams: object, moving: tuple[bool, ...]) -> Tensor:
+        if torch.cuda.is_current_stream_capturing():
+            raise RuntimeError("a step that no graph can hold")
+        return whole(streams, moving)  # type: ignore[arg-type]
+
+    broken.players_step = step  # type: ignore[method-assign]
+    broken.take_step(of)
+    broken.run = Recorded(step, broken.noise)  # type: ignore[arg-type]
+    broken.take_steps(of, STEPS - 1)
+    assert "a step that no graph can hold" in broken.execution
+    assert torch.cuda.current_stream(device) == plain
+    torch.cuda.empty_cache()
+    other = GatheringTraining(method(), plan, torch.Generator(device).manual_seed(0))
+    other.take_steps(of, STEPS)
+    assert other.execution == "one CUDA graph a step"
 
 
 @pytest.mark.gpu
