@@ -281,13 +281,11 @@ def gpu_check(
     if part and (compile_only or estimate):
         raise UserError("gpu-check: --part is for the checks, which --compile-only and --estimate leave out")
     from bench.commands import speed as command
-    from bench.speed.gpu_check import only
 
     if estimate:
         command.estimate(suite, out)
         return
-    with only(part or ()):
-        raise typer.Exit(command.compile_kernels(quick) if compile_only else command.gpu_check(device, out, quick))
+    raise typer.Exit(command.compile_kernels(quick) if compile_only else command.gpu_check(device, out, quick, part or ()))
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """`python -m bench speed` and `gpu-check`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.commands import console
@@ -29,14 +30,17 @@ def speed(device: str | None, data_root: Path, out: Path, threads: int, quick: b
     print(page)
 
 
-def gpu_check(device: str, out: Path, quick: bool) -> int:
-    """Check what needs a GPU; -> exit code."""
+def gpu_check(device: str, out: Path, quick: bool, parts: Sequence[str]) -> int:
+    """Check what needs a GPU, of those parts if any are named; -> exit code."""
     if device == "cpu" and not quick:
         raise UserError("gpu-check measures CUDA devices; --device cpu is for --quick, which tests the command itself")
     kernels_on(set_up(device, 1))
     case = check.Case(device, quick)
     result = check.check(
-        case, lambda text: console.err.print(text, markup=False), lambda so_far: gpu_page.publish(check.folder_of(out, so_far), so_far)
+        case,
+        lambda text: console.err.print(text, markup=False),
+        lambda so_far: gpu_page.publish(check.folder_of(out, so_far), so_far),
+        parts,
     )
     print(gpu_page.publish(check.folder_of(out, result), result))
     for name, part in result["parts"].items():

@@ -9,8 +9,6 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import MappingProxyType
@@ -44,20 +42,14 @@ PARTS: dict[str, Part] = {  # the most wanted first, for time may not last for a
     "kernel times": Part(kernel_times, 40),
     "profiles": Part(profiles, 60),
 }
-chosen: ContextVar[tuple[str, ...]] = ContextVar("chosen", default=())
 
 
-@contextmanager
-def only(parts: Sequence[str]) -> Iterator[None]:
-    """A check within the block has these parts alone, or all if none is named; UserError for one that there is not."""
+def chosen(parts: Sequence[str]) -> list[str]:
+    """These parts, in the order in which they are measured; UserError for one that there is not."""
     for name in parts:
         if name not in PARTS:
             raise UserError(f"--part: {unknown('part', name, PARTS)}")
-    token = chosen.set(tuple(name for name in PARTS if name in parts))
-    try:
-        yield
-    finally:
-        chosen.reset(token)
+    return [name for name in PARTS if name in parts]
 
 
 def measured(task: Task, case: Case) -> Row:
@@ -133,12 +125,21 @@ def machine(case: Case) -> dict[str, Any]:
         return {"device": case.device, "torch": torch.__version__, "driver": f"CUDA {torch.version.cuda}", "error": in_a_line(error)}
 
 
-def check(case: Case, tell: Callable[[str], None], keep: Callable[[dict[str, Any]], object] = lambda result: None) -> dict[str, Any]:
-    """All parts, or those of `only`, as JSON has it.   keep: called with what there is so far as each row comes"""
+def check(
+    case: Case,
+    tell: Callable[[str], None],
+    keep: Callable[[dict[str, Any]], object] = lambda result: None,
+    parts: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Those parts, or all if none is named, as JSON has it; UserError for one that there is not.
+
+    keep: called with what there is so far as each row comes
+    """
+    only = chosen(parts)
     start = time.monotonic()
-    result: dict[str, Any] = {"ok": False, "finished": False, "quick": case.quick, "only": list(chosen.get()), "seconds": 0.0}
+    result: dict[str, Any] = {"ok": False, "finished": False, "quick": case.quick, "only": only, "seconds": 0.0}
     result |= {"parts": {}, "environment": machine(case)}
-    for name in chosen.get() or PARTS:
+    for name in only or PARTS:
         tell(name)
         began = time.monotonic()
         part: dict[str, Any] = {"ok": True, "rows": [], "seconds": 0.0}
@@ -148,8 +149,8 @@ def check(case: Case, tell: Callable[[str], None], keep: Callable[[dict[str, Any
             part |= {"ok": part["ok"] and row["ok"], "seconds": time.monotonic() - began}
             result["seconds"] = time.monotonic() - start
             keep(result)
-    parts = result["parts"].values()
-    result |= {"finished": True, "ok": "error" not in result["environment"] and all(part["ok"] for part in parts)}
+    whole = all(part["ok"] for part in result["parts"].values())
+    result |= {"finished": True, "ok": "error" not in result["environment"] and whole}
     result["seconds"] = time.monotonic() - start
     keep(result)
     return result
