@@ -112,5 +112,5 @@ def of_python(text: str, device: torch.device, values: Range) -> Autoencoder:
 
 def from_the_cpu(function: Callable[[Tensor], Tensor], device: torch.device, x: Tensor) -> Tensor:
     """What a function that knows of no device makes of a tensor, on the device; a result of another kind as it is."""
-    found = function(x.cpu())
+    found = function(x.cpu() if isinstance(x, Tensor) else x)  # what another function returned is looked at later
     return found.to(device) if isinstance(found, Tensor) else found

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import torch
 
-CUDNN: Any = type(torch.backends.cudnn)  # in the module itself torch.nn.RNN puts another thing in the place of `rnn`
-FLOAT32: tuple[Any, ...] = (torch.backends.cuda.matmul, CUDNN.conv, CUDNN.rnn)  # what may take TF32 for float32
+cudnn: Any = torch.backends.cudnn
+FLOAT32: tuple[Any, ...] = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)  # what may take TF32 for float32
 T = TypeVar("T")
 
 

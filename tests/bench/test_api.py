@@ -1,8 +1,6 @@
 """latentbench from Python: what is loaded is what was trained and measured, and mistakes are one line."""
 
 import builtins
-import importlib
-import runpy
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +14,6 @@ from torch import Tensor
 
 from bench import api
 from bench.errors import UserError
-from bench.measure import full_precision
 from bench.registry import catalogue
 from bench.runs.card import read_card
 
@@ -260,16 +257,6 @@ def test_what_is_loaded_computes_without_tf32(out: Path, tf32: dict[str, object]
     check_full(seen)
     with pytest.raises(UserError):
         trained.sample(0)
-    assert float32() == tf32
-
-
-def test_settings_are_found_after_a_recurrent_network_has_hidden_one(tf32: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
-    """As torch.nn.RNN does on a GPU."""
-    monkeypatch.setattr(torch.backends.cudnn, "rnn", importlib.import_module("torch.backends.cudnn.rnn"))
-    found = runpy.run_path(full_precision.__file__)
-    with found["without_tf32"]():
-        assert found["CUDNN"].rnn.fp32_precision == "ieee"
-    monkeypatch.undo()
     assert float32() == tf32
 
 

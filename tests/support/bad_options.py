@@ -308,6 +308,15 @@ COMMANDS = [
         "gpu-check --device cpu -o out", "gpu-check measures CUDA devices; --device cpu is for --quick, which tests the command itself"
     ),
     command("gpu-check --device tpu -o out", "--device must be cpu or cuda, not 'tpu'"),
+    command(
+        "gpu-check --device cpu --quick --part 'kernel time' -o out",
+        "--part: unknown part 'kernel time'; did you mean 'kernel times'? known: agreement, correctness, kernel times, profiles, "
+        "seeds at once, training times, utilisation",
+    ),
+    command(
+        "gpu-check --estimate --part agreement -o out",
+        "gpu-check: --part is for the checks, which --compile-only and --estimate leave out",
+    ),
 ]
 VARIABLES = [
     variable("LATENTBENCH_KERNELS", "foo", "LATENTBENCH_KERNELS must be one of broadcast, tiled, compiled, triton, not 'foo'"),
