@@ -37,9 +37,12 @@ class Places(Batches):
 
 
 @cache
-def side_stream(device: torch.device) -> torch.cuda.Stream:
-    """The stream on which this process records: one for all trainings, for libraries keep a workspace for each that they have seen."""
-    return torch.cuda.Stream(device)
+def side_stream(current: torch.cuda.Stream) -> torch.cuda.Stream:
+    """The stream on which what runs on another is recorded: one for all trainings there, for libraries keep a workspace for each stream.
+
+    Not one for all streams: graphs that are replayed at the same time would write into one workspace.
+    """
+    return torch.cuda.Stream(current.device)
 
 
 class Recorded(Captured):
@@ -47,7 +50,7 @@ class Recorded(Captured):
 
     def __init__(self, players_step: PlayersStep, noise: torch.Generator):
         super().__init__(players_step, noise)
-        self.stream = side_stream(noise.device)
+        self.stream = side_stream(torch.cuda.current_stream(noise.device))
 
     def record(self, batches: Sequence[Tensor], moving: tuple[bool, ...]) -> None:
         """As of any step. No garbage is collected meanwhile: an older graph that it frees would end the recording."""

@@ -3,6 +3,7 @@
 import gc
 import weakref
 from functools import partial
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from variants import BYTES, make
 from bench.datasets.batches import Batches
 from bench.suites.schema import Budget, Optimizer
 from bench.training.cuda_graph import Captured
-from bench.training.gathered import GatheringTraining, Places, Recorded, trainer_on
+from bench.training.gathered import GatheringTraining, Places, Recorded, side_stream, trainer_on
 from bench.training.train import Plan, Training, train
 from metrics.kernels.backends import using
 from models.factor import factorvae
@@ -154,6 +155,15 @@ def test_nothing_is_collected_while_a_step_is_recorded(monkeypatch: pytest.Monke
     assert seen == [False]
     assert gc.isenabled()
     assert streams == ["the usual one"]
+
+
+def test_trainings_on_streams_of_their_own_are_recorded_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their graphs are replayed at the same time, and one stream has one workspace of cuBLAS."""
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: object())
+    one, other = Mock(device="cuda"), Mock(device="cuda")
+    first, again, apart = side_stream(one), side_stream(one), side_stream(other)
+    assert first is again
+    assert first is not apart
 
 
 @pytest.mark.gpu
