@@ -17,10 +17,9 @@ from torch import Tensor
 
 from bench.commands import run as command
 from bench.datasets.batches import generator
-from bench.environment import available, default_device, set_up
+from bench.environment import available, default_device, set_up, torch_as_it_was, without_tf32
 from bench.errors import RunError, UserError, unknown
 from bench.leaderboard import publish as boards
-from bench.measure.full_precision import torch_as_it_was, without_tf32
 from bench.measure.measure import Options
 from bench.measure.measure import measure as measured
 from bench.records.store import Store, read_record, read_records

@@ -10,10 +10,11 @@ import platform
 import re
 import subprocess
 import tomllib
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -26,6 +27,9 @@ NOT_GNU = (OSError, AttributeError, TypeError)  # what a system with another C l
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 PACKAGES = ("bench", "models", "metrics")
 DRIVER = Path("/proc/driver/nvidia/version")
+CUDNN: Any = torch.backends.cudnn
+FLOAT32: tuple[Any, ...] = (torch.backends.cuda.matmul, CUDNN.conv, CUDNN.rnn)  # what may take TF32 for float32
+T = TypeVar("T")
 
 
 def available(device: str) -> torch.device:
@@ -40,11 +44,54 @@ def set_up(device: str, threads: int) -> torch.device:
     """The device of that name, in full float32 precision; UserError where there is none."""
     found = available(device)
     torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
+    in_full_float32()
     keep_imported()
     keep_freed_memory()
     return found
+
+
+def in_full_float32() -> None:
+    """Products and convolutions in float32 and never in TF32, whatever was set before.
+
+    Torch has two kinds of settings for this. Where nothing newer is said of one, the newer one of all of them holds, so both are set.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    for of in FLOAT32:
+        of.fp32_precision = "ieee"
+
+
+@contextlib.contextmanager
+def without_tf32() -> Iterator[None]:
+    """In a program of someone else's: full float32 inside, and what the caller has set afterwards."""
+    with torch_as_it_was():
+        in_full_float32()
+        yield
+
+
+@contextlib.contextmanager
+def torch_as_it_was() -> Iterator[None]:
+    """What is set of torch inside (threads, precision) is the caller's again afterwards."""
+    threads, kept = torch.get_num_threads(), [of.fp32_precision for of in FLOAT32]
+    products, convolutions = readable(torch.get_float32_matmul_precision), readable(lambda: torch.backends.cudnn.allow_tf32)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        if products is not None:
+            torch.set_float32_matmul_precision(products)
+        if convolutions is not None:
+            torch.backends.cudnn.allow_tf32 = convolutions
+        for of, precision in zip(FLOAT32, kept, strict=True):  # last, for the older settings change these
+            of.fp32_precision = precision
+
+
+def readable(setting: Callable[[], T]) -> T | None:
+    """An older setting; None where newer ones say otherwise, beside which torch refuses to read it."""
+    try:
+        return setting()
+    except RuntimeError:
+        return None
 
 
 @cache
@@ -149,11 +196,17 @@ def release_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def free(device: torch.device) -> None:
+    """Give back the device's memory of what nobody needs any more; what refers to itself waits for the collector, and counts until then."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 def reset_peak_memory(device: torch.device) -> None:
     """Start a new peak, without what earlier runs of this process have freed but the C library has kept: gigabytes, after some."""
     if device.type == "cuda":
-        gc.collect()  # what is left of earlier runs in cycles counts as allocated, and keeps the device's memory from this one
-        torch.cuda.empty_cache()
+        free(device)
         torch.cuda.reset_peak_memory_stats(device)
         return
     release_freed_memory()

@@ -37,6 +37,15 @@ class Terminated(BaseException):
 FOREIGN = (Exception, SystemExit)  # what someone else's code may raise: `sys.exit(0)` in it must not end a command as if all were done
 
 
+# of Python, torch on a GPU, torch on the CPU, and CUDA's libraries, in a line of an error
+NO_MEMORY = ("MemoryError: ", "can't allocate memory", "ALLOC_FAILED")
+
+
+def is_of_memory(line: str) -> bool:
+    """Whether a line, as of `in_a_line`, says that memory ran out."""
+    return any(words in line for words in NO_MEMORY)
+
+
 def in_a_line(error: BaseException) -> str:
     """`ValueError: message (file.py, line 3)`: an exception of someone else's code, and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)

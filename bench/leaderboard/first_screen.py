@@ -120,13 +120,14 @@ def cell(values: Sequence[float], row: str, found: Standing) -> str:
 
 def meaning(head: Head, rows: Sequence[Row]) -> str:
     """The metrics that a column shows; of samples also what they are decoded from, since rows with a density show that one's."""
-    used: dict[str, list[str]] = {}
-    for column in head.columns:
-        for row in rows:
-            if head.values(row) and column is next(of for of in head.columns if of.values(row)):
-                used.setdefault(column.name, []).append(row.name)
-    said = [f"`{name}`" + (f", {SAMPLERS[name[-3:]]}" if name[-3:] in SAMPLERS else "") for name in used]
-    return f"{said[0]} ({listed(f'`{row}`' for row in used[next(iter(used))])}), else {said[1]}" if len(said) == 2 else said[0]
+    used = {column: [f"`{row.name}`" for row in rows if head.column(row) == column] for column in head.columns}
+    *first, last = ((f"`{column.name}`{sampled(column.name)}", names) for column, names in used.items() if names)
+    return ", else ".join([*(f"{words} ({listed(names)})" for words, names in first), last[0]])
+
+
+def sampled(name: str) -> str:
+    """What the images of a metric of samples are decoded from; empty for another metric."""
+    return next((f", {words}" for end, words in SAMPLERS.items() if name.endswith(end)), "")
 
 
 def notes(heads: Sequence[Head], standings: Sequence[Standing], rows: Sequence[Row], apart: Mapping[str, str], seeds: int) -> list[str]:

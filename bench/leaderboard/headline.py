@@ -66,9 +66,14 @@ class Head:
         """lower, higher or neither; a cost has no better: what a machine did meanwhile is in it."""
         return "" if self.columns[0].group == "cost" else self.columns[0].better
 
+    def column(self, row: Row) -> Column | None:
+        """That of the row's values; None where it has none."""
+        return next((column for column in self.columns if column.values(row)), None)
+
     def values(self, row: Row) -> Mapping[int, float]:
         """{seed: value} of the row's finished runs."""
-        return next(filter(None, (column.values(row) for column in self.columns)), {})
+        column = self.column(row)
+        return column.values(row) if column else {}
 
 
 def names(suite: Suite) -> tuple[str, ...]:

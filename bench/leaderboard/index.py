@@ -52,15 +52,8 @@ def index(boards: Mapping[str, Indexed], reproduction: bool = False) -> str:
     ordered = dict(sorted(boards.items()))
     table = compact(["suite", "question", "dataset", "first tiers", "seeds", "state"], [of.line for of in ordered.values()])
     over = (found.text() for found in overviews(ordered))
-    return (
-        "\n\n".join(
-            filter(
-                None,
-                [f"{NOTICE.format('python -m bench page')}s", PAGE, REPRODUCTION * reproduction, table, COLUMNS * bool(ordered), *over],
-            )
-        )
-        + "\n"
-    )
+    blocks = [f"{NOTICE.format('python -m bench page')}s", PAGE, REPRODUCTION * reproduction, table, COLUMNS * bool(ordered), *over]
+    return "\n\n".join(filter(None, blocks)) + "\n"
 
 
 def overviews(boards: Mapping[str, Indexed]) -> list[Overview]:

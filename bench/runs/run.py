@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.datasets.batches import derive
 from bench.environment import code_hash, describe, reset_peak_memory
-from bench.errors import FOREIGN, RunError, UserError, in_a_line
+from bench.errors import FOREIGN, RunError, UserError, in_a_line, is_of_memory
 from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.figures.pictures import pictures
 from bench.files import write, writing
@@ -36,7 +36,6 @@ from bench.training.checkpoint import weights_file, weights_hash
 from bench.training.train import Outcome
 
 WEIGHTS, ERROR = "weights.safetensors", "error.txt"
-NO_MEMORY = "can't allocate memory"  # of torch's RuntimeError on the CPU
 Note = Callable[[str], None]  # called with what is to be said of a run while it goes on
 
 
@@ -113,7 +112,7 @@ def out_of_memory(error: BaseException, prepared: Prepared) -> str | None:
 
     Python, torch on the CPU and torch on a GPU each have an error of their own for it.
     """
-    if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and NO_MEMORY not in str(error):
+    if not is_of_memory(in_a_line(error)):
         return None
     run, asked = prepared.run, re.search(r"allocate ([\d.]+ \w+)", str(error))
     sizes = f"batch_size {run.batch_size}, latent_dim {run.latent_dim}, {prepared.parameter_count:,} parameters"

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bench.errors import is_of_memory
 from bench.evaluation.evaluate import name_of
 from bench.records.identity import differences
 from bench.records.store import FINAL, Store
 from bench.runs.resolve import Resolved
 from bench.runs.together import code_of_environment
-
-# in the reasons of metrics: Python's and torch's errors, that of torch on the CPU, and those of CUDA's libraries
-NO_MEMORY = ("MemoryError", "can't allocate memory", "ALLOC_FAILED")
 
 
 def up_to_date(resolved: Resolved, store: Store) -> bool:
@@ -36,4 +34,4 @@ def unmeasured(resolved: Resolved, record: Mapping[str, Any]) -> list[str]:
 
 def ran_out(entry: Mapping[str, Any]) -> bool:
     """Whether a metric has no value because memory ran out: another machine, or this one with fewer runs at a time, may have it."""
-    return entry.get("value") is None and any(word in str(entry.get("reason")) for word in NO_MEMORY)
+    return entry.get("value") is None and is_of_memory(str(entry.get("reason")))

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from bench.environment import describe
+from bench.environment import describe, free
 from bench.errors import UserError, in_a_line, unknown
 from bench.speed.gpu_kernels import correctness, kernel_times
-from bench.speed.gpu_parts import Case, Row, Task, agreement, free, profiles, training_times, utilisation
+from bench.speed.gpu_parts import Case, Row, Task, agreement, profiles, training_times, utilisation
 from bench.speed.seeds import QUEUES, seeds_at_once
 
 SECONDS = 540  # of the whole command
@@ -56,8 +56,7 @@ def measured(task: Task, case: Case) -> Row:
     """The whole row; what is raised is its error."""
     try:
         device = case.open()
-        if device.type == "cuda":
-            free(device)  # of what rows before it have left
+        free(device)  # of what rows before it have left
         return {**task.labels, "ok": True, **task.measure(device)}
     except Exception as error:
         return failed(task, in_a_line(error))

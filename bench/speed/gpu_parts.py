@@ -1,6 +1,5 @@
 """The rows of `python -m bench gpu-check`: what each part measures of training, on a device that the caller gives."""
 
-import gc
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.autograd.profiler_util import FunctionEvent
 
 from bench.datasets.batches import Batches, generator
-from bench.environment import peak_memory_mib, reset_peak_memory, set_up
+from bench.environment import free, peak_memory_mib, reset_peak_memory, set_up
 from bench.runs.profile import kernels as hot_spots
 from bench.speed import training as speed
 from bench.speed.timing import timed_alternately
@@ -85,13 +84,6 @@ def relative(found: Tensor, exact: Tensor) -> float:
 def worst(errors: Iterable[float]) -> float:
     """The largest; NaN if one is, which Python's `max` would leave out."""
     return float(torch.tensor(list(errors), dtype=torch.float64).max())
-
-
-def free(device: torch.device) -> None:
-    """Give back the memory of what nobody needs any more; a training refers to itself, and waits for the collector."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def new_peak(device: torch.device) -> None:

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import torch
 
 from bench.datasets.batches import Batches, generator, scaled
-from bench.environment import set_up
+from bench.environment import free, set_up
 from bench.errors import in_a_line
 from bench.processes import end_with_parent
 from bench.speed import training as speed
-from bench.speed.gpu_parts import ENOUGH, Case, Row, Task, built, free, relative, worst
+from bench.speed.gpu_parts import ENOUGH, Case, Row, Task, built, relative, worst
 from bench.speed.stacked import Stacked, StackedBatches, StackedTraining
 from bench.speed.timing import Timed, ratio, timed_alternately
 from bench.suites.schema import Budget, Optimizer
@@ -42,11 +42,8 @@ COMPARED = 5  # steps of each seed, after which it is compared with itself alone
 # of what those have changed; on a CPU rounding is 1e-6 of it, hundredths in `wae_mnist`, whose ReLUs it turns; another seed's batches, 0.8
 LEARNED = 0.2
 PROCESSES = 4
-PATIENCE, SILENCE, TICK = (
-    30.0,
-    60.0,
-    0.5,
-)  # seconds that one waits for the others, that all may be silent, between looks at whether they live
+# seconds that one waits for the others, that all may be silent, between looks at whether they live
+PATIENCE, SILENCE, TICK = 30.0, 60.0, 0.5
 BROKEN = f"another process failed, or took more than {PATIENCE:.0f} s"
 SERVICE = Path("/tmp/nvidia-mps/control")  # of NVIDIA's Multi-Process Service, where it is not told another place
 QUEUES = "CUDA_DEVICE_MAX_CONNECTIONS"  # between host and device, at most 32; 8 if not said, and streams that share one wait for each other

@@ -1,13 +1,14 @@
-"""Memory that a run frees: kept for its next step, given back before the next run."""
+"""Memory that a run frees: kept for its next step, given back before the next run; and full float32 whatever was set before."""
 
 import ctypes
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from bench.environment import KEPT, M_MMAP_THRESHOLD, release_freed_memory, set_up
+from bench.environment import FLOAT32, KEPT, M_MMAP_THRESHOLD, release_freed_memory, set_up, torch_as_it_was
 
 LARGE = 2**24  # float32, 64 MiB
 
@@ -43,3 +44,18 @@ def test_a_steps_memory_is_the_next_ones_and_is_given_back_when_asked_for() -> N
     kept = of_process("VmRSS")
     release_freed_memory()
     assert of_process("VmRSS") < kept - 100_000
+
+
+def test_nothing_is_in_tf32_after_set_up_though_a_program_has_asked_for_it_everywhere() -> None:
+    backends: Any = torch.backends
+    before = backends.fp32_precision
+    with torch_as_it_was():
+        try:
+            for of in FLOAT32:
+                of.fp32_precision = "none"  # as in a new process: what is said of all holds
+            backends.fp32_precision = "tf32"
+            assert {of.fp32_precision for of in FLOAT32} == {"tf32"}
+            set_up("cpu", torch.get_num_threads())
+            assert {of.fp32_precision for of in FLOAT32} == {"ieee"}
+        finally:
+            backends.fp32_precision = before
