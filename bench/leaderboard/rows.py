@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from bench.errors import UserError
-from bench.markdown import counted, text
+from bench.markdown import counted, listed, text
 from bench.records.check import finite
 from bench.records.identity import differences, identity
 from bench.records.store import cell
@@ -114,7 +114,17 @@ def losses(records: Iterable[Record]) -> str:
 
 
 def network_of(suite: Suite, rows: Iterable[Row]) -> str:
-    """The suite's network; of `auto`, which it became by the records: `conv (auto)`."""
+    """The suite's network, and which rows have another: `mlp (stacked_mlp in `stacked_wae`)`."""
+    others: dict[str, list[str]] = {}
+    for entry in suite.methods:
+        if entry.network not in (None, suite.network):
+            others.setdefault(str(entry.network), []).append(f"`{entry.label}`")
+    said = "; ".join(f"{name} in {listed(labels)}" for name, labels in others.items())
+    return own_network(suite, rows) + f" ({said})" * bool(said)
+
+
+def own_network(suite: Suite, rows: Iterable[Row]) -> str:
+    """That of rows that name none; of `auto`, which it became by the records: `conv (auto)`."""
     if suite.network != AUTO:
         return suite.network
     own = {entry.label for entry in suite.methods if (entry.network or AUTO) == AUTO}

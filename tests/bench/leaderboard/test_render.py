@@ -171,6 +171,16 @@ def test_a_row_without_any_result_stays_on_the_board() -> None:
     assert "All rows: status not run; steps –;" in render(SUITE, [], [])
 
 
+def test_rows_of_another_network_are_named_where_the_suites_is() -> None:
+    other = {"vcae": "small_conv", "ae": "small_conv", "wae_mmd": SUITE.network}
+    suite = replace(SUITE, methods=tuple(replace(entry, network=other.get(entry.label)) for entry in SUITE.methods))
+    board = render(suite, [], [])
+    named = [entry.label for entry in SUITE.methods if other.get(entry.label) == "small_conv"]
+    assert f", {SUITE.network} (small_conv in `{named[0]}` and `{named[1]}`), latent size" in board.splitlines()[6]
+    assert f"network: {SUITE.network} (small_conv in `{named[0]}` and `{named[1]}`), latent size" in board
+    assert "small_conv" not in render(SUITE, [], [])
+
+
 def test_absent_values_have_their_reason_as_a_footnote() -> None:
     records = full()
     records[0]["metrics"]["rec_sse"] = metric(math.nan)
