@@ -117,8 +117,8 @@ def network_of(suite: Suite, rows: Iterable[Row]) -> str:
     """The suite's network, and which rows have another: `mlp (stacked_mlp in `stacked_wae`)`."""
     others: dict[str, list[str]] = {}
     for entry in suite.methods:
-        if entry.network not in (None, suite.network):
-            others.setdefault(str(entry.network), []).append(f"`{entry.label}`")
+        if entry.network and entry.network != suite.network:
+            others.setdefault(entry.network, []).append(f"`{entry.label}`")
     said = "; ".join(f"{name} in {listed(labels)}" for name, labels in others.items())
     return own_network(suite, rows) + f" ({said})" * bool(said)
 
